@@ -1,0 +1,735 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The embedded driver. The only file that knows SQLite. docs/internals/store.md says why each setting is what it is. */
+#include <errno.h>
+#include <locale.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <wctype.h>
+
+#include "base/buf.h"
+#include "store/files.h"
+#include "store/sql.h"
+
+#if SQLITE_VERSION_NUMBER < 3037000
+#error "STRICT tables need SQLite 3.37"
+#endif
+
+/* "Keys" */
+#define APPLICATION_ID 0x4b657973
+
+#define BUSY_MS 5000
+#define WRITER_CACHE_KIB 131072
+#define READER_CACHE_KIB 65536
+/* Pages in the write-ahead log at which it is copied back, and bytes to which it is cut after it grew beyond that. */
+#define CHECKPOINT_PAGES 16384
+#define WAL_KEPT_BYTES (128 << 20)
+#define BACKUP_STEP_PAGES 4096
+#define SQL_TEXT_MAX 4096
+
+extern const unsigned char ks_embedded_store_0001_truth[];
+extern const size_t ks_embedded_store_0001_truth_size;
+
+static const struct ks_sql_migration migrations[] = {
+	{"truth", ks_embedded_store_0001_truth, &ks_embedded_store_0001_truth_size},
+};
+
+struct ks_sql_stmt {
+	struct ks_sql *sql;
+	sqlite3_stmt *stmt;
+	bool busy;
+	bool extra; /* beside the kept one, which was busy */
+};
+
+struct ks_sql {
+	sqlite3 *db;
+	enum ks_store_mode mode;
+	int lock; /* -1: none */
+	int wal_pages;
+	struct ks_sql_error *error;
+	struct ks_sql_stmt kept[KS_SQL_COUNT];
+	char path[KS_PATH_MAX];
+};
+
+/* ---- errors ---- */
+
+static const struct {
+	int code;
+	enum ks_err err;
+} codes[] = {
+	/* extended codes before the primary ones that they belong to */
+	{SQLITE_CONSTRAINT_UNIQUE, KS_CONFLICT},
+	{SQLITE_CONSTRAINT_PRIMARYKEY, KS_CONFLICT},
+	{SQLITE_CONSTRAINT_ROWID, KS_CONFLICT},
+	{SQLITE_CONSTRAINT_FOREIGNKEY, KS_NOT_FOUND},
+	{SQLITE_CONSTRAINT_TRIGGER, KS_IMMUTABLE},
+	{SQLITE_IOERR_NOMEM, KS_MEMORY},
+	{SQLITE_CONSTRAINT, KS_MALFORMED},
+	{SQLITE_FULL, KS_DISK_FULL},
+	{SQLITE_BUSY, KS_BUSY},
+	{SQLITE_LOCKED, KS_BUSY},
+	{SQLITE_CORRUPT, KS_CORRUPT},
+	{SQLITE_NOTADB, KS_CORRUPT},
+	{SQLITE_NOMEM, KS_MEMORY},
+	{SQLITE_TOOBIG, KS_TOO_LARGE},
+};
+
+static enum ks_err err_of(sqlite3 *db, int rc)
+{
+	int number = sqlite3_system_errno(db);
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(codes); i++) {
+		if (codes[i].code == rc || codes[i].code == (rc & 0xff))
+			return codes[i].err;
+	}
+	/* A full disk may also show as a failed write or sync. */
+	if ((rc & 0xff) == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG))
+		return KS_DISK_FULL;
+	return KS_STORE;
+}
+
+static KS_COLD enum ks_err failed(struct ks_sql *sql, int rc, const char *what)
+{
+	ks_sql_explain(sql->error, "%s: %s (%d)", what, sql->db ? sqlite3_errmsg(sql->db) : sqlite3_errstr(rc), rc);
+	return sql->db ? err_of(sql->db, rc) : KS_STORE;
+}
+
+static enum ks_err run(struct ks_sql *sql, const char *script, const char *what)
+{
+	int rc = sqlite3_exec(sql->db, script, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? KS_OK : failed(sql, rc, what);
+}
+
+/* The number that the one row of `text` gives. */
+static enum ks_err number_of(struct ks_sql *sql, const char *text, int64_t *ret_number)
+{
+	sqlite3_stmt *stmt;
+	int64_t number = 0;
+	int rc = sqlite3_prepare_v2(sql->db, text, -1, &stmt, NULL);
+
+	if (rc != SQLITE_OK)
+		return failed(sql, rc, "cannot read the store");
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		number = sqlite3_column_int64(stmt, 0);
+	enum ks_err err = rc == SQLITE_ROW ? KS_OK : failed(sql, rc, "cannot read the store");
+	sqlite3_finalize(stmt);
+	if (err == KS_OK)
+		*ret_number = number;
+	return err;
+}
+
+/* ---- lower(): SQLite's own knows ASCII alone ---- */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static locale_t utf8;
+
+static void prepare_process(void)
+{
+	/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. Refused if SQLite runs already. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+/* The code point of the well-formed sequence of `n` bytes. */
+static wint_t decode(const unsigned char *bytes, size_t n)
+{
+	static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	wint_t point = bytes[0] & first_bits[n];
+
+	for (size_t i = 1; i < n; i++)
+		point = point << 6 | (bytes[i] & 0x3f);
+	return point;
+}
+
+/* Writes `point`, below 0x110000; returns the number of bytes. */
+static size_t encode(wint_t point, char ret_bytes[4])
+{
+	static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+
+	for (size_t i = n; i-- > 1; point >>= 6)
+		ret_bytes[i] = (char)(0x80 | (point & 0x3f));
+	ret_bytes[0] = (char)(n == 1 ? point : first[n] | point);
+	return n;
+}
+
+static size_t lower_text(struct ks_str text, char *ret_bytes)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at < text.n;) {
+		size_t length = ks_str_utf8_len(ks_str_sub(text, at, 4));
+		if (length == 0) {
+			ret_bytes[n++] = text.p[at++];
+			continue;
+		}
+		wint_t point = decode((const unsigned char *)&text.p[at], length);
+		if (utf8)
+			point = towlower_l(point, utf8);
+		else if (point >= 'A' && point <= 'Z')
+			point += 'a' - 'A';
+		n += encode(point, &ret_bytes[n]);
+		at += length;
+	}
+	return n;
+}
+
+static void sql_lower(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	struct ks_str text = {(const char *)sqlite3_value_text(values[0]), (size_t)sqlite3_value_bytes(values[0])};
+
+	(void)count;
+	if (!text.p)
+		return;
+	/* No sequence grows by more than half when it becomes lower case. */
+	char *bytes = sqlite3_malloc64(2 * text.n + 4);
+	if (!bytes) {
+		sqlite3_result_error_nomem(context);
+		return;
+	}
+	sqlite3_result_text64(context, bytes, lower_text(text, bytes), sqlite3_free, SQLITE_UTF8);
+}
+
+/* ---- opening ---- */
+
+static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	struct ks_sql *sql = ctx;
+
+	(void)db;
+	(void)name;
+	sql->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* A connection with the settings that all have. */
+static enum ks_err connect(struct ks_sql *sql, int flags)
+{
+	int rc = sqlite3_open_v2(sql->path, &sql->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, NULL);
+
+	if (rc != SQLITE_OK)
+		return failed(sql, rc, "cannot open the store");
+	sqlite3_busy_timeout(sql->db, BUSY_MS);
+	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 0);
+	rc = sqlite3_create_function_v2(sql->db, "lower", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, sql_lower, NULL, NULL,
+					NULL);
+	if (rc != SQLITE_OK)
+		return failed(sql, rc, "cannot prepare the store");
+	return run(sql, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF",
+		   "cannot prepare the store");
+}
+
+static enum ks_err sqlite_version(struct ks_sql *sql, unsigned *ret_version)
+{
+	int64_t application;
+	int64_t version;
+	int64_t objects;
+
+	KS_TRY(number_of(sql, "PRAGMA application_id", &application));
+	KS_TRY(number_of(sql, "PRAGMA user_version", &version));
+	KS_TRY(number_of(sql, "SELECT count(*) FROM sqlite_schema", &objects));
+	bool empty = application == 0 && version == 0 && objects == 0;
+	if (!empty && (application != APPLICATION_ID || version <= 0)) {
+		ks_sql_explain(sql->error, "%s is the database of another program", sql->path);
+		return KS_CORRUPT;
+	}
+	*ret_version = (unsigned)version;
+	return KS_OK;
+}
+
+static enum ks_err sqlite_set_version(struct ks_sql *sql, unsigned version)
+{
+	char script[96];
+
+	snprintf(script, sizeof(script), "PRAGMA application_id = %d; PRAGMA user_version = %u", APPLICATION_ID, version);
+	return run(sql, script, "cannot set the version");
+}
+
+static enum ks_err set_up(struct ks_sql *sql)
+{
+	char script[256];
+	unsigned version;
+
+	/* Asked before anything is written: another program's database stays as it is. */
+	KS_TRY(sqlite_version(sql, &version));
+	if (sql->mode == KS_STORE_READER) {
+		snprintf(script, sizeof(script), "PRAGMA cache_size = -%d", READER_CACHE_KIB);
+		return run(sql, script, "cannot prepare the store");
+	}
+	snprintf(script, sizeof(script),
+		 "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -%d;"
+		 "PRAGMA journal_size_limit = %d",
+		 WRITER_CACHE_KIB, WAL_KEPT_BYTES);
+	KS_TRY(run(sql, script, "cannot prepare the store"));
+	/* Takes the place of SQLite's own checkpoints. */
+	sqlite3_wal_hook(sql->db, wal_grew, sql);
+	return KS_OK;
+}
+
+static enum ks_err make_place(struct ks_sql *sql)
+{
+	char lock[KS_PATH_MAX];
+
+	KS_TRY(ks_file_beside(sql->path, "-lock", lock));
+	KS_TRY(ks_file_make_folder(sql->path, sql->error));
+	KS_TRY(ks_file_lock(lock, sql->error, &sql->lock));
+	return ks_file_make(sql->path, sql->error);
+}
+
+/* What SQLite would take for a URI or for a name of its own becomes a plain path. */
+static enum ks_err set_path(struct ks_sql *sql, const char *address)
+{
+	if (address[0] == '\0' || ks_file_beside(address[0] == '/' ? "" : "./", address, sql->path) != KS_OK) {
+		ks_sql_explain(sql->error, "the store's path is empty or too long");
+		return KS_MALFORMED;
+	}
+	return KS_OK;
+}
+
+static enum ks_err new_connection(const char *address, enum ks_store_mode mode, struct ks_sql_error *error, struct ks_sql **ret_sql)
+{
+	struct ks_sql *sql = calloc(1, sizeof(*sql));
+
+	if (!sql)
+		return KS_MEMORY;
+	pthread_once(&once, prepare_process);
+	sql->lock = -1;
+	sql->mode = mode;
+	sql->error = error;
+	enum ks_err err = set_path(sql, address);
+	if (err != KS_OK) {
+		free(sql);
+		return err;
+	}
+	*ret_sql = sql;
+	return KS_OK;
+}
+
+static void sqlite_close(struct ks_sql *sql)
+{
+	for (size_t i = 0; i < KS_SQL_COUNT; i++)
+		sqlite3_finalize(sql->kept[i].stmt);
+	sqlite3_close_v2(sql->db);
+	if (sql->lock >= 0)
+		close(sql->lock);
+	free(sql);
+}
+
+static enum ks_err open_place(struct ks_sql *sql)
+{
+	if (sql->mode == KS_STORE_WRITER) {
+		KS_TRY(make_place(sql));
+	} else if (!ks_file_exists(sql->path)) {
+		return ks_file_failed(sql->error, "cannot open", sql->path);
+	}
+	KS_TRY(connect(sql, sql->mode == KS_STORE_WRITER ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY));
+	return set_up(sql);
+}
+
+static enum ks_err sqlite_open(const char *address, enum ks_store_mode mode, struct ks_sql_error *error, struct ks_sql **ret_sql)
+{
+	struct ks_sql *sql;
+
+	KS_TRY(new_connection(address, mode, error, &sql));
+	enum ks_err err = open_place(sql);
+	if (err != KS_OK) {
+		sqlite_close(sql);
+		return err;
+	}
+	*ret_sql = sql;
+	return KS_OK;
+}
+
+static enum ks_err sqlite_exec(struct ks_sql *sql, const char *script)
+{
+	return run(sql, script, "a script failed");
+}
+
+/* ---- statements ---- */
+
+/* SQLite numbers $1 by its first place in the text, ?1 by its number. */
+static const char *dialect(const char *text, struct ks_buf *buf)
+{
+	for (; *text; text++)
+		ks_buf_put_byte(buf, text[0] == '$' && text[1] >= '1' && text[1] <= '9' ? '?' : text[0]);
+	return ks_buf_z(buf);
+}
+
+static enum ks_err compile(struct ks_sql *sql, enum ks_sql_id id, sqlite3_stmt **ret_stmt)
+{
+	char bytes[SQL_TEXT_MAX];
+	struct ks_buf buf = KS_BUF(bytes);
+	int rc = sqlite3_prepare_v3(sql->db, dialect(ks_sql_text(id), &buf), -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+
+	return rc == SQLITE_OK ? KS_OK : failed(sql, rc, ks_sql_name(id));
+}
+
+static enum ks_err sqlite_prepare(struct ks_sql *sql, enum ks_sql_id id, struct ks_sql_stmt **ret_stmt)
+{
+	struct ks_sql_stmt *stmt = &sql->kept[id];
+
+	if (KS_UNLIKELY(stmt->busy)) {
+		stmt = calloc(1, sizeof(*stmt));
+		if (!stmt)
+			return KS_MEMORY;
+		stmt->extra = true;
+	}
+	if (KS_UNLIKELY(!stmt->stmt)) {
+		enum ks_err err = compile(sql, id, &stmt->stmt);
+		if (err != KS_OK) {
+			if (stmt->extra)
+				free(stmt);
+			return err;
+		}
+		stmt->sql = sql;
+	}
+	stmt->busy = true;
+	*ret_stmt = stmt;
+	return KS_OK;
+}
+
+static void sqlite_finish(struct ks_sql_stmt *stmt)
+{
+	if (KS_UNLIKELY(stmt->extra)) {
+		sqlite3_finalize(stmt->stmt);
+		free(stmt);
+		return;
+	}
+	sqlite3_reset(stmt->stmt);
+	stmt->busy = false;
+}
+
+static int bind_one(sqlite3_stmt *stmt, int number, const struct ks_sql_value *value)
+{
+	const char *bytes = value->bytes.n ? value->bytes.p : "";
+
+	switch (value->type) {
+	case KS_SQL_NULL:
+		return sqlite3_bind_null(stmt, number);
+	case KS_SQL_INTEGER:
+		return sqlite3_bind_int64(stmt, number, value->integer);
+	case KS_SQL_TEXT:
+		return sqlite3_bind_text64(stmt, number, bytes, value->bytes.n, SQLITE_STATIC, SQLITE_UTF8);
+	case KS_SQL_BLOB:
+		return sqlite3_bind_blob64(stmt, number, bytes, value->bytes.n, SQLITE_STATIC);
+	}
+	return SQLITE_MISUSE;
+}
+
+static enum ks_err sqlite_bind(struct ks_sql_stmt *stmt, const struct ks_sql_value *values, size_t count)
+{
+	if (KS_UNLIKELY((size_t)sqlite3_bind_parameter_count(stmt->stmt) != count))
+		return failed(stmt->sql, SQLITE_RANGE, "wrong number of parameters");
+	for (size_t i = 0; i < count; i++) {
+		int rc = bind_one(stmt->stmt, (int)i + 1, &values[i]);
+		if (KS_UNLIKELY(rc != SQLITE_OK))
+			return failed(stmt->sql, rc, "cannot bind");
+	}
+	return KS_OK;
+}
+
+static enum ks_err sqlite_step(struct ks_sql_stmt *stmt, bool *ret_row)
+{
+	int rc = sqlite3_step(stmt->stmt);
+
+	if (KS_UNLIKELY(rc != SQLITE_ROW && rc != SQLITE_DONE))
+		return failed(stmt->sql, rc, "a statement failed");
+	*ret_row = rc == SQLITE_ROW;
+	return KS_OK;
+}
+
+static void sqlite_row(struct ks_sql_stmt *stmt, struct ks_sql_value *ret_values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct ks_sql_value *value = &ret_values[i];
+		int type = sqlite3_column_type(stmt->stmt, (int)i);
+
+		if (type == SQLITE_INTEGER) {
+			value->type = KS_SQL_INTEGER;
+			value->integer = sqlite3_column_int64(stmt->stmt, (int)i);
+		} else if (type == SQLITE_NULL) {
+			value->type = KS_SQL_NULL;
+			value->integer = 0;
+		} else {
+			/* A REAL, which no table has, is an empty blob to us: a damaged row. */
+			const char *bytes = type == SQLITE_FLOAT ? NULL : sqlite3_column_blob(stmt->stmt, (int)i);
+			value->type = type == SQLITE_TEXT ? KS_SQL_TEXT : KS_SQL_BLOB;
+			value->integer = 0;
+			value->bytes = bytes ? ks_str_of(bytes, (size_t)sqlite3_column_bytes(stmt->stmt, (int)i)) : KS_STR("");
+		}
+	}
+}
+
+static uint64_t sqlite_changed(struct ks_sql_stmt *stmt)
+{
+	return (uint64_t)sqlite3_changes64(stmt->sql->db);
+}
+
+/* ---- transactions ---- */
+
+static bool sqlite_in_transaction(const struct ks_sql *sql)
+{
+	return !sqlite3_get_autocommit(sql->db);
+}
+
+static void sqlite_rollback(struct ks_sql *sql)
+{
+	if (sqlite_in_transaction(sql))
+		sqlite3_exec(sql->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static enum ks_err sqlite_begin(struct ks_sql *sql)
+{
+	int64_t ignored;
+
+	if (sql->mode == KS_STORE_WRITER)
+		return run(sql, "BEGIN IMMEDIATE", "cannot begin");
+	KS_TRY(run(sql, "BEGIN", "cannot begin"));
+	/* The snapshot is taken by the first read. */
+	enum ks_err err = number_of(sql, "SELECT count(*) FROM sqlite_schema WHERE rowid = 1", &ignored);
+	if (err != KS_OK)
+		sqlite_rollback(sql);
+	return err;
+}
+
+static enum ks_err sqlite_commit(struct ks_sql *sql)
+{
+	int rc = sqlite3_exec(sql->db, "COMMIT", NULL, NULL, NULL);
+
+	if (rc != SQLITE_OK) {
+		enum ks_err err = failed(sql, rc, "cannot commit");
+		sqlite_rollback(sql);
+		return err;
+	}
+	if (sql->wal_pages >= CHECKPOINT_PAGES) {
+		/* What was committed stays committed: a checkpoint that fails is tried again after the next commit. */
+		sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		sql->wal_pages = 0;
+	}
+	return KS_OK;
+}
+
+/* ---- backup ---- */
+
+/* Copies under one read transaction of the source: a snapshot, whatever is committed meanwhile. */
+static enum ks_err copy_pages(struct ks_sql *from, struct ks_sql *to, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+{
+	int rc;
+
+	KS_TRY(sqlite_begin(from));
+	KS_TRY(run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", "cannot prepare the copy"));
+	sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
+	if (!backup)
+		return failed(to, sqlite3_errcode(to->db), "cannot copy the store");
+	do {
+		rc = sqlite3_backup_step(backup, BACKUP_STEP_PAGES);
+		int all = sqlite3_backup_pagecount(backup);
+		if (progress && (rc == SQLITE_OK || rc == SQLITE_DONE))
+			progress(ctx, (uint64_t)(all - sqlite3_backup_remaining(backup)), (uint64_t)all);
+	} while (rc == SQLITE_OK);
+	sqlite3_backup_finish(backup);
+	return rc == SQLITE_DONE ? KS_OK : failed(to, rc, "cannot copy the store");
+}
+
+static enum ks_err backup_into(struct ks_sql *sql, const char *temporary, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+{
+	struct ks_sql *from = NULL;
+	struct ks_sql *to = NULL;
+	enum ks_err err = sqlite_open(sql->path, KS_STORE_READER, sql->error, &from);
+
+	if (err == KS_OK)
+		err = new_connection(temporary, KS_STORE_WRITER, sql->error, &to);
+	if (err == KS_OK)
+		err = connect(to, SQLITE_OPEN_READWRITE);
+	if (err == KS_OK)
+		err = copy_pages(from, to, progress, ctx);
+	if (to)
+		sqlite_close(to);
+	if (from)
+		sqlite_close(from);
+	return err;
+}
+
+static enum ks_err sqlite_backup(struct ks_sql *sql, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+{
+	char temporary[KS_PATH_MAX];
+	int fd;
+
+	if (ks_file_exists(path)) {
+		ks_sql_explain(sql->error, "%s exists", path);
+		return KS_CONFLICT;
+	}
+	KS_TRY(ks_file_temporary(path, sql->error, temporary, &fd));
+	enum ks_err err = backup_into(sql, temporary, progress, ctx);
+	if (err == KS_OK)
+		err = ks_file_publish(fd, temporary, path, false, sql->error);
+	close(fd);
+	if (err != KS_OK)
+		unlink(temporary);
+	return err;
+}
+
+/* ---- restore ---- */
+
+static enum ks_err check_text(struct ks_sql *sql, const char *pragma, const char *expected)
+{
+	sqlite3_stmt *stmt;
+	enum ks_err err = KS_CORRUPT;
+	int rc = sqlite3_prepare_v2(sql->db, pragma, -1, &stmt, NULL);
+
+	if (rc != SQLITE_OK)
+		return failed(sql, rc, "cannot check the copy");
+	rc = sqlite3_step(stmt);
+	const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : "";
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		err = failed(sql, rc, "the file is damaged");
+	else if (ks_str_eq(ks_str_c(text), ks_str_c(expected)))
+		err = KS_OK;
+	else
+		ks_sql_explain(sql->error, "the file is damaged: %s", text ? text : "");
+	sqlite3_finalize(stmt);
+	return err;
+}
+
+/* The copy in `sql->path` is whole, and `accept` takes it. Leaves no file beside it. */
+static enum ks_err check_copy(struct ks_sql *sql, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx)
+{
+	unsigned version;
+
+	KS_TRY(connect(sql, SQLITE_OPEN_READWRITE));
+	KS_TRY(sqlite_version(sql, &version));
+	if (version == 0) {
+		ks_sql_explain(sql->error, "the file holds no store");
+		return KS_CORRUPT;
+	}
+	/* With the exclusive mode no shared memory is made beside it. */
+	KS_TRY(run(sql, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE", "cannot prepare the copy"));
+	KS_TRY(check_text(sql, "PRAGMA integrity_check(1)", "ok"));
+	KS_TRY(check_text(sql, "PRAGMA foreign_key_check", ""));
+	return accept(ctx, sql);
+}
+
+static void remove_beside(const char *path)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+	char name[KS_PATH_MAX];
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(suffixes); i++) {
+		if (ks_file_beside(path, suffixes[i], name) == KS_OK)
+			unlink(name);
+	}
+}
+
+/* Brings everything of the store that will be replaced into its one file, so that what stands beside it can go, and a crash before the
+ * replacement leaves it whole. A damaged one cannot be brought together, and loses what stood beside it. */
+static enum ks_err settle(struct ks_sql *target)
+{
+	if (!ks_file_exists(target->path)) {
+		remove_beside(target->path);
+		return KS_OK;
+	}
+	enum ks_err err = connect(target, SQLITE_OPEN_READWRITE);
+	if (err == KS_OK)
+		err = run(target, "PRAGMA synchronous = FULL", "cannot settle the store");
+	if (err == KS_OK) {
+		int rc = sqlite3_wal_checkpoint_v2(target->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		err = rc == SQLITE_OK ? KS_OK : failed(target, rc, "cannot settle the store");
+	}
+	sqlite3_close_v2(target->db);
+	target->db = NULL;
+	if (err != KS_OK && err != KS_CORRUPT)
+		return err;
+	remove_beside(target->path);
+	return ks_file_sync_folder(target->path, target->error);
+}
+
+/* A store that was not closed is more than its one file. */
+static enum ks_err check_source(const char *path, struct ks_sql_error *error)
+{
+	char wal[KS_PATH_MAX];
+
+	KS_TRY(ks_file_beside(path, "-wal", wal));
+	if (!ks_file_exists(path))
+		return ks_file_failed(error, "cannot open", path);
+	if (ks_file_exists(wal)) {
+		ks_sql_explain(error, "%s is in use or was not closed: make a backup of it, and restore that", path);
+		return KS_BUSY;
+	}
+	return KS_OK;
+}
+
+static enum ks_err restore_into(struct ks_sql *target, const char *path, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx)
+{
+	char temporary[KS_PATH_MAX];
+	struct ks_sql *copy = NULL;
+	int fd;
+
+	KS_TRY(ks_file_temporary(target->path, target->error, temporary, &fd));
+	enum ks_err err = ks_file_copy(path, fd, temporary, target->error);
+	if (err == KS_OK)
+		err = new_connection(temporary, KS_STORE_WRITER, target->error, &copy);
+	if (err == KS_OK)
+		err = check_copy(copy, accept, ctx);
+	if (copy)
+		sqlite_close(copy);
+	if (err == KS_OK)
+		err = settle(target);
+	if (err == KS_OK)
+		err = ks_file_publish(fd, temporary, target->path, true, target->error);
+	close(fd);
+	if (err != KS_OK)
+		unlink(temporary);
+	remove_beside(temporary);
+	return err;
+}
+
+static enum ks_err sqlite_restore(const char *path, const char *address, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx,
+				  struct ks_sql_error *error)
+{
+	struct ks_sql *target;
+	char lock[KS_PATH_MAX];
+
+	KS_TRY(new_connection(address, KS_STORE_WRITER, error, &target));
+	enum ks_err err = check_source(path, error);
+	if (err == KS_OK)
+		err = ks_file_beside(target->path, "-lock", lock);
+	if (err == KS_OK)
+		err = ks_file_make_folder(target->path, error);
+	if (err == KS_OK)
+		err = ks_file_lock(lock, error, &target->lock);
+	if (err == KS_OK)
+		err = restore_into(target, path, accept, ctx);
+	sqlite_close(target);
+	return err;
+}
+
+const struct ks_sql_driver ks_sql_sqlite = {
+	.scheme = "sqlite:",
+	.migrations = migrations,
+	.migration_count = KS_ARRAY_LEN(migrations),
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.version = sqlite_version,
+	.set_version = sqlite_set_version,
+	.exec = sqlite_exec,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.in_transaction = sqlite_in_transaction,
+	.prepare = sqlite_prepare,
+	.bind = sqlite_bind,
+	.step = sqlite_step,
+	.row = sqlite_row,
+	.changed = sqlite_changed,
+	.finish = sqlite_finish,
+	.backup = sqlite_backup,
+	.restore = sqlite_restore,
+};

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What the files of the store share. */
+#pragma once
+
+#include "store/fields.h"
+#include "store/sql.h"
+#include "store/store.h"
+
+/** A grant's limit is asked for at every key; keys made together mostly share a few grants. */
+#define KS_GRANT_MEMOS 64
+
+struct ks_grant_memo {
+	uint64_t grant; /* 0: nothing remembered */
+	bool limited;
+};
+
+struct ks_store {
+	const struct ks_sql_driver *driver;
+	struct ks_sql *sql;
+	enum ks_store_mode mode;
+	bool in_transaction;
+	bool in_savepoint;
+	enum ks_err lost;                        /* why the database gave the transaction up; KS_OK: it did not */
+	struct ks_store_counts added;            /* by this transaction; written at its commit */
+	struct ks_store_counts added_before;     /* the savepoint */
+	struct ks_grant_memo memos[KS_GRANT_MEMOS];
+	struct ks_sql_error error;
+};
+
+/** Where rows go. */
+struct ks_row_taker {
+	struct ks_store *store;
+	void *each; /* points to the caller's callback */
+	void *ctx;  /* of the callback */
+	size_t rows;
+};
+
+/** The driver of `uri`, and what follows the scheme. NULL (with a text for ks_store_error(NULL)): none. */
+const struct ks_sql_driver *ks_store_driver_of(const char *uri, const char **ret_address);
+
+/** What ks_store_error(NULL) gives in this thread. */
+void ks_store_set_open_error(const struct ks_sql_error *error);
+
+/** Opens with other migrations than the driver's own. */
+KS_MUST_USE enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const struct ks_sql_migration *migrations,
+					   size_t count, struct ks_store **ret_store);
+
+/** Brings the schema to the last of `migrations` in one transaction (a writer), or makes sure that it is there (a reader). KS_VERSION,
+ * KS_CORRUPT (a migration that was applied had another text). */
+KS_MUST_USE enum ks_err ks_store_migrate(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count);
+
+/** Makes sure that the schema is one of ours, the last or an older one. KS_VERSION, KS_CORRUPT. */
+KS_MUST_USE enum ks_err ks_store_check_version(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count,
+					       unsigned *ret_version);
+
+/** Takes one row of a result; what it returns other than KS_OK ends the reading. */
+typedef enum ks_err ks_store_take(void *ctx, const struct ks_sql_value *values);
+
+/** Runs a statement that gives rows of `columns` columns. */
+KS_MUST_USE enum ks_err ks_store_query(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+				       size_t columns, ks_store_take *take, void *ctx);
+
+/** The first row of a result, if it gives numbers alone (NULL is 0). KS_NOT_FOUND where there is no row. */
+KS_MUST_USE enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+					       size_t columns, int64_t *ret_numbers);
+
+/** Runs a statement that changes rows, within the transaction. */
+KS_MUST_USE enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+				       uint64_t *ret_changed);
+
+/** Runs a statement that changes rows and returns one number. */
+KS_MUST_USE enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+						 int64_t *ret_number);
+
+/** Inserts a row by its table of fields. */
+KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
+					const void *row);
+
+/** KS_OK, or KS_NOT_FOUND if nothing was changed. */
+KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count);
+
+/** As ks_store_query for a statement that gives one row: KS_NOT_FOUND where there is none. */
+KS_MUST_USE enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+				      size_t columns, ks_store_take *take);
+
+/** KS_TOO_LARGE or KS_MALFORMED for text that may not be stored. */
+KS_MUST_USE enum ks_err ks_store_check_text(struct ks_store *store, struct ks_str text, size_t max);
+
+/** True in *ret_limited if the grant has a rate limit. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t id, bool *ret_limited);
+
+/** LIMIT; beyond the range is no limit. */
+static inline struct ks_sql_value ks_value_limit(size_t limit)
+{
+	return ks_value_u64(limit);
+}
+
+/** "ids below": 0 is from the newest. */
+static inline struct ks_sql_value ks_value_before(uint64_t before)
+{
+	return ks_value_u64(before ? before : INT64_MAX);
+}
+
+/** A filter that is one of an enum, or COUNT: any. */
+static inline struct ks_sql_value ks_value_filter(unsigned value, unsigned count)
+{
+	return ks_value_i64(value < count ? (int64_t)value : -1);
+}
+
+/** Forgets what was remembered of rows that may be gone. */
+void ks_store_forget_memos(struct ks_store *store);
+
+/** Defines the function `name`, a ks_store_take whose context is a ks_row_taker: it loads a struct `type` and hands it to the caller's
+ * callback. */
+#define KS_ROW_TAKER(name, type, callback, fields)                                                            \
+	static enum ks_err name(void *ctx, const struct ks_sql_value *values)                                 \
+	{                                                                                                     \
+		struct ks_row_taker *taker = ctx;                                                             \
+		callback **each = taker->each;                                                                \
+		struct type row;                                                                              \
+                                                                                                              \
+		KS_TRY(ks_fields_load((fields), KS_ARRAY_LEN(fields), values, &row, &taker->store->error));   \
+		taker->rows++;                                                                                \
+		return (*each)(taker->ctx, &row);                                                             \
+	}
