@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine_priv.h"
+
+/* The effective tenant where it is not the actor's own: for whom somebody acted. */
+static struct ks_str on_behalf(const struct ks_tx *tx, const struct ks_actor *actor, char text[KS_ID_TEXT_SIZE])
+{
+	uint32_t index;
+
+	if (!actor || actor->effective == 0 || actor->own == 0 || actor->effective == actor->own)
+		return KS_STR("");
+	index = ks_ring_tenant(tx->ring, actor->effective);
+	if (index == KS_RING_NONE)
+		return KS_STR("");
+	ks_id_format((enum ks_id_type)tx->ring->tenants[index].kind, actor->effective, text);
+	return ks_str_c(text);
+}
+
+void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value)
+{
+	ks_buf_put_byte(detail, detail->n == 0 ? '{' : ',');
+	ks_buf_put_json(detail, ks_str_c(name));
+	ks_buf_put_byte(detail, ':');
+	ks_buf_put_json(detail, value);
+}
+
+struct ks_str ks_audit_end(struct ks_buf *detail)
+{
+	if (detail->n > 0)
+		ks_buf_put_byte(detail, '}');
+	return ks_buf_ok(detail) ? ks_buf_str(detail) : KS_STR("");
+}
+
+enum ks_err ks_tx_audit(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_audit_note *note)
+{
+	char behalf[KS_ID_TEXT_SIZE], object[KS_ID_TEXT_SIZE] = "";
+
+	if (note->object)
+		ks_id_format(note->object_type, note->object, object);
+	return ks_store_audit_append(tx->store, &(struct ks_audit_row){
+		.id = ks_tx_id(tx),
+		.at = tx->now_ms,
+		.organization = note->organization,
+		.tenant = note->tenant,
+		.actor = actor ? ks_str_c(actor->id) : KS_STR("system"),
+		.on_behalf = on_behalf(tx, actor, behalf),
+		.action = ks_str_c(note->action),
+		.object = ks_str_c(object),
+		.outcome = KS_STR("ok"),
+		.address = actor ? ks_str_c(actor->address) : KS_STR(""),
+		.request_id = actor ? ks_str_c(actor->request_id) : KS_STR(""),
+		.detail = note->detail,
+	});
+}

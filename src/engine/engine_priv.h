@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Inside the engine: its state, who may touch which part of it, and what its files do for each other. */
+#pragma once
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "engine/audit.h"
+#include "engine/engine.h"
+#include "engine/keys.h"
+#include "engine/tenants.h"
+
+#define KS_SQLITE_SCHEME "sqlite:"
+#define KS_GRANT_BODY_MAX 65536  /* bytes of a grant's canonical JSON: 512 scopes, 16 roles, 64 ranges fit */
+
+/** The catalogues of one epoch. */
+struct ks_engine_policy_ref {
+	_Atomic unsigned refs;
+	struct ks_policy *platform;  /* may be NULL */
+	struct ks_policy *self;      /* may be NULL */
+	uint64_t epoch;
+};
+
+/** A thread that waits for a job (ks_engine_run). */
+struct ks_waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool finished;
+};
+
+/** What the transaction under way has said so far. The writer's. */
+struct ks_tx_log {
+	struct ks_change *changes;   /* to project once they are durable */
+	size_t change_count, change_cap;
+	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
+	size_t gone_count, gone_cap;
+};
+
+/** Where a transaction's log stood when a job began. */
+struct ks_tx_mark {
+	size_t changes;
+	size_t gone;
+};
+
+/** One count on its way to the truth. */
+struct ks_usage_entry {
+	uint64_t key;
+	int64_t minute;
+	uint64_t count;
+	int64_t last_ms;             /* KS_TIME_NONE: no use to be remembered */
+	struct ks_addr address;
+	uint16_t reason;
+	uint16_t scope;              /* number in the ring's table, the same in every generation */
+};
+
+struct ks_usage_state {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;        /* guards the five below */
+	pthread_cond_t wake;         /* to the thread: asked or stopping */
+	pthread_cond_t done;         /* from the thread: answered has risen */
+	uint64_t asked, answered;
+	enum ks_err last_err;
+	bool stopping;
+	/* the thread's */
+	struct ks_usage_entry *entries;
+	size_t entry_count, entry_cap;
+	int64_t next_chores_ms;
+};
+
+struct ks_engine {
+	struct ks_engine_options options;       /* strings are ours */
+	struct ks_engine_policy_ref *policy;    /* policy_lock */
+	pthread_mutex_t policy_lock;
+
+	char *data_directory;                   /* absolute */
+	char *store_uri;
+	char *ring_directory;
+	int lock_fd;
+	uint8_t store_id[16];
+
+	pthread_mutex_t queue_lock;             /* the queue */
+	pthread_cond_t queue_wake;
+	struct ks_job *queue_head, **queue_tail;
+	size_t queue_count;
+	bool stopping;
+	pthread_t writer;
+	bool writer_started;
+
+	/* The writer thread's alone, and the opening thread's before that one runs. */
+	struct ks_store *store;
+	struct ks_ringmap_writer *ringmap;
+	struct ks_id_source ids;
+	struct ks_tx_log log;
+	uint64_t last_change;                   /* of the truth, durable */
+	uint64_t trimmed_to;                    /* change-log entries up to here are forgotten */
+	bool behind;                            /* the truth may have more than the ring: catch up before anything else */
+	int64_t grow_again_ms;                  /* growth failed: not before */
+	struct ks_ring_membership_record *memberships; /* KS_RING_MEMBERSHIPS_MAX, scratch */
+	char *grant_body;                       /* KS_GRANT_BODY_MAX, scratch of a job */
+
+	/** Held to change which generations are mapped (writer), and to read them from another thread (usage). */
+	pthread_mutex_t ring_lock;
+	int64_t previous_since_ms;              /* when the previous generation became that */
+	struct ks_usage_state usage;
+
+	pthread_mutex_t stats_lock;
+	struct ks_engine_stats stats;
+	_Atomic uint64_t keys_known;            /* of the truth, for ks_engine_is_fresh */
+};
+
+/** Wall-clock milliseconds, and a clock that never goes back in nanoseconds. */
+int64_t ks_engine_now_ms(void);
+uint64_t ks_engine_tick_ns(void);
+
+/** Logs, where the options have a log. Never a secret. */
+void ks_engine_say(const struct ks_engine *engine, int level, const char *event, const char *fmt, ...) KS_PRINTF(4, 5);
+void ks_engine_progress(const struct ks_engine *engine, const char *what, uint64_t done, uint64_t all);
+
+/** Fills *problem and returns `err`. */
+enum ks_err ks_engine_problem(struct ks_engine_problem *problem, enum ks_err err, const char *fmt, ...) KS_PRINTF(3, 4);
+
+/** Fills *refusal and returns `err`. `pointer` may be empty. */
+enum ks_err ks_refuse(struct ks_refusal *refusal, enum ks_err err, const char *code, const char *pointer, const char *fmt, ...)
+	KS_PRINTF(5, 6);
+/** The usual one: KS_MALFORMED, code "invalid". */
+#define ks_refuse_invalid(refusal, pointer, ...) ks_refuse(refusal, KS_MALFORMED, "invalid", pointer, __VA_ARGS__)
+/** Whatever the actor does not see. */
+enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer);
+
+/* ---- place.c: the data directory and where the ring stands ---- */
+KS_MUST_USE enum ks_err ks_place_claim(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
+void ks_place_release(struct ks_engine *engine);
+/** Finds engine->store_uri; after the claim. */
+KS_MUST_USE enum ks_err ks_place_store(struct ks_engine *engine);
+/** The directory for a ring of `size` bytes with its counters; heap. */
+KS_MUST_USE enum ks_err ks_place_ring(const struct ks_engine *engine, uint64_t size, char **ret_directory);
+/** The one within the data directory, for when the other cannot be had; heap. */
+KS_MUST_USE enum ks_err ks_place_ring_fallback(const struct ks_engine *engine, char **ret_directory);
+/** <data>/ring names engine->ring_directory from now on. */
+KS_MUST_USE enum ks_err ks_place_link(const struct ks_engine *engine);
+
+/* ---- writer.c ---- */
+KS_MUST_USE enum ks_err ks_writer_start(struct ks_engine *engine);
+/** Finishes what is queued and ends the thread. */
+void ks_writer_stop(struct ks_engine *engine);
+bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
+/** Remembers a tenant that this transaction deletes. */
+KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
+/** Copies the ring's numbers for ks_engine_stats. The writer's. */
+void ks_writer_note_ring(struct ks_engine *engine);
+
+/* ---- projector.c: from rows of the truth to records of the ring; the writer's ---- */
+/** Brings what one change is about into the ring, as the truth says it now. Makes the ring larger where it must. */
+KS_MUST_USE enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change);
+/** Applies the change log from the ring's position to its end. KS_CONFLICT: the log does not reach back that far, or the ring is ahead of it: rebuild. */
+KS_MUST_USE enum ks_err ks_project_rest(struct ks_engine *engine);
+/** Makes the next generation, with room for `keys` more. */
+KS_MUST_USE enum ks_err ks_project_grow(struct ks_engine *engine, uint64_t keys, uint64_t arena_bytes);
+/** Parts of it, into a ring that is given (a rebuild's): KS_FULL is left to the caller. */
+KS_MUST_USE enum ks_err ks_project_tenant(struct ks_ring *ring, const struct ks_tenant_row *row);
+KS_MUST_USE enum ks_err ks_project_user(struct ks_engine *engine, struct ks_store *store, struct ks_ring *ring, uint64_t id, bool disabled,
+					bool with_memberships);
+KS_MUST_USE enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring, const struct ks_grant_row *row);
+KS_MUST_USE enum ks_err ks_project_cores(struct ks_ring *ring, const struct ks_key_core *cores, size_t count);
+/** True if a member with this role sees what is below the tenant. */
+bool ks_role_reaches_below(struct ks_str role);
+
+/* ---- rebuild.c ---- */
+/** A next generation from the truth, in force at the end. Writer, or while opening. */
+KS_MUST_USE enum ks_err ks_rebuild_ring(struct ks_engine *engine);
+/** Fills the generation that a fresh open made, and puts it in force. While opening. */
+KS_MUST_USE enum ks_err ks_rebuild_fresh(struct ks_engine *engine);
+/** A geometry for the truth as it is, `factor` times as large. */
+KS_MUST_USE enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor, struct ks_ring_geometry *ret_geometry);
+
+/* ---- policy.c ---- */
+KS_MUST_USE enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch, struct ks_engine_policy_ref **ret_ref,
+					  struct ks_engine_problem *ret_problem);
+void ks_catalogue_release(struct ks_engine_policy_ref *ref);
+/** Puts the catalogues into the ring and in force. KS_FULL: no room in the ring's arena; KS_TOO_LARGE: more scopes than the ring has numbers for. Writer, or
+ * while opening. */
+KS_MUST_USE enum ks_err ks_catalogue_publish(const struct ks_engine_policy_ref *ref, struct ks_ring *ring);
+/** The same into the current generation, made larger where needed. */
+KS_MUST_USE enum ks_err ks_catalogue_publish_current(struct ks_engine *engine, const struct ks_engine_policy_ref *ref);
+/** The scope or role of either catalogue; NULL. */
+const struct ks_policy_scope *ks_catalogue_scope(const struct ks_engine_policy *policy, struct ks_str name);
+const struct ks_policy_role *ks_catalogue_role(const struct ks_engine_policy *policy, struct ks_str name, const struct ks_policy **ret_of);
+
+/* ---- usage.c ---- */
+KS_MUST_USE enum ks_err ks_usage_start(struct ks_engine *engine);
+/** Flushes a last time and ends the thread. The writer must still run. */
+void ks_usage_stop(struct ks_engine *engine);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** An import under way: lines are read on the caller's thread into one batch while the writer works on the other. */
+#pragma once
+
+#include "engine/json_read.h"
+#include "engine/keys_check.h"
+
+#define KS_IMPORT_BATCH_LINES 50000
+#define KS_IMPORT_LINE_MAX 65536
+#define KS_IMPORT_TEXT_SIZE (16u << 20)          /* names, labels and hints of a batch */
+#define KS_IMPORT_LINE_TEXT_MAX (4 * KS_IMPORT_LINE_MAX) /* what one line can add to it */
+#define KS_IMPORT_SEEN_SIZE (1u << 17)           /* places of the table that finds digests again within a batch */
+#define KS_IMPORT_GRANTS_MAX 65536               /* different ones that are remembered */
+#define KS_IMPORT_GRANT_PLACES (1u << 17)
+
+/** What lines with the same kind and the same text of scopes, roles, addresses and rate_limit come to: found out once. */
+struct ks_import_grant {
+	uint64_t hash;
+	struct ks_str raw;             /* what was asked, as text; heap */
+	char *body;                    /* canonical; NULL: refused */
+	size_t body_n;
+	struct ks_refusal refusal;
+	uint64_t id;                   /* of the truth; 0: not yet. The writer's */
+};
+
+/** One key to be. Texts stand in the batch's text. */
+struct ks_import_row {
+	uint64_t line;
+	struct ks_digest digest;
+	uint64_t tenant;               /* 0: none given */
+	uint64_t user;
+	int64_t expires_at;
+	struct ks_import_grant *grant;
+	struct ks_str name, labels, prefix, last_four;
+	uint8_t tenant_kind;           /* as its id says */
+	uint8_t kind;
+	uint8_t environment;
+};
+
+struct ks_import_bad {
+	uint64_t line;
+	struct ks_refusal refusal;
+};
+
+struct ks_import_batch {
+	struct ks_job job;
+	struct ks_import *import;
+	struct ks_import_row *rows;    /* KS_IMPORT_BATCH_LINES */
+	size_t count;
+	size_t lines;                  /* read, good and bad */
+	struct ks_import_bad *bad;
+	size_t bad_count, bad_cap;
+	char *text_bytes;
+	struct ks_buf text;
+	uint32_t *seen;                /* index + 1 of a row, by its digest */
+	uint64_t imported;             /* by the job */
+	bool submitted;                /* the writer has it, until `finished` */
+	bool finished;                 /* import->lock */
+};
+
+struct ks_import {
+	struct ks_engine *engine;
+	struct ks_actor actor;
+	struct ks_engine_policy policy;
+	void (*on_bad)(void *ctx, uint64_t line, const char *pointer, const char *detail);
+	void *ctx;
+	uint64_t hash_key[2];
+	int64_t now_ms;                /* for expiry; renewed with each batch */
+
+	char *line;                    /* the beginning of a line that goes on in the next piece; KS_IMPORT_LINE_MAX */
+	size_t line_n;
+	bool skipping;                 /* it is too long: to the end of it */
+	uint64_t line_number;
+
+	struct ks_import_grant **grants; /* KS_IMPORT_GRANT_PLACES, open addressing */
+	size_t grant_count;
+	char *grant_body;              /* KS_GRANT_BODY_MAX, scratch */
+	char *scratch;                 /* KS_IMPORT_LINE_TEXT_MAX, scratch: decoded members of a grant */
+
+	struct ks_import_batch batches[2];
+	unsigned filling;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct ks_import_result result;
+	enum ks_err err;               /* the first failure of the store: nothing is read after it */
+	bool failed;                   /* a batch was undone, and the ids of grants with it: the one behind it must not go on. The writer's */
+};
+
+/** Reads one line that is not blank into the row; KS_OK, or what is wrong in *ret_refusal. KS_MEMORY alone is fatal. import_line.c. */
+KS_MUST_USE enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line,
+					    struct ks_import_row *ret_row, struct ks_refusal *ret_refusal);
+
+/** Writes a batch in the job's transaction. import_write.c. */
+enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx);
+
+/** Remembers a bad line. KS_MEMORY. */
+KS_MUST_USE enum ks_err ks_import_note_bad(struct ks_import_batch *batch, uint64_t line, const struct ks_refusal *refusal);
+
+/** The grant for what the line asks, from memory or found out now. KS_MEMORY; a refused one is returned as such. import_line.c. */
+void ks_import_forget_grants(struct ks_import *import);

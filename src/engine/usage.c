@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counted uses on their way from the ring's counters into the truth. Drained in slices, summed up, written in jobs like any other change; what was drained and is not
+ * durable yet when the process is killed is lost, and nothing else. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine/engine_priv.h"
+
+#define SLICE 16384            /* counts drained at once */
+#define ENTRIES_MAX 262144     /* waiting for the store; beyond, counts stay where they are */
+#define ROWS_LEAST 512         /* of a job: other jobs wait for about a millisecond */
+#define ROWS_MOST 20000
+#define PREVIOUS_KEPT_MS 5000  /* a reader that was deciding at the switch has finished long before */
+#define CHORES_EVERY_MS 60000
+#define MINUTES_KEPT_MS (INT64_C(3) * 86400000)
+#define HOURS_KEPT_MS (INT64_C(90) * 86400000)
+#define IDEMPOTENCY_KEPT_MS INT64_C(86400000)
+#define FOLD_AT_ONCE 2000
+#define MINUTE_MS 60000
+
+/* ---- draining ---- */
+
+static bool has_room(struct ks_usage_state *u)
+{
+	struct ks_usage_entry *grown;
+	size_t cap = u->entry_cap ? u->entry_cap : SLICE;
+
+	if (u->entry_count + SLICE > ENTRIES_MAX)
+		return false;
+	while (cap < u->entry_count + SLICE)
+		cap *= 2;
+	if (cap == u->entry_cap)
+		return true;
+	grown = reallocarray(u->entries, cap, sizeof(*grown));
+	if (!grown)
+		return false;
+	u->entries = grown;
+	u->entry_cap = cap;
+	return true;
+}
+
+/* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. */
+static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item, int64_t now_ms)
+{
+	const struct ks_ring_key *key;
+
+	if (item->slot >= ring->header->geometry.key_slots || (unsigned)item->reason >= KS_REASON_COUNT)
+		return;
+	key = &ring->keys[item->slot];
+	if (!(atomic_load_explicit(&key->state, memory_order_acquire) & KS_KEY_LIVE))
+		return;
+	u->entries[u->entry_count++] = (struct ks_usage_entry){
+		.key = key->id,
+		.minute = now_ms - now_ms % MINUTE_MS,
+		.count = item->count,
+		.last_ms = item->last_ms == KS_TIME_NONE || item->last_ms < 0 ? KS_TIME_NONE : KS_MIN(item->last_ms, now_ms),
+		.address = item->address,
+		.reason = (uint16_t)item->reason,
+		.scope = item->scope,
+	};
+}
+
+/* One slice of one generation's counters. `previous`: of the older one. False at the end of a round. */
+static bool drain_slice(struct ks_engine *engine, bool previous, uint64_t *generation, uint64_t *cursor)
+{
+	static const size_t cap = SLICE;
+	struct ks_usage_item *items = calloc(cap, sizeof(*items));
+	const struct ks_ring *ring;
+	size_t n = 0;
+
+	if (!items)
+		return false;
+	pthread_mutex_lock(&engine->ring_lock);
+	ring = previous ? ks_ringmap_writer_previous(engine->ringmap) : ks_ringmap_writer_ring(engine->ringmap);
+	if (ring && ring->header->generation != *generation) {
+		*generation = ring->header->generation;
+		*cursor = 0;
+	}
+	if (ring && ring->usage) {
+		int64_t now_ms = ks_engine_now_ms();
+
+		n = ks_usage_drain(ring->usage, cursor, items, cap);
+		for (size_t i = 0; i < n; i++)
+			take_item(&engine->usage, ring, &items[i], now_ms);
+	}
+	pthread_mutex_unlock(&engine->ring_lock);
+	free(items);
+	return ring && *cursor != 0;
+}
+
+static void drop_previous(struct ks_engine *engine)
+{
+	pthread_mutex_lock(&engine->ring_lock);
+	if (ks_ringmap_writer_previous(engine->ringmap) && ks_engine_now_ms() - engine->previous_since_ms > PREVIOUS_KEPT_MS)
+		ks_ringmap_writer_drop_previous(engine->ringmap);
+	pthread_mutex_unlock(&engine->ring_lock);
+}
+
+/* ---- summing up ---- */
+
+static int by_pair(const void *a, const void *b)
+{
+	const struct ks_usage_entry *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	if (x->minute != y->minute)
+		return x->minute < y->minute ? -1 : 1;
+	if (x->reason != y->reason)
+		return x->reason < y->reason ? -1 : 1;
+	return (x->scope > y->scope) - (x->scope < y->scope);
+}
+
+static void merge(struct ks_usage_entry *into, const struct ks_usage_entry *from)
+{
+	into->count += from->count;
+	if (from->last_ms > into->last_ms) {
+		into->last_ms = from->last_ms;
+		into->address = from->address;
+	}
+}
+
+/* One entry for each key, minute, reason and scope. What one row of the store cannot hold stays two. */
+static void sum_up(struct ks_usage_state *u)
+{
+	size_t kept = 0;
+
+	if (u->entry_count == 0)
+		return;
+	qsort(u->entries, u->entry_count, sizeof(*u->entries), by_pair);
+	for (size_t i = 1; i < u->entry_count; i++) {
+		if (by_pair(&u->entries[kept], &u->entries[i]) == 0 && u->entries[kept].count + u->entries[i].count <= UINT32_MAX)
+			merge(&u->entries[kept], &u->entries[i]);
+		else
+			u->entries[++kept] = u->entries[i];
+	}
+	u->entry_count = kept + 1;
+}
+
+/* ---- writing ---- */
+
+struct batch {
+	struct ks_job job;
+	const struct ks_usage_entry *entries;
+	size_t count;
+};
+
+static enum ks_err add_entry(struct ks_tx *tx, const struct ks_usage_entry *e)
+{
+	char address[KS_ADDR_TEXT_SIZE] = "";
+	int64_t last_ms = KS_TIME_NONE;
+
+	if (e->reason == KS_REASON_OK) {
+		/* It was allowed some time in that minute at the latest. */
+		last_ms = e->last_ms == KS_TIME_NONE ? e->minute : e->last_ms;
+		if (!ks_addr_is_zero(&e->address))
+			ks_addr_format(&e->address, address);
+	}
+	for (uint64_t left = e->count; left > 0;) {
+		uint64_t part = KS_MIN(left, UINT32_MAX);
+		struct ks_usage_row row = {
+			.key = e->key,
+			.minute = e->minute,
+			.reason = (enum ks_reason)e->reason,
+			.scope = ks_scope_name(tx->ring->scopes, e->scope),
+			.count = part,
+		};
+
+		KS_TRY(ks_store_usage_add(tx->store, &row, last_ms, ks_str_c(address)));
+		left -= part;
+	}
+	return KS_OK;
+}
+
+static enum ks_err run_batch(struct ks_job *job, struct ks_tx *tx)
+{
+	const struct batch *batch = job->ctx;
+
+	for (size_t i = 0; i < batch->count; i++)
+		KS_TRY(add_entry(tx, &batch->entries[i]));
+	return KS_OK;
+}
+
+/* The more is waiting, the larger the jobs: a commit each costs more than what others wait. */
+static size_t rows_of_job(size_t waiting)
+{
+	return KS_MIN(KS_MAX(waiting / 8, (size_t)ROWS_LEAST), (size_t)ROWS_MOST);
+}
+
+static enum ks_err write_entries(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+	size_t done = 0, rows = rows_of_job(u->entry_count);
+	uint64_t sum = 0;
+	enum ks_err err = KS_OK;
+
+	while (done < u->entry_count && err == KS_OK) {
+		struct batch batch = {.entries = &u->entries[done], .count = KS_MIN(rows, u->entry_count - done)};
+
+		batch.job = (struct ks_job){.run = run_batch, .ctx = &batch};
+		err = ks_engine_run(engine, &batch.job);
+		for (size_t i = 0; err == KS_OK && i < batch.count; i++)
+			sum += batch.entries[i].count;
+		done += err == KS_OK ? batch.count : 0;
+	}
+	memmove(u->entries, u->entries + done, (u->entry_count - done) * sizeof(*u->entries));
+	u->entry_count -= done;
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->stats.usage_flushed += sum;
+	pthread_mutex_unlock(&engine->stats_lock);
+	return err;
+}
+
+static void note_lost(struct ks_engine *engine)
+{
+	const struct ks_ring *ring;
+	uint64_t lost = 0;
+
+	pthread_mutex_lock(&engine->ring_lock);
+	ring = ks_ringmap_writer_ring(engine->ringmap);
+	if (ring->usage)
+		lost = ks_usage_lost(ring->usage);
+	pthread_mutex_unlock(&engine->ring_lock);
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->stats.usage_lost = lost;
+	pthread_mutex_unlock(&engine->stats_lock);
+}
+
+static enum ks_err flush(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+	uint64_t generation = 0, cursor = 0;
+	enum ks_err err = KS_OK;
+	bool more = true;
+
+	/* The older generation first: its counts are the older ones. */
+	for (int round = 0; round < 2 && err == KS_OK; round++, more = true) {
+		while (more && err == KS_OK) {
+			more = has_room(u) && drain_slice(engine, round == 0, &generation, &cursor);
+			sum_up(u);
+			err = write_entries(engine);
+		}
+		generation = cursor = 0;
+	}
+	if (err == KS_OK)
+		drop_previous(engine);
+	note_lost(engine);
+	return err;
+}
+
+/* ---- chores ---- */
+
+static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
+{
+	size_t *folded = job->ctx;
+
+	KS_TRY(ks_store_usage_fold(tx->store, tx->now_ms - MINUTES_KEPT_MS, tx->now_ms - HOURS_KEPT_MS, FOLD_AT_ONCE, folded));
+	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
+}
+
+/* Old counts become coarser, old answers are forgotten. A little at a time. */
+static void do_chores(struct ks_engine *engine)
+{
+	size_t folded = 0;
+	struct ks_job job = {.run = run_chores, .ctx = &folded};
+	int64_t now_ms = ks_engine_now_ms();
+	enum ks_err err;
+
+	if (now_ms < engine->usage.next_chores_ms)
+		return;
+	err = ks_engine_run(engine, &job);
+	if (err != KS_OK)
+		ks_engine_say(engine, 2, "chores_failed", "%s", ks_err_text(err));
+	engine->usage.next_chores_ms = err == KS_OK && folded == FOLD_AT_ONCE ? now_ms : now_ms + CHORES_EVERY_MS;
+}
+
+/* ---- the thread ---- */
+
+static struct timespec deadline_in(unsigned ms)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+/* Until somebody asks, or it is time. True: go on; *ret_asked is what this flush answers. */
+static bool wait_for_work(struct ks_usage_state *u, unsigned flush_ms, uint64_t *ret_asked)
+{
+	struct timespec until = deadline_in(flush_ms);
+	bool go_on;
+
+	pthread_mutex_lock(&u->lock);
+	while (u->asked == u->answered && !u->stopping) {
+		if (pthread_cond_timedwait(&u->wake, &u->lock, &until) == ETIMEDOUT)
+			break;
+	}
+	*ret_asked = u->asked;
+	go_on = !u->stopping;
+	pthread_mutex_unlock(&u->lock);
+	return go_on;
+}
+
+static void answer(struct ks_usage_state *u, uint64_t asked, enum ks_err err)
+{
+	pthread_mutex_lock(&u->lock);
+	u->answered = asked;
+	u->last_err = err;
+	pthread_cond_broadcast(&u->done);
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void *usage_main(void *arg)
+{
+	struct ks_engine *engine = arg;
+	enum ks_err err, before = KS_OK;
+	uint64_t asked;
+	bool go_on = true;
+
+	pthread_setname_np(pthread_self(), "ks-usage");
+	while (go_on) {
+		go_on = wait_for_work(&engine->usage, engine->options.usage_flush_ms, &asked);
+		err = flush(engine);
+		answer(&engine->usage, asked, err);
+		if (err != KS_OK && err != before)
+			ks_engine_say(engine, 2, "usage_waits", "counts stay in memory: %s", ks_err_text(err));
+		before = err;
+		if (go_on && err == KS_OK)
+			do_chores(engine);
+	}
+	return NULL;
+}
+
+enum ks_err ks_usage_start(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&u->lock, NULL);
+	pthread_cond_init(&u->done, NULL);
+	if (pthread_condattr_init(&attr) != 0)
+		return KS_MEMORY;
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&u->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	u->next_chores_ms = ks_engine_now_ms() + CHORES_EVERY_MS;
+	if (pthread_create(&u->thread, NULL, usage_main, engine) != 0)
+		return KS_SYSTEM;
+	u->started = true;
+	return KS_OK;
+}
+
+void ks_usage_stop(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+
+	if (!u->started)
+		return;
+	pthread_mutex_lock(&u->lock);
+	u->stopping = true;
+	pthread_cond_signal(&u->wake);
+	pthread_mutex_unlock(&u->lock);
+	pthread_join(u->thread, NULL);
+	u->started = false;
+	free(u->entries);
+	u->entries = NULL;
+	pthread_cond_destroy(&u->wake);
+	pthread_cond_destroy(&u->done);
+	pthread_mutex_destroy(&u->lock);
+}
+
+enum ks_err ks_engine_flush_usage(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+	enum ks_err err;
+	uint64_t mine;
+
+	pthread_mutex_lock(&u->lock);
+	mine = ++u->asked;
+	pthread_cond_signal(&u->wake);
+	while (u->answered < mine)
+		pthread_cond_wait(&u->done, &u->lock);
+	err = u->last_err;
+	pthread_mutex_unlock(&u->lock);
+	return err;
+}

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one thread that changes the truth and its projection. Jobs that wait together share a commit. */
+#include <stdlib.h>
+
+#include "crypto/random.h"
+#include "engine/engine_priv.h"
+
+#define TRIM_EVERY 4096 /* entries of the change log */
+
+/* ---- what a transaction remembers ---- */
+
+/* Room for one more element; the array and its capacity may move. */
+static bool grow_array(void **array, size_t *cap, size_t count, size_t size)
+{
+	size_t larger = *cap ? 2 * *cap : 64;
+	void *grown;
+
+	if (count < *cap)
+		return true;
+	grown = reallocarray(*array, larger, size);
+	if (!grown)
+		return false;
+	*array = grown;
+	*cap = larger;
+	return true;
+}
+
+enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t object, uint64_t object_end)
+{
+	struct ks_tx_log *log = &tx->engine->log;
+	uint64_t seq;
+
+	if (!grow_array((void **)&log->changes, &log->change_cap, log->change_count, sizeof(*log->changes)))
+		return KS_MEMORY;
+	KS_TRY(ks_store_change_append(tx->store, kind, object, object_end, &seq));
+	log->changes[log->change_count++] = (struct ks_change){.seq = seq, .kind = kind, .object = object, .object_end = object_end};
+	return KS_OK;
+}
+
+enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant)
+{
+	struct ks_tx_log *log = &tx->engine->log;
+
+	if (!grow_array((void **)&log->gone, &log->gone_cap, log->gone_count, sizeof(*log->gone)))
+		return KS_MEMORY;
+	log->gone[log->gone_count++] = tenant;
+	return KS_OK;
+}
+
+bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant)
+{
+	const struct ks_tx_log *log = &tx->engine->log;
+
+	for (size_t i = 0; i < log->gone_count; i++) {
+		if (log->gone[i] == tenant)
+			return true;
+	}
+	return false;
+}
+
+uint64_t ks_tx_id(struct ks_tx *tx)
+{
+	uint32_t random = 0;
+
+	/* Without randomness ids stay unique: they rise. */
+	if (ks_random(&random, sizeof(random)) != KS_OK)
+		random = 0;
+	return ks_id_next(&tx->engine->ids, tx->now_ms, random);
+}
+
+enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys)
+{
+	struct ks_engine *engine = tx->engine;
+	struct ks_ring *ring = ks_ringmap_writer_ring(engine->ringmap);
+	/* What this transaction has said already will need its room too. */
+	uint64_t wanted = keys + engine->log.change_count;
+	enum ks_err err;
+
+	if (!ks_ring_wants_growth(ring, wanted))
+		return KS_OK;
+	if (tx->now_ms < engine->grow_again_ms)
+		return KS_DISK_FULL;
+	err = ks_project_grow(engine, wanted, 0);
+	tx->ring = ks_ringmap_writer_ring(engine->ringmap);
+	return err;
+}
+
+static struct ks_tx_mark mark_of(const struct ks_engine *engine)
+{
+	return (struct ks_tx_mark){.changes = engine->log.change_count, .gone = engine->log.gone_count};
+}
+
+static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
+{
+	engine->log.change_count = mark.changes;
+	engine->log.gone_count = mark.gone;
+}
+
+/* ---- one batch ---- */
+
+/* Errors that are the store's own: the transaction cannot be trusted any more. */
+static bool is_store_failure(enum ks_err err)
+{
+	return err == KS_STORE || err == KS_DISK_FULL || err == KS_BUSY || err == KS_CORRUPT;
+}
+
+static enum ks_err run_job(struct ks_engine *engine, struct ks_job *job, struct ks_tx *tx)
+{
+	struct ks_tx_mark mark = mark_of(engine);
+
+	KS_TRY(ks_store_savepoint(tx->store));
+	tx->ring = ks_ringmap_writer_ring(engine->ringmap);
+	job->err = job->run(job, tx);
+	job->changed = engine->log.change_count > mark.changes;
+	if (job->err == KS_OK)
+		return ks_store_release(tx->store);
+	forget_after(engine, mark);
+	job->changed = false;
+	if (is_store_failure(job->err))
+		return job->err;
+	ks_store_rollback_to(tx->store);
+	return KS_OK;
+}
+
+/* Entries that the ring has applied are of no more use. Within a transaction that is made anyway. */
+static enum ks_err trim(struct ks_engine *engine)
+{
+	uint64_t position = engine->last_change;
+
+	if (position < engine->trimmed_to + TRIM_EVERY)
+		return KS_OK;
+	KS_TRY(ks_store_changes_trim(engine->store, position));
+	engine->trimmed_to = position;
+	return KS_OK;
+}
+
+static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx)
+{
+	bool any = false;
+
+	KS_TRY(ks_store_begin(engine->store));
+	for (struct ks_job *job = jobs; job; job = job->next) {
+		KS_TRY(run_job(engine, job, tx));
+		any |= job->err == KS_OK;
+	}
+	if (!any) {
+		ks_store_rollback(engine->store);
+		return KS_OK;
+	}
+	KS_TRY(trim(engine));
+	return ks_store_commit(engine->store);
+}
+
+/* Nothing of the batch was kept: every job that had not failed by itself fails now. */
+static void fail_all(struct ks_job *jobs, enum ks_err err, bool changed_alone)
+{
+	for (struct ks_job *job = jobs; job; job = job->next) {
+		if (job->err == KS_OK && (job->changed || !changed_alone)) {
+			job->err = err;
+			job->refusal = (struct ks_refusal){0};
+		}
+	}
+}
+
+/* What is durable becomes visible. */
+static enum ks_err project_log(struct ks_engine *engine)
+{
+	struct ks_tx_log *log = &engine->log;
+
+	for (size_t i = 0; i < log->change_count; i++)
+		KS_TRY(ks_project(engine, &log->changes[i]));
+	if (log->change_count > 0) {
+		engine->last_change = log->changes[log->change_count - 1].seq;
+		ks_ring_set_position(ks_ringmap_writer_ring(engine->ringmap), engine->last_change);
+	}
+	return KS_OK;
+}
+
+static void fall_behind(struct ks_engine *engine, struct ks_job *jobs, enum ks_err err)
+{
+	engine->behind = true;
+	fail_all(jobs, err, true);
+	ks_engine_say(engine, 3, "projection_failed", "changes are durable but not in the ring: %s; catching up before the next",
+		      ks_err_text(err));
+}
+
+static enum ks_err catch_up(struct ks_engine *engine)
+{
+	enum ks_err err;
+
+	if (!engine->behind)
+		return KS_OK;
+	err = ks_project_rest(engine);
+	if (err == KS_CONFLICT)
+		err = ks_rebuild_ring(engine);
+	if (err == KS_OK)
+		engine->behind = false;
+	return err;
+}
+
+static enum ks_err run_transaction(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx)
+{
+	enum ks_err err = catch_up(engine);
+
+	forget_after(engine, (struct ks_tx_mark){0});
+	if (err == KS_OK)
+		err = run_jobs(engine, jobs, tx);
+	if (err != KS_OK) {
+		/* A commit that fails has kept nothing; should the disk say otherwise later, the change log knows. */
+		ks_store_rollback(engine->store);
+		engine->behind = true;
+		fail_all(jobs, err, false);
+		ks_engine_say(engine, 3, "commit_failed", "%s: %s", ks_err_text(err), ks_store_error(engine->store));
+		return err;
+	}
+	err = project_log(engine);
+	if (err != KS_OK)
+		fall_behind(engine, jobs, err);
+	return KS_OK;
+}
+
+static void run_apart(struct ks_engine *engine, struct ks_job *job, struct ks_tx *tx)
+{
+	enum ks_err err = catch_up(engine);
+
+	tx->ring = ks_ringmap_writer_ring(engine->ringmap);
+	job->err = err == KS_OK ? job->run(job, tx) : err;
+}
+
+/* ---- numbers ---- */
+
+void ks_writer_note_ring(struct ks_engine *engine)
+{
+	const struct ks_ring *ring = ks_ringmap_writer_ring(engine->ringmap);
+	struct ks_ring_header *h = ring->header;
+	uint64_t revoked = atomic_load_explicit(&h->revoked_count, memory_order_relaxed);
+	uint64_t keys = atomic_load_explicit(&h->key_count, memory_order_relaxed);
+	struct ks_engine_stats *s = &engine->stats;
+
+	pthread_mutex_lock(&engine->stats_lock);
+	s->keys = keys;
+	s->keys_revoked = revoked;
+	s->tenants = atomic_load_explicit(&h->tenant_count, memory_order_relaxed);
+	s->users = atomic_load_explicit(&h->user_count, memory_order_relaxed);
+	s->grants = atomic_load_explicit(&h->grant_count, memory_order_relaxed);
+	s->key_slots = h->geometry.key_slots;
+	s->ring_bytes = h->total_size;
+	s->usage_bytes = ks_usage_size(&h->geometry);
+	s->generation = h->generation;
+	s->position = atomic_load_explicit(&h->position, memory_order_relaxed);
+	s->ready = !engine->behind && atomic_load_explicit(&h->complete, memory_order_relaxed) != 0;
+	pthread_mutex_unlock(&engine->stats_lock);
+	atomic_store_explicit(&engine->keys_known, keys, memory_order_relaxed);
+}
+
+static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool committed, uint64_t ns)
+{
+	uint64_t count = 0, failed = 0;
+
+	for (const struct ks_job *job = jobs; job; job = job->next) {
+		count++;
+		failed += job->err != KS_OK;
+	}
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->stats.jobs += count;
+	engine->stats.jobs_failed += failed;
+	engine->stats.commits += committed;
+	engine->stats.commit_ns_total += committed ? ns : 0;
+	pthread_mutex_unlock(&engine->stats_lock);
+	ks_writer_note_ring(engine);
+}
+
+/* ---- the queue ---- */
+
+static void finish(struct ks_job *job)
+{
+	struct ks_waiter *waiter = job->waiter;
+
+	if (!waiter) {
+		if (job->done)
+			job->done(job);
+		return;
+	}
+	pthread_mutex_lock(&waiter->lock);
+	waiter->finished = true;
+	pthread_cond_signal(&waiter->wake);
+	pthread_mutex_unlock(&waiter->lock);
+}
+
+static void run_batch(struct ks_engine *engine, struct ks_job *jobs)
+{
+	struct ks_tx tx = {.engine = engine, .store = engine->store, .now_ms = ks_engine_now_ms()};
+	uint64_t began = ks_engine_tick_ns();
+	bool committed = false;
+
+	for (struct ks_job *job = jobs; job; job = job->next) {
+		job->err = KS_OK;
+		job->changed = false;
+		job->refusal = (struct ks_refusal){0};
+	}
+	if (jobs->apart)
+		run_apart(engine, jobs, &tx);
+	else
+		committed = run_transaction(engine, jobs, &tx) == KS_OK;
+	note_batch(engine, jobs, committed, ks_engine_tick_ns() - began);
+	for (struct ks_job *job = jobs, *next; job; job = next) {
+		next = job->next; /* the job may be freed */
+		finish(job);
+	}
+}
+
+/* The jobs of the next transaction, in the order they came: those that take long go alone. */
+static struct ks_job *take_batch(struct ks_engine *engine)
+{
+	struct ks_job *first = engine->queue_head;
+	struct ks_job *last = first;
+	size_t count = 1;
+
+	while (!first->bulk && !first->apart && count < KS_ENGINE_BATCH_MAX && last->next && !last->next->bulk && !last->next->apart) {
+		last = last->next;
+		count++;
+	}
+	engine->queue_head = last->next;
+	if (!engine->queue_head)
+		engine->queue_tail = &engine->queue_head;
+	last->next = NULL;
+	engine->queue_count -= count;
+	return first;
+}
+
+static struct ks_job *wait_for_batch(struct ks_engine *engine)
+{
+	struct ks_job *jobs = NULL;
+
+	pthread_mutex_lock(&engine->queue_lock);
+	while (!engine->queue_head && !engine->stopping)
+		pthread_cond_wait(&engine->queue_wake, &engine->queue_lock);
+	if (engine->queue_head)
+		jobs = take_batch(engine);
+	pthread_mutex_unlock(&engine->queue_lock);
+	return jobs;
+}
+
+static void *writer_main(void *arg)
+{
+	struct ks_engine *engine = arg;
+	struct ks_job *jobs;
+
+	pthread_setname_np(pthread_self(), "ks-writer");
+	while ((jobs = wait_for_batch(engine)) != NULL)
+		run_batch(engine, jobs);
+	return NULL;
+}
+
+enum ks_err ks_writer_start(struct ks_engine *engine)
+{
+	if (pthread_create(&engine->writer, NULL, writer_main, engine) != 0)
+		return KS_SYSTEM;
+	engine->writer_started = true;
+	return KS_OK;
+}
+
+void ks_writer_stop(struct ks_engine *engine)
+{
+	if (!engine->writer_started)
+		return;
+	pthread_mutex_lock(&engine->queue_lock);
+	engine->stopping = true;
+	pthread_cond_signal(&engine->queue_wake);
+	pthread_mutex_unlock(&engine->queue_lock);
+	pthread_join(engine->writer, NULL);
+	engine->writer_started = false;
+}
+
+enum ks_err ks_engine_submit(struct ks_engine *engine, struct ks_job *job)
+{
+	enum ks_err err = KS_OK;
+
+	job->next = NULL;
+	pthread_mutex_lock(&engine->queue_lock);
+	if (engine->stopping) {
+		err = KS_STOPPING;
+	} else if (engine->queue_count >= KS_ENGINE_QUEUE_MAX) {
+		err = KS_FULL;
+	} else {
+		*engine->queue_tail = job;
+		engine->queue_tail = &job->next;
+		engine->queue_count++;
+		pthread_cond_signal(&engine->queue_wake);
+	}
+	pthread_mutex_unlock(&engine->queue_lock);
+	return err;
+}
+
+enum ks_err ks_engine_run(struct ks_engine *engine, struct ks_job *job)
+{
+	struct ks_waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+	enum ks_err err;
+
+	job->waiter = &waiter;
+	err = ks_engine_submit(engine, job);
+	if (err == KS_OK) {
+		pthread_mutex_lock(&waiter.lock);
+		while (!waiter.finished)
+			pthread_cond_wait(&waiter.wake, &waiter.lock);
+		pthread_mutex_unlock(&waiter.lock);
+		err = job->err;
+	}
+	job->waiter = NULL;
+	job->err = err;
+	pthread_mutex_destroy(&waiter.lock);
+	pthread_cond_destroy(&waiter.wake);
+	return err;
+}
+
+void ks_engine_stats(struct ks_engine *engine, struct ks_engine_stats *ret_stats)
+{
+	size_t waiting;
+
+	pthread_mutex_lock(&engine->queue_lock);
+	waiting = engine->queue_count;
+	pthread_mutex_unlock(&engine->queue_lock);
+	pthread_mutex_lock(&engine->stats_lock);
+	*ret_stats = engine->stats;
+	pthread_mutex_unlock(&engine->stats_lock);
+	ret_stats->jobs_waiting = waiting;
+}
