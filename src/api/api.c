@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an exchange to a handler: find the route, decide whether the caller may, read the body, call. */
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/secret.h"
+
+static const struct ks_route routes[] = {
+#define KS_ROUTE(method, path, auth, body, handler, start) {method, path, auth, body, handler, start},
+#include "api/routes.def"
+#undef KS_ROUTE
+};
+
+static void thread_free(void *p)
+{
+	struct ks_api_thread *thread = p;
+
+	ks_engine_reader_close(&thread->reader);
+	free(thread);
+}
+
+enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api)
+{
+	struct ks_api *api = calloc(1, sizeof(*api));
+
+	if (!api)
+		return KS_MEMORY;
+	api->engine = engine;
+	api->options = *options;
+	ks_tasks_init(&api->tasks);
+	if (pthread_key_create(&api->thread_key, thread_free) != 0) {
+		ks_tasks_done(&api->tasks);
+		free(api);
+		return KS_SYSTEM;
+	}
+	*ret_api = api;
+	return KS_OK;
+}
+
+void ks_api_thread_done(struct ks_api *api)
+{
+	struct ks_api_thread *thread = pthread_getspecific(api->thread_key);
+
+	if (!thread)
+		return;
+	(void)pthread_setspecific(api->thread_key, NULL);
+	thread_free(thread);
+}
+
+void ks_api_free(struct ks_api **api)
+{
+	if (!*api)
+		return;
+	ks_tasks_done(&(*api)->tasks);
+	ks_api_thread_done(*api);
+	(void)pthread_key_delete((*api)->thread_key);
+	free(*api);
+	*api = NULL;
+}
+
+struct ks_api_thread *ks_api_thread(struct ks_api *api)
+{
+	struct ks_api_thread *thread = pthread_getspecific(api->thread_key);
+
+	if (KS_LIKELY(thread != NULL))
+		return thread;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return NULL;
+	if (ks_engine_reader_open(api->engine, &thread->reader) != KS_OK) {
+		free(thread);
+		return NULL;
+	}
+	if (pthread_setspecific(api->thread_key, thread) != 0) {
+		thread_free(thread);
+		return NULL;
+	}
+	return thread;
+}
+
+void ks_api_log(const struct ks_api *api, int level, const char *event, const char *text)
+{
+	if (api->options.log)
+		api->options.log(api->options.log_ctx, level, event, text);
+}
+
+/* ---- routes ---- */
+
+/* Compares one pattern with the path's segments; remembers what its parameters stand for. */
+static bool route_takes(const struct ks_route *route, const struct ks_path *path, struct ks_str params[KS_CALL_PARAMS_MAX])
+{
+	struct ks_str rest = ks_str_c(route->path + 1);
+	size_t param = 0;
+
+	for (size_t i = 0; i < path->count; i++) {
+		struct ks_str want = rest;
+		bool more = ks_str_split(rest, '/', &want, &rest);
+
+		if (want.n > 0 && want.p[0] == '{') {
+			if (path->segments[i].n == 0 || param == KS_CALL_PARAMS_MAX)
+				return false;
+			params[param++] = path->segments[i];
+		} else if (!ks_str_eq(want, path->segments[i])) {
+			return false;
+		}
+		if (!more)
+			return i + 1 == path->count;
+	}
+	return false;
+}
+
+/* HEAD is answered as GET without the body. */
+static struct ks_str route_method(const struct ks_exchange *exchange)
+{
+	return ks_str_eq(exchange->method, KS_STR("HEAD")) ? KS_STR("GET") : exchange->method;
+}
+
+/* *ret_path_known: some route has this path, with another method. */
+static const struct ks_route *find_route(struct ks_str method, const struct ks_path *path, struct ks_str params[KS_CALL_PARAMS_MAX],
+					 bool *ret_path_known)
+{
+	*ret_path_known = false;
+	for (size_t i = 0; i < KS_ARRAY_LEN(routes); i++) {
+		if (!route_takes(&routes[i], path, params))
+			continue;
+		if (ks_str_eq(ks_str_c(routes[i].method), method))
+			return &routes[i];
+		*ret_path_known = true;
+	}
+	return NULL;
+}
+
+/* ---- who calls ---- */
+
+static void request_of(const struct ks_api *api, const struct ks_exchange *x, struct ks_credential *credential, bool with_route,
+		       struct ks_request *ret_request)
+{
+	size_t tenants = 0;
+
+	ks_present(api, x, credential);
+	*ret_request = (struct ks_request){
+		.credential = credential,
+		.credential_alone = !with_route,
+		.method = route_method(x),
+		.path = x->target,
+		.tenant = ks_exchange_header(x, KS_STR("X-Tenant-Id"), &tenants),
+		.host = ks_exchange_header(x, KS_STR("Host"), NULL),
+		.now_ms = x->now_ms,
+	};
+	ret_request->tenant_repeated = tenants > 1;
+	ret_request->address_known = ks_client_address(api, x, &ret_request->address);
+}
+
+/* True: call->actor is who asks, and may. False: the exchange is answered. */
+static bool admit(struct ks_call *call, struct ks_api_thread *thread)
+{
+	struct ks_exchange *x = call->exchange;
+	const struct ks_ring *ring = ks_ringmap_reader_ring(thread->reader.ring);
+	struct ks_request request;
+	bool basic;
+
+	if (call->route->auth == KS_AUTH_OPEN)
+		return true;
+	if (!ring) {
+		struct ks_decision stale = {.reason = KS_REASON_STALE, .step = KS_STEP_LEASE};
+
+		ks_exchange_refuse(call->api, x, ring, &stale, false);
+		return false;
+	}
+	if (x->local) {
+		ks_actor_local(ring, &call->actor);
+	} else if (call->route->auth == KS_AUTH_LOCAL) {
+		(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
+		return false;
+	} else {
+		request_of(call->api, x, &thread->credential, call->route->auth == KS_AUTH_SELF, &request);
+		ks_decide(ring, KS_RING_POLICY_SELF, &request, &thread->path, &thread->decision);
+		basic = thread->credential.basic_tried;
+		ks_credential_wipe(&thread->credential);
+		if (thread->decision.reason != KS_REASON_OK) {
+			ks_exchange_refuse(call->api, x, ring, &thread->decision, basic);
+			return false;
+		}
+		ks_actor_of_decision(ring, &thread->decision, &call->actor);
+		if (request.address_known)
+			ks_addr_format(&request.address, call->actor.address);
+	}
+	(void)memcpy(call->actor.request_id, x->request_id, sizeof(call->actor.request_id));
+	return true;
+}
+
+/* ---- the two halves of an exchange ---- */
+
+static bool media_type_is(const struct ks_exchange *x, struct ks_str want)
+{
+	struct ks_str type = ks_exchange_header(x, KS_STR("Content-Type"), NULL);
+	struct ks_str rest;
+
+	if (!ks_str_split(type, ';', &type, &rest))
+		rest = KS_STR("");
+	return ks_str_eq_nocase(ks_str_trim(type), want);
+}
+
+static bool has_body(const struct ks_exchange *x)
+{
+	struct ks_str length = ks_exchange_header(x, KS_STR("Content-Length"), NULL);
+
+	return (!ks_str_empty(length) && !ks_str_eq(length, KS_STR("0")))
+	       || !ks_str_empty(ks_exchange_header(x, KS_STR("Transfer-Encoding"), NULL));
+}
+
+/* False: answered. */
+static bool body_fits(struct ks_call *call)
+{
+	struct ks_exchange *x = call->exchange;
+
+	switch (call->route->body) {
+	case KS_BODY_NONE:
+		x->body_max = 0;
+		return true;
+	case KS_BODY_JSON_OPTIONAL:
+		if (!has_body(x))
+			return true;
+		/* fallthrough */
+	case KS_BODY_JSON:
+		if (media_type_is(x, KS_STR("application/json")))
+			return true;
+		(void)ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/json.");
+		return false;
+	case KS_BODY_FORM:
+		if (media_type_is(x, KS_STR("application/x-www-form-urlencoded")))
+			return true;
+		(void)ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/x-www-form-urlencoded.");
+		return false;
+	case KS_BODY_STREAM:
+		x->body_max = SIZE_MAX;
+		return true;
+	}
+	return false;
+}
+
+/* Parameters are copied: the path's scratch is used again by the thread's next request. */
+static bool keep_params(struct ks_call *call, const struct ks_str params[KS_CALL_PARAMS_MAX])
+{
+	struct ks_buf b = KS_BUF(call->param_bytes);
+
+	for (size_t i = 0; i < KS_CALL_PARAMS_MAX && params[i].p; i++) {
+		size_t at = b.n;
+
+		ks_buf_put(&b, params[i]);
+		call->params[i] = ks_str_of(b.p + at, b.n - at);
+	}
+	return ks_buf_ok(&b);
+}
+
+static bool is_authorize(struct ks_str path)
+{
+	struct ks_str base = KS_STR("/v1/authorize");
+
+	return ks_str_starts(path, base) && (path.n == base.n || path.p[base.n] == '/');
+}
+
+static void begin(void *ctx, struct ks_exchange *x)
+{
+	struct ks_api *api = ctx;
+	struct ks_api_thread *thread = ks_api_thread(api);
+	struct ks_str params[KS_CALL_PARAMS_MAX] = {0};
+	const struct ks_route *route;
+	struct ks_call *call;
+	bool path_known;
+
+	if (!thread) {
+		ks_exchange_problem(x, "stale", 503, "This node cannot read the ring or the store.", NULL, NULL, KS_STR(""));
+		return;
+	}
+	if (is_authorize(ks_exchange_path(x))) {
+		ks_api_authorize(api, x);
+		return;
+	}
+	if (ks_path_read(x->target, &thread->path) != KS_PATH_OK) {
+		const struct ks_reason_info *why = ks_reason_info(KS_REASON_PATH_AMBIGUOUS);
+
+		ks_exchange_problem(x, why->code, why->status, why->text, NULL, NULL, KS_STR(""));
+		return;
+	}
+	route = find_route(route_method(x), &thread->path, params, &path_known);
+	call = route ? calloc(1, sizeof(*call)) : NULL;
+	if (!call) {
+		enum ks_problem p = route ? KS_PROBLEM_INTERNAL : path_known ? KS_PROBLEM_METHOD_NOT_ALLOWED : KS_PROBLEM_NOT_FOUND;
+		const struct ks_problem_info *info = ks_problem_info(p);
+
+		ks_exchange_problem(x, info->code, info->status, info->title, NULL, NULL, KS_STR(""));
+		return;
+	}
+	call->api = api;
+	call->exchange = x;
+	call->route = route;
+	call->reader = &thread->reader;
+	ks_json_init(&call->out);
+	x->state = call;
+	if (!keep_params(call, params)) {
+		(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
+		return;
+	}
+	if (!admit(call, thread) || !body_fits(call))
+		return;
+	if (route->start)
+		(void)route->start(call);
+}
+
+static bool parse_body(struct ks_call *call)
+{
+	struct ks_exchange *x = call->exchange;
+	char detail[256];
+
+	if (call->route->body != KS_BODY_JSON && (call->route->body != KS_BODY_JSON_OPTIONAL || ks_str_empty(x->body)))
+		return true;
+	call->body = ks_in_parse(x->body, detail);
+	if (!call->body)
+		(void)ks_call_problem(call, KS_PROBLEM_BODY_MALFORMED, detail);
+	return call->body != NULL;
+}
+
+static enum ks_finish finish(void *ctx, struct ks_exchange *x)
+{
+	struct ks_api *api = ctx;
+	struct ks_call *call = x->state;
+	struct ks_api_thread *thread = ks_api_thread(api);
+
+	if (!call || !thread)
+		return KS_FINISH_DONE;
+	call->reader = &thread->reader;
+	if (!parse_body(call))
+		return KS_FINISH_DONE;
+	return call->route->handler(call);
+}
+
+void ks_call_free(struct ks_call *call)
+{
+	if (!call)
+		return;
+	if (call->body)
+		json_decref(call->body);
+	ks_json_free(&call->out);
+	if (call->drop)
+		call->drop(call);
+	else
+		free(call->extra);
+	ks_wipe(call, sizeof(*call));
+	free(call);
+}
+
+static void closed(void *ctx, struct ks_exchange *x)
+{
+	(void)ctx;
+	ks_call_free(x->state);
+	x->state = NULL;
+}
+
+struct ks_handler ks_api_handler(struct ks_api *api)
+{
+	return (struct ks_handler){.ctx = api, .begin = begin, .finish = finish, .closed = closed};
+}
+
+extern const unsigned char ks_embedded_self_policy[];
+extern const size_t ks_embedded_self_policy_size;
+extern const unsigned char ks_embedded_openapi[];
+extern const size_t ks_embedded_openapi_size;
+
+struct ks_str ks_api_self_policy(void)
+{
+	return ks_str_of((const char *)ks_embedded_self_policy, ks_embedded_self_policy_size);
+}
+
+struct ks_str ks_api_openapi(void)
+{
+	return ks_str_of((const char *)ks_embedded_openapi, ks_embedded_openapi_size);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** The HTTP API over the engine: routes of routes.def, guarded by the service's own decision. Independent of what carries the exchanges. */
+#pragma once
+
+#include "engine/engine.h"
+#include "http/exchange.h"
+
+struct ks_api;
+
+/** A header of the platform's own that carries a credential of one kind. */
+struct ks_api_credential_header {
+	struct ks_str name;
+	uint8_t kinds;
+};
+
+#define KS_API_CREDENTIAL_HEADERS_MAX 8
+#define KS_API_PROXIES_MAX 32
+
+/** Borrowed by ks_api_new for the life of the api. */
+struct ks_api_options {
+	struct ks_api_credential_header credential_headers[KS_API_CREDENTIAL_HEADERS_MAX];
+	size_t credential_header_count;
+	/** Peers whose X-Forwarded-For is believed: the client is the rightmost entry that is none of these. */
+	struct ks_cidr trusted_proxies[KS_API_PROXIES_MAX];
+	size_t trusted_proxy_count;
+	const char *realm;               /* of WWW-Authenticate */
+	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
+	void (*metrics)(void *ctx, struct ks_buf *out);
+	void *metrics_ctx;
+	ks_engine_log *log;
+	void *log_ctx;
+};
+
+KS_MUST_USE enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api);
+void ks_api_free(struct ks_api **api);
+
+/** What a carrier calls. Exchanges on different threads are independent. */
+struct ks_handler ks_api_handler(struct ks_api *api);
+
+/** Gives back what the calling thread keeps for reading; a carrier's thread may call it before it ends. Otherwise it happens at the thread's end. */
+void ks_api_thread_done(struct ks_api *api);
+
+/** The self policy's text (api/self.yaml, embedded). */
+struct ks_str ks_api_self_policy(void);
+
+/** The OpenAPI description (api/openapi.yaml, embedded). */
+struct ks_str ks_api_openapi(void);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Internals of the API: its state, a thread's scratch, and how requests are read. */
+#pragma once
+
+#include <pthread.h>
+
+#include "api/call.h"
+
+#define KS_API_WORKERS 2          /* threads that read lists */
+#define KS_API_LATER_MAX 1024     /* calls that wait for one */
+#define KS_API_ALONE_MAX 4        /* long works at one time, each on a thread of its own */
+
+/** Work away from the carrier's threads (tasks.c). */
+struct ks_tasks {
+	pthread_mutex_t lock;             /* guards all below */
+	pthread_cond_t wake;              /* to the workers: work, or stopping */
+	pthread_cond_t idle;              /* alone has fallen */
+	struct ks_call *head, **tail;
+	size_t queued;
+	pthread_t workers[KS_API_WORKERS];
+	size_t worker_count;
+	size_t alone;
+	bool stopping;
+};
+
+struct ks_api {
+	struct ks_engine *engine;
+	struct ks_api_options options;
+	pthread_key_t thread_key;
+	struct ks_tasks tasks;
+};
+
+void ks_tasks_init(struct ks_tasks *tasks);
+/** Finishes what is queued, waits for the threads, frees. */
+void ks_tasks_done(struct ks_tasks *tasks);
+/** Runs `run` on a thread of its own. KS_FULL: as many as may are running; KS_STOPPING; KS_SYSTEM. */
+KS_MUST_USE enum ks_err ks_tasks_alone(struct ks_api *api, void (*run)(void *ctx), void *ctx);
+/** Runs `handler` (of backup, rebuild: it blocks) on a thread of its own and answers when it has returned. */
+enum ks_finish ks_call_alone(struct ks_call *call, ks_call_handler *handler);
+
+/** What a thread keeps from call to call: its way to read, and scratch too large for the stack. */
+struct ks_api_thread {
+	struct ks_engine_reader reader;
+	struct ks_path path;
+	struct ks_credential credential;
+	struct ks_decision decision;
+};
+
+/** The calling thread's state, made at its first call; NULL where the engine gives no reader. */
+struct ks_api_thread *ks_api_thread(struct ks_api *api);
+
+/** Collects the credentials that the request's headers present (present.c). */
+void ks_present(const struct ks_api *api, const struct ks_exchange *exchange, struct ks_credential *ret_credential);
+
+/** The client's address: X-Forwarded-For from the right through the trusted proxies, else the peer. False: unknown. */
+bool ks_client_address(const struct ks_api *api, const struct ks_exchange *exchange, struct ks_addr *ret_addr);
+
+/** The request that a gateway asks about (gateway.c). */
+enum ks_gateway_form {
+	KS_GATEWAY_NGINX,      /* X-Original-Method, X-Original-URI */
+	KS_GATEWAY_FORWARDED,  /* X-Forwarded-Method, X-Forwarded-Uri, X-Forwarded-Host */
+	KS_GATEWAY_ENVOY,      /* the rest of the path, and the method itself */
+	KS_GATEWAY_UNCLEAR     /* two forms together, one of them twice, or none */
+};
+struct ks_gateway_request {
+	enum ks_gateway_form form;
+	struct ks_str method;
+	struct ks_str path;
+	struct ks_str host;
+};
+void ks_gateway_request(const struct ks_exchange *exchange, struct ks_gateway_request *ret_request);
+
+/** A question about somebody's credential, read from JSON: the members that verify, check and explain share (question.c). Borrows from the JSON. */
+struct ks_question {
+	struct ks_request request;
+	struct ks_credential credential;
+	bool has_route;              /* method and path are given */
+};
+
+/** Reads the question in `object`; problems go to `in`. `extra` names further members that are known (NULL-terminated, may be NULL). */
+void ks_question_read(struct ks_in *in, const json_t *object, const char *base, const char *const *extra, int64_t now_ms,
+		      struct ks_question *ret_question);
+
+/** Decides it. A caller that does not see the tenant of the key learns no more than of an unknown one. */
+void ks_question_decide(struct ks_call *call, const struct ks_ring *ring, struct ks_question *question, struct ks_path *scratch,
+			struct ks_decision *ret_decision);
+
+/** Writes the members of CONTRACT's verify answer (the object is open). */
+void ks_question_answer(struct ks_call *call, const struct ks_ring *ring, const struct ks_decision *decision);
+
+/** Answers /v1/authorize, at once (authorize.c). */
+void ks_api_authorize(struct ks_api *api, struct ks_exchange *exchange);
+
+/** Writes the problem document and its status into the exchange; also for calls that have no ks_call yet. `in` may be NULL; `required_scope` may be empty. */
+void ks_exchange_problem(struct ks_exchange *exchange, const char *code, int status, const char *title, const char *detail,
+			 const struct ks_in *in, struct ks_str required_scope);
+
+/** A refusal of the decision as a problem with its challenge and Retry-After. */
+void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *exchange, const struct ks_ring *ring,
+			const struct ks_decision *decision, bool basic_tried);
+
+void ks_call_free(struct ks_call *call);
+
+/** Logs, where the options have a log. */
+void ks_api_log(const struct ks_api *api, int level, const char *event, const char *text);

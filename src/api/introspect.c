@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RFC 7662 introspection and RFC 7009 revocation: for gateways and clients that speak OAuth. */
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/secret.h"
+
+#define TOKEN_MAX 4096u
+
+/* The `token` of the form; false: answered. */
+static bool token_of(struct ks_call *call, char storage[TOKEN_MAX], struct ks_str *ret_token)
+{
+	if (ks_form_get(call->exchange->body, "token", storage, TOKEN_MAX, ret_token) == KS_FORM_FOUND)
+		return true;
+	ks_in_problem(&call->in, "/token", "", "Exactly one token must be given.");
+	(void)ks_call_problem(call, KS_PROBLEM_INVALID, NULL);
+	return false;
+}
+
+/* Decides on the token alone. Introspecting is no use of the key: nothing is counted. */
+static bool decide_alone(struct ks_call *call, struct ks_str token, struct ks_ring *ret_quiet, struct ks_decision **ret_decision)
+{
+	struct ks_api_thread *thread = ks_api_thread(call->api);
+	const struct ks_ring *ring = ks_call_ring(call);
+	struct ks_request request = {.credential = &thread->credential, .credential_alone = true, .now_ms = call->exchange->now_ms};
+	struct ks_decision *d = &thread->decision;
+
+	if (!ring) {
+		(void)ks_call_refuse(call, NULL, &(struct ks_decision){.reason = KS_REASON_STALE}, false);
+		return false;
+	}
+	*ret_quiet = *ring;
+	ret_quiet->usage = NULL;
+	ks_credential_init(&thread->credential);
+	ks_credential_header(&thread->credential, token, KS_KINDS_ANY);
+	ks_decide(ret_quiet, KS_RING_POLICY_PLATFORM, &request, &thread->path, d);
+	ks_credential_wipe(&thread->credential);
+	*ret_decision = d;
+	return true;
+}
+
+/* An address list does not make a token inactive: the introspecting party knows the address, we do not. */
+static bool is_active(struct ks_call *call, const struct ks_ring *ring, const struct ks_decision *d)
+{
+	return d->key && (d->reason == KS_REASON_OK || d->reason == KS_REASON_ADDRESS_NOT_ALLOWED)
+	       && (call->actor.local || call->actor.is_operator
+		   || ks_actor_sees(&call->actor, ring, ring->tenants[d->key->tenant].id));
+}
+
+enum ks_finish ks_api_introspect(struct ks_call *call)
+{
+	struct ks_json *out = &call->out;
+	char storage[TOKEN_MAX], text[KS_ANSWER_TEXT_MAX];
+	struct ks_buf b = KS_BUF(text);
+	struct ks_str token;
+	struct ks_decision *d;
+	struct ks_ring ring;
+	int64_t ends;
+
+	if (!token_of(call, storage, &token) || !decide_alone(call, token, &ring, &d))
+		return KS_FINISH_DONE;
+	ks_wipe(storage, sizeof(storage));
+	ks_json_open(out, '{');
+	ks_json_put_bool(out, "active", is_active(call, &ring, d));
+	if (is_active(call, &ring, d)) {
+		ks_decision_put_scopes(&ring, d, &b);
+		ks_json_put_str(out, "scope", ks_buf_str(&b));
+		ks_json_put_id(out, "client_id", KS_ID_KEY, d->key->id);
+		ks_json_put_id(out, "sub", KS_ID_KEY, d->key->id);
+		ks_json_put_c(out, "token_type", "Bearer");
+		ends = atomic_load_explicit(&d->key->ends_ms, memory_order_relaxed);
+		if (ends != INT64_MAX)
+			ks_json_put_u64(out, "exp", (uint64_t)(ends / 1000));
+		ks_json_put_c(out, "keystile_kind", ks_kind_text(KS_KEY_KIND(d->state)));
+		ks_json_put_c(out, "keystile_environment", ks_environment_text(KS_KEY_ENVIRONMENT(d->state)));
+		b = KS_BUF(text);
+		ks_decision_put_tenant(&ring, d->key->tenant, &b);
+		ks_json_put_str(out, "keystile_tenant", ks_buf_str(&b));
+	}
+	ks_json_close(out, '}');
+	return ks_call_answer(call, 200);
+}
+
+static enum ks_err run_revoke(struct ks_call *call, struct ks_tx *tx)
+{
+	const uint64_t *id = call->extra;
+
+	ks_json_raw(&call->out, KS_STR("{}"));
+	return ks_keys_revoke(tx, &call->actor, *id, &call->job.refusal);
+}
+
+/* RFC 7009 section 2.2: also for a token that is unknown the answer is 200, so that it tells nothing. */
+enum ks_finish ks_api_revoke(struct ks_call *call)
+{
+	char storage[TOKEN_MAX];
+	struct ks_str token;
+	struct ks_decision *d;
+	struct ks_ring ring;
+	uint64_t *id;
+
+	if (!token_of(call, storage, &token) || !decide_alone(call, token, &ring, &d))
+		return KS_FINISH_DONE;
+	ks_wipe(storage, sizeof(storage));
+	if (!d->key || (!call->actor.local && !ks_actor_sees(&call->actor, &ring, ring.tenants[d->key->tenant].id))) {
+		ks_json_raw(&call->out, KS_STR("{}"));
+		return ks_call_answer(call, 200);
+	}
+	id = malloc(sizeof(*id));
+	if (!id)
+		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
+	*id = d->key->id;
+	call->extra = id;
+	return ks_call_write(call, run_revoke, 200);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Work away from the carrier's threads, which answer decisions and must never wait: a few threads that read lists, and threads of their own for what
+ * takes long. All are made when first needed. */
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+
+void ks_tasks_init(struct ks_tasks *tasks)
+{
+	*tasks = (struct ks_tasks){0};
+	tasks->tail = &tasks->head;
+	(void)pthread_mutex_init(&tasks->lock, NULL);
+	(void)pthread_cond_init(&tasks->wake, NULL);
+	(void)pthread_cond_init(&tasks->idle, NULL);
+}
+
+void ks_tasks_done(struct ks_tasks *tasks)
+{
+	(void)pthread_mutex_lock(&tasks->lock);
+	tasks->stopping = true;
+	(void)pthread_cond_broadcast(&tasks->wake);
+	while (tasks->alone > 0)
+		(void)pthread_cond_wait(&tasks->idle, &tasks->lock);
+	(void)pthread_mutex_unlock(&tasks->lock);
+	for (size_t i = 0; i < tasks->worker_count; i++)
+		(void)pthread_join(tasks->workers[i], NULL);
+	(void)pthread_cond_destroy(&tasks->idle);
+	(void)pthread_cond_destroy(&tasks->wake);
+	(void)pthread_mutex_destroy(&tasks->lock);
+}
+
+/* ---- reading ---- */
+
+static void read_now(struct ks_api *api, struct ks_call *call)
+{
+	struct ks_api_thread *thread = ks_api_thread(api);
+
+	if (thread) {
+		call->reader = &thread->reader;
+		(void)call->later(call);
+	} else {
+		(void)ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
+	}
+	ks_exchange_complete(call->exchange);
+}
+
+static void *work(void *ctx)
+{
+	struct ks_api *api = ctx;
+	struct ks_tasks *tasks = &api->tasks;
+
+	(void)pthread_mutex_lock(&tasks->lock);
+	for (;;) {
+		struct ks_call *call = tasks->head;
+
+		if (call) {
+			tasks->head = call->next;
+			if (!tasks->head)
+				tasks->tail = &tasks->head;
+			tasks->queued--;
+			(void)pthread_mutex_unlock(&tasks->lock);
+			read_now(api, call);
+			(void)pthread_mutex_lock(&tasks->lock);
+			continue;
+		}
+		if (tasks->stopping)
+			break;
+		(void)pthread_cond_wait(&tasks->wake, &tasks->lock);
+	}
+	(void)pthread_mutex_unlock(&tasks->lock);
+	ks_api_thread_done(api);
+	return NULL;
+}
+
+/* Under the lock. Another thread until there are all of them; false where there is not even one. */
+static bool have_worker(struct ks_api *api)
+{
+	struct ks_tasks *tasks = &api->tasks;
+
+	if (tasks->worker_count < KS_API_WORKERS
+	    && pthread_create(&tasks->workers[tasks->worker_count], NULL, work, api) == 0)
+		tasks->worker_count++;
+	return tasks->worker_count > 0;
+}
+
+enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler)
+{
+	struct ks_tasks *tasks = &call->api->tasks;
+	bool taken;
+
+	call->later = handler;
+	call->next = NULL;
+	(void)pthread_mutex_lock(&tasks->lock);
+	taken = !tasks->stopping && tasks->queued < KS_API_LATER_MAX && have_worker(call->api);
+	if (taken) {
+		*tasks->tail = call;
+		tasks->tail = &call->next;
+		tasks->queued++;
+		(void)pthread_cond_signal(&tasks->wake);
+	}
+	(void)pthread_mutex_unlock(&tasks->lock);
+	return taken ? KS_FINISH_PENDING : ks_call_problem(call, KS_PROBLEM_OVERLOADED, NULL);
+}
+
+/* ---- what takes long ---- */
+
+struct alone {
+	struct ks_api *api;
+	void (*run)(void *ctx);
+	void *ctx;
+};
+
+static void leave(struct ks_tasks *tasks)
+{
+	(void)pthread_mutex_lock(&tasks->lock);
+	tasks->alone--;
+	(void)pthread_cond_broadcast(&tasks->idle);
+	(void)pthread_mutex_unlock(&tasks->lock);
+}
+
+static void *run_alone(void *p)
+{
+	struct alone a = *(struct alone *)p;
+
+	free(p);
+	a.run(a.ctx);
+	ks_api_thread_done(a.api);
+	leave(&a.api->tasks);
+	return NULL;
+}
+
+static enum ks_err enter(struct ks_tasks *tasks)
+{
+	enum ks_err err = KS_OK;
+
+	(void)pthread_mutex_lock(&tasks->lock);
+	if (tasks->stopping)
+		err = KS_STOPPING;
+	else if (tasks->alone == KS_API_ALONE_MAX)
+		err = KS_FULL;
+	else
+		tasks->alone++;
+	(void)pthread_mutex_unlock(&tasks->lock);
+	return err;
+}
+
+enum ks_err ks_tasks_alone(struct ks_api *api, void (*run)(void *ctx), void *ctx)
+{
+	struct alone *a = malloc(sizeof(*a));
+	pthread_attr_t attributes;
+	pthread_t thread;
+	enum ks_err err = a ? enter(&api->tasks) : KS_MEMORY;
+
+	if (err != KS_OK) {
+		free(a);
+		return err;
+	}
+	*a = (struct alone){api, run, ctx};
+	(void)pthread_attr_init(&attributes);
+	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attributes, run_alone, a) != 0) {
+		leave(&api->tasks);
+		free(a);
+		err = KS_SYSTEM;
+	}
+	(void)pthread_attr_destroy(&attributes);
+	return err;
+}
+
+static void call_alone(void *ctx)
+{
+	struct ks_call *call = ctx;
+
+	(void)call->later(call);
+	ks_exchange_complete(call->exchange);
+}
+
+enum ks_finish ks_call_alone(struct ks_call *call, ks_call_handler *handler)
+{
+	enum ks_err err;
+
+	call->later = handler;
+	err = ks_tasks_alone(call->api, call_alone, call);
+	return err == KS_OK ? KS_FINISH_PENDING : ks_call_problem(call, ks_problem_of_err(err), NULL);
+}
