@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands and options. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+#define END {NULL, NULL, NULL, false}
+
+static const struct ks_option none[] = {END};
+
+static const struct ks_option serve_options[] = {
+	{"listen", "ADDRESS:PORT", "address and port of the HTTP API (default 127.0.0.1:5397)", false},
+	{"policy", "FILE", "policy file of the platform", false},
+	END};
+
+static const struct ks_option policy_option[] = {{"policy", "FILE", "policy file of the platform", false}, END};
+
+static const struct ks_option keys_create_options[] = {
+	{"name", "NAME", "name of the key", false},
+	{"kind", "KIND", "tenant (default), partner or runtime; runtime keys can be made here alone", false},
+	{"tenant", "ID", "tenant that the key is bound to (default: the operator)", false},
+	{"user", "ID", "user that the key is bound to", false},
+	{"scope", "SCOPE", "a scope; may be given more than once", true},
+	{"default-scopes", NULL, "the scopes that the policy calls default", false},
+	{"role", "ROLE", "a role, whose scopes the key gets for good; may be given more than once", true},
+	{"expires", "TIME", "RFC 3339 time, a number of days such as 90d, or never (default)", false},
+	{"environment", "NAME", "live (default) or sandbox", false},
+	{"address", "CIDR", "range that the key may be used from; may be given more than once", true},
+	{"rate", "N/SECONDS", "at most N requests in so many seconds", false},
+	{"label", "NAME=VALUE", "a label; may be given more than once", true},
+	END};
+
+static const struct ks_option keys_list_options[] = {
+	{"tenant", "ID", "keys of this tenant and what is below", false},
+	{"status", "STATUS", "active, expired or revoked", false},
+	{"kind", "KIND", "tenant, partner or runtime", false},
+	{"environment", "NAME", "live or sandbox", false},
+	{"unused-since", "TIME", "not used since this time", false},
+	{"query", "TEXT", "part of the name", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
+static const struct ks_option keys_rotate_options[] = {
+	{"overlap", "SECONDS", "how long the old key goes on (default 0: it stops at once)", false},
+	{"expires", "TIME", "end of the successor (default: the old key's)", false},
+	END};
+
+static const struct ks_option keys_usage_options[] = {
+	{"from", "TIME", "start", false}, {"to", "TIME", "end", false}, {"step", "STEP", "minute, hour or day", false}, END};
+
+static const struct ks_option tenants_create_options[] = {
+	{"kind", "KIND", "partner, organization, sub_entity or project", false},
+	{"parent", "ID", "tenant above it (default: the operator)", false},
+	{"name", "NAME", "name", false},
+	{"slug", "SLUG", "first label of an organization's space URL (default: made from the name)", false},
+	{"administrator", "EMAIL", "an organization's first administrator", false},
+	END};
+
+static const struct ks_option tenants_list_options[] = {
+	{"parent", "ID", "directly below this tenant", false},
+	{"kind", "KIND", "of this kind", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
+static const struct ks_option users_create_options[] = {
+	{"organization", "ID", "the user's organization", false},
+	{"email", "EMAIL", "address", false},
+	{"name", "NAME", "name", false},
+	END};
+
+static const struct ks_option users_list_options[] = {{"organization", "ID", "of this organization", false}, END};
+static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
+
+#define REQUEST_OPTIONS                                                                                              \
+	{"method", "METHOD", "method of the request", false}, {"path", "PATH", "path of the request", false},      \
+		{"tenant", "ID", "X-Tenant-Id of the request", false}, {"host", "HOST", "Host of the request", false},     \
+		{"address", "ADDRESS", "the client's address", false},                                             \
+		{"authorization", NULL, "what is read is the whole value of an Authorization header", false}
+
+static const struct ks_option request_options[] = {REQUEST_OPTIONS, END};
+
+const struct ks_command ks_commands[] = {
+	{NULL, "init", "", 0, 0, "make a store and print the operator's first key, once", none, ks_cmd_init},
+	{NULL, "serve", "", 0, 0, "run the service", serve_options, ks_cmd_serve},
+	{"keys", "create", "", 0, 0, "make a key and print its token, once", keys_create_options, ks_cmd_keys_create},
+	{"keys", "list", "", 0, 0, "list keys, newest first", keys_list_options, ks_cmd_keys_list},
+	{"keys", "show", "ID", 1, 1, "show a key", none, ks_cmd_keys_show},
+	{"keys", "rename", "ID NAME", 2, 2, "change a key's name", none, ks_cmd_keys_rename},
+	{"keys", "delete", "ID", 1, 1, "revoke a key; returns when no reader accepts it any more", none, ks_cmd_keys_delete},
+	{"keys", "rotate", "ID", 1, 1, "make a successor with the same grants and print its token", keys_rotate_options,
+	 ks_cmd_keys_rotate},
+	{"keys", "usage", "ID", 1, 1, "show how a key was used", keys_usage_options, ks_cmd_keys_usage},
+	{"keys", "import", "FILE", 1, 1, "import keys by their digests, one JSON object a line (- is standard input)", none,
+	 ks_cmd_keys_import},
+	{"tenants", "create", "", 0, 0, "make a tenant", tenants_create_options, ks_cmd_tenants_create},
+	{"tenants", "list", "", 0, 0, "list tenants, newest first", tenants_list_options, ks_cmd_tenants_list},
+	{"tenants", "show", "ID", 1, 1, "show a tenant", none, ks_cmd_tenants_show},
+	{"tenants", "rename", "ID NAME", 2, 2, "change a tenant's name", none, ks_cmd_tenants_rename},
+	{"tenants", "suspend", "ID", 1, 1, "stop all keys of a tenant and what is below, at once", none, ks_cmd_tenants_suspend},
+	{"tenants", "resume", "ID", 1, 1, "let them work again", none, ks_cmd_tenants_resume},
+	{"tenants", "delete", "ID", 1, 1, "delete a tenant that has nothing below", none, ks_cmd_tenants_delete},
+	{"users", "create", "", 0, 0, "make a user with a personal tenant", users_create_options, ks_cmd_users_create},
+	{"users", "list", "", 0, 0, "list users", users_list_options, ks_cmd_users_list},
+	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
+	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
+	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},
+	{"policy", "show", "", 0, 0, "show the policy in force", none, ks_cmd_policy_show},
+	{"policy", "matrix", "", 0, 0, "show which scope each method of each family needs", none, ks_cmd_policy_matrix},
+	{NULL, "verify", "[TOKEN]", 0, 1, "ask whether a credential is accepted, or may make a request; exit code 3: denied",
+	 request_options, ks_cmd_verify},
+	{NULL, "explain", "[TOKEN]", 0, 1, "show each step of a decision; counts nothing; exit code 3: denied", request_options,
+	 ks_cmd_explain},
+	{"ring", "stat", "", 0, 0, "show the ring's numbers", none, ks_cmd_ring_stat},
+	{"ring", "rebuild", "", 0, 0, "build the ring anew from the store", none, ks_cmd_ring_rebuild},
+	{"ring", "check", "", 0, 0, "compare the ring with the store; exit code 1: they differ", none, ks_cmd_ring_check},
+	{NULL, "backup", "FILE", 1, 1, "copy the store into a new file while the service goes on", none, ks_cmd_backup},
+	{NULL, "restore", "FILE", 1, 1, "put a backup in the place of the store; the service must be stopped", policy_option,
+	 ks_cmd_restore},
+	{"config", "show", "", 0, 0, "show the settings in force and where each comes from", none, ks_cmd_config_show},
+	{NULL, "completion", "SHELL", 1, 1, "print the completion for bash, zsh or fish", none, ks_cmd_completion},
+	{NULL, "version", "", 0, 0, "print the version", none, ks_cmd_version},
+};
+const size_t ks_command_count = KS_ARRAY_LEN(ks_commands);

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/serve.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+
+#include "api/api.h"
+#include "base/secret.h"
+#include "config/log.h"
+#include "engine/keys.h"
+#include "http/server.h"
+
+struct service {
+	const struct ks_config *config;
+	struct ks_api_options api_options;
+	struct ks_engine *engine;
+	struct ks_api *api;
+	struct ks_http_server *http;
+	_Atomic uint64_t refused[64];   /* by position in KS_HTTP_REFUSALS */
+};
+
+static const char *const refusals[] = {
+#define X(name) #name,
+	KS_HTTP_REFUSALS(X)
+#undef X
+};
+
+static enum ks_err complain(struct ks_config_problem *problem, const char *setting, const char *what)
+{
+	(void)snprintf(problem->text, sizeof(problem->text), "%s: %s", setting, what);
+	return KS_MALFORMED;
+}
+
+static const char *or_null(const struct ks_config_value *value)
+{
+	return value->text[0] ? value->text : NULL;
+}
+
+/* ---- settings to options ---- */
+
+static enum ks_err group_of(const struct ks_config *config, int64_t *ret_group, struct ks_config_problem *problem)
+{
+	const struct group *group;
+
+	*ret_group = -1;
+	if (!config->ring_group.text[0])
+		return KS_OK;
+	group = getgrnam(config->ring_group.text);
+	if (!group)
+		return complain(problem, "ring.group", "there is no such group");
+	*ret_group = (int64_t)group->gr_gid;
+	return KS_OK;
+}
+
+enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
+				    struct ks_config_problem *ret_problem)
+{
+	struct ks_engine_options o = {
+		.data_directory = config->data.text,
+		.ring_directory = or_null(&config->ring_directory),
+		.domain = config->domain.text,
+		.policy_path = or_null(&config->policy),
+		.prefix_live = config->tokens_prefix_live.text,
+		.prefix_sandbox = config->tokens_prefix_sandbox.text,
+		.checksum = config->tokens_checksum.number != 0,
+		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
+		.self_policy = ks_api_self_policy(),
+		.log = ks_log_engine,
+	};
+
+	if (!ks_str_eq(ks_str_c(config->store.text), KS_STR("sqlite")))
+		return complain(ret_problem, "store", "must be \"sqlite\"");
+	if (!ks_token_prefix_ok(ks_str_c(o.prefix_live)))
+		return complain(ret_problem, "tokens.prefix_live", "must be words of a-z and 0-9 joined by underscores, a letter first");
+	if (!ks_token_prefix_ok(ks_str_c(o.prefix_sandbox)))
+		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
+	KS_TRY(group_of(config, &o.ring_group, ret_problem));
+	*ret_options = o;
+	return KS_OK;
+}
+
+static enum ks_err proxies_of(const struct ks_config *config, struct ks_api_options *o, struct ks_config_problem *problem)
+{
+	const struct ks_config_value *list = &config->proxies_trusted;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (!ks_cidr_parse(ks_str_c(list->items[i]), &o->trusted_proxies[o->trusted_proxy_count++]))
+			return complain(problem, "proxies.trusted", "an item is no address or range");
+	}
+	return KS_OK;
+}
+
+static enum ks_err headers_of(const struct ks_config *config, struct ks_api_options *o, struct ks_config_problem *problem)
+{
+	const struct ks_config_value *map = &config->credentials_headers;
+
+	for (size_t i = 0; i < map->count; i++) {
+		enum ks_kind kind;
+
+		if (!ks_kind_parse(ks_str_c(map->names[i]), &kind))
+			return complain(problem, "credentials.headers", "names must be session, tenant, partner or runtime");
+		if (i == KS_API_CREDENTIAL_HEADERS_MAX || !ks_method_ok(ks_str_c(map->items[i])))
+			return complain(problem, "credentials.headers", "values must be names of headers");
+		o->credential_headers[o->credential_header_count++] =
+			(struct ks_api_credential_header){ks_str_c(map->items[i]), KS_KIND_BIT(kind)};
+	}
+	return KS_OK;
+}
+
+bool ks_serve_socket_path(const char *data_directory, char *ret_path, size_t cap)
+{
+	int n = snprintf(ret_path, cap, "%s/keystile.sock", data_directory);
+
+	return n > 0 && (size_t)n < cap && (size_t)n < sizeof(((struct sockaddr_un *)0)->sun_path);
+}
+
+/* ---- what the server tells ---- */
+
+static void on_refused(void *ctx, const char *reason, const struct ks_addr *peer)
+{
+	struct service *s = ctx;
+	char text[KS_ADDR_TEXT_SIZE] = "";
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(refusals); i++) {
+		if (ks_str_eq(ks_str_c(refusals[i]), ks_str_c(reason)))
+			(void)atomic_fetch_add_explicit(&s->refused[i], 1, memory_order_relaxed);
+	}
+	if (peer)
+		ks_addr_format(peer, text);
+	ks_log(KS_LOG_DEBUG, "request_refused", "reason", reason, "address", text, NULL);
+}
+
+static void put_metrics(void *ctx, struct ks_buf *out)
+{
+	struct service *s = ctx;
+	struct ks_http_stats stats;
+
+	if (!s->http)
+		return;
+	ks_http_stats(s->http, &stats);
+	ks_buf_printf(out,
+		      "# HELP keystile_http_connections Connections open now.\n# TYPE keystile_http_connections gauge\n"
+		      "keystile_http_connections %llu\n",
+		      (unsigned long long)stats.connections_open);
+	ks_buf_printf(out, "# HELP keystile_http_requests Requests received.\n# TYPE keystile_http_requests counter\n"
+			   "keystile_http_requests_total %llu\n",
+		      (unsigned long long)stats.requests_total);
+	ks_buf_put_c(out, "# HELP keystile_http_refused Requests refused as malformed, oversized or late.\n"
+			  "# TYPE keystile_http_refused counter\n");
+	for (size_t i = 0; i < KS_ARRAY_LEN(refusals); i++)
+		ks_buf_printf(out, "keystile_http_refused_total{reason=\"%s\"} %llu\n", refusals[i],
+			      (unsigned long long)atomic_load_explicit(&s->refused[i], memory_order_relaxed));
+}
+
+/* ---- the first key ---- */
+
+/* Alone on its line, and not by the log: the log never holds a secret. */
+static enum ks_err show_first_key(struct ks_engine *engine)
+{
+	struct ks_key_made made;
+
+	if (!ks_engine_is_fresh(engine))
+		return KS_OK;
+	KS_TRY(ks_engine_first_key(engine, &made));
+	(void)fprintf(stderr, "The operator's first key, shown this once: %s\n", made.token);
+	(void)fflush(stderr);
+	ks_wipe(&made, sizeof(made));
+	return KS_OK;
+}
+
+/* ---- start, run, stop ---- */
+
+static enum ks_err start_http(struct service *s, struct ks_config_problem *problem)
+{
+	const struct ks_config *c = s->config;
+	const struct ks_handler handler = ks_api_handler(s->api);
+	const char *why = "cannot be served";
+	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct ks_http_options o = {
+		.listen = or_null(&c->listen),
+		.tls_certificate = or_null(&c->tls_certificate),
+		.tls_key = or_null(&c->tls_key),
+		.tls_client_ca = or_null(&c->tls_client_ca),
+		.threads = (unsigned)c->http_threads.number,
+		.connections_max = (unsigned)c->http_connections.number,
+		.connections_per_address_max = (unsigned)c->http_connections_per_address.number,
+		.idle_timeout_ms = (unsigned)c->http_idle_ms.number,
+		.request_timeout_ms = (unsigned)c->http_request_ms.number,
+		.body_total_max = (size_t)c->http_bodies_bytes.number,
+		.on_refused = on_refused,
+		.on_refused_ctx = s,
+	};
+	enum ks_err err;
+
+	if (!ks_serve_socket_path(c->data.text, socket_path, sizeof(socket_path)))
+		return complain(problem, "data", "the path is too long for a local socket");
+	o.socket_path = socket_path;
+	err = ks_http_start(&o, &handler, &s->http, &why);
+	if (err != KS_OK)
+		(void)complain(problem, "listen", err == KS_BUSY ? "the address is in use" : why);
+	return err;
+}
+
+static enum ks_err start(struct service *s, struct ks_config_problem *problem)
+{
+	struct ks_engine_options options;
+	struct ks_engine_problem why = {""};
+	enum ks_err err;
+
+	KS_TRY(ks_serve_engine_options(s->config, &options, problem));
+	KS_TRY(proxies_of(s->config, &s->api_options, problem));
+	KS_TRY(headers_of(s->config, &s->api_options, problem));
+	options.create = true;
+	s->api_options.realm = s->config->realm.text;
+	s->api_options.metrics = put_metrics;
+	s->api_options.metrics_ctx = s;
+	s->api_options.log = ks_log_engine;
+	err = ks_engine_open(&options, &s->engine, &why);
+	if (err != KS_OK) {
+		(void)snprintf(problem->text, sizeof(problem->text), "%s", why.text[0] ? why.text : ks_err_text(err));
+		return err;
+	}
+	KS_TRY(show_first_key(s->engine));
+	KS_TRY(ks_api_new(s->engine, &s->api_options, &s->api));
+	return start_http(s, problem);
+}
+
+static void stop(struct service *s)
+{
+	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
+	ks_api_free(&s->api);
+	ks_engine_close(&s->engine);
+}
+
+static void reload(struct service *s)
+{
+	struct ks_engine_problem why = {""};
+
+	if (ks_engine_reload_policy(s->engine, &why) != KS_OK)
+		ks_log(KS_LOG_ERROR, "reload_refused", "detail", why.text, NULL);
+	else
+		ks_log(KS_LOG_INFO, "policy_reloaded", NULL);
+	if (s->config->tls_certificate.text[0] && ks_http_reload_tls(s->http) != KS_OK)
+		ks_log(KS_LOG_ERROR, "reload_refused", "detail", "the certificate or its key cannot be read", NULL);
+}
+
+static void say_listening(const struct service *s)
+{
+	const char *listen = s->config->listen.text;
+	const char *colon = strrchr(listen, ':');
+	char address[320] = "";
+
+	if (colon)
+		(void)snprintf(address, sizeof(address), "%.*s:%u", (int)(colon - listen), listen, ks_http_port(s->http));
+	ks_log(KS_LOG_INFO, "listening", "address", address, "scheme", s->config->tls_certificate.text[0] ? "https" : "http", "data",
+	       s->config->data.text, "version", KEYSTILE_VERSION_TEXT, NULL);
+}
+
+/* Keys and tokens pass through this process: no core dump, no debugger of another user, no swapped core. */
+static void harden(void)
+{
+	const struct rlimit none = {0, 0};
+
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+/* Connections need descriptors: the system's default would end long before http.connections does. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+int ks_serve(const struct ks_config *config)
+{
+	static struct service service;
+	struct ks_config_problem problem = {""};
+	enum ks_log_level level;
+	sigset_t signals;
+	int number;
+	enum ks_err err;
+
+	if (!ks_log_level_parse(ks_str_c(config->log_level.text), &level)) {
+		(void)fprintf(stderr, "keystile: log.level: must be debug, info, warning or error\n");
+		return 1;
+	}
+	harden();
+	raise_limits();
+	ks_log_set_level(level);
+	/* Blocked before any thread is made, so that sigwait below gets them all. */
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+
+	service = (struct service){.config = config};
+	err = start(&service, &problem);
+	if (err != KS_OK) {
+		(void)fprintf(stderr, "keystile: %s\n", problem.text[0] ? problem.text : ks_err_text(err));
+		stop(&service);
+		return 1;
+	}
+	say_listening(&service);
+	while (sigwait(&signals, &number) == 0 && number == SIGHUP)
+		reload(&service);
+	ks_log(KS_LOG_INFO, "stopping", NULL);
+	stop(&service);
+	ks_log(KS_LOG_INFO, "stopped", NULL);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** `keystile serve`: the engine, the API and the HTTP server put together, and the signals that steer them. */
+#pragma once
+
+#include "config/config.h"
+#include "engine/engine.h"
+
+/** What the settings say to the engine. Borrows from `config`. KS_MALFORMED with the text in *ret_problem. */
+KS_MUST_USE enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
+						struct ks_config_problem *ret_problem);
+
+/** The local socket of a data directory. False if the path is too long for one. */
+KS_MUST_USE bool ks_serve_socket_path(const char *data_directory, char *ret_path, size_t cap);
+
+/** Serves until SIGTERM or SIGINT; SIGHUP reloads the policy, the settings that can change and the certificates. Returns the exit code. The caller has no
+ * other threads. */
+int ks_serve(const struct ks_config *config);
