@@ -1,0 +1,326 @@
+#!/usr/bin/python3
+"""Runs every benchmark and prints each claim beside its reference, measured in the same run.
+
+    bench/run.py [--keys N] [--only NAME,...] [--write]
+
+Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
+--write puts the table into bench/RESULTS.md. Names: decision, authorize, scale, create, import, revocation."""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BENCH = ROOT / "bench"
+BUILD = ROOT / "build-bench"
+KEYSTILE = BUILD / "keystile"
+ROWS = []
+
+
+def row(what, measured, reference, ratio, target, good):
+    ROWS.append((what, measured, reference, ratio, target, "pass" if good else "**short**"))
+    print(f"  {what}: {measured}; {reference}; {ratio}; wanted {target}: {'pass' if good else 'SHORT'}", flush=True)
+
+
+def tool(name):
+    return str(BUILD / "bench" / f"bench_{name}")
+
+
+def run(*command, env=None, check=True, **more):
+    done = subprocess.run(command, env={**os.environ, **(env or {})}, capture_output=True, text=True, **more)
+    if check and done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Service:
+    """A daemon on its own data directory; `cpu` pins it."""
+
+    def __init__(self, data, cpu=None, env=None, threads=1):
+        self.data = str(data)
+        command = [str(KEYSTILE), "serve", "--data", self.data, "--listen", "127.0.0.1:0",
+                   "--policy", str(ROOT / "policies" / "demo.yaml")]
+        if cpu is not None:
+            command = ["taskset", "-c", str(cpu)] + command
+        self.log = open(f"{self.data}.log", "wb")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE,
+                                        env={**os.environ, "KEYSTILE_HTTP_THREADS": str(threads), **(env or {})})
+        self.first_key = None
+        for line in self.process.stderr:
+            text = line.decode()
+            if text.startswith("The operator's first key"):
+                self.first_key = text.split()[-1]
+            if '"event":"listening"' in text:
+                self.address = json.loads(text)["address"]
+                break
+        else:
+            sys.exit(f"the service on {self.data} did not start")
+        self.url = f"http://{self.address}"
+
+    def get(self, path, headers=None):
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers or {})) as answer:
+            return answer.read()
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.process.stderr.close()
+        self.process.wait()
+        self.log.close()
+
+
+def cli(data, *words):
+    return run(str(KEYSTILE), *words, "--data", str(data), "--json")
+
+
+def remove(data):
+    ring = pathlib.Path(data) / "ring"
+    if ring.is_symlink():
+        shutil.rmtree(ring.resolve(), ignore_errors=True)
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def wrk(url, script, seconds, connections, env, cpu=1):
+    out = run("taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
+              str(BENCH / script), url, env=env)
+    found = re.search(r"RATE (\d+) P50 (\d+) P99 (\d+) ERRORS (\d+)", out)
+    rate, p50, p99, errors = map(int, found.groups())
+    return rate, p50, p99, errors
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+# ---- one section a claim ----
+
+def decision(args, scratch):
+    out = run(tool("decision"), "--keys", str(args.keys))
+    print(out)
+    for found in re.finditer(r"RESULT (\S+) ratio=(\S+) target=(\S+) (\w+)", out):
+        name, ratio, target, verdict = found.groups()
+        row(name.replace("_", " "), "see above", "hash and bare table, same run", f"{ratio} x", f"at most {target} x", verdict == "pass")
+
+
+def fill(data, tenants, keys, service=None):
+    """Organizations, then keys by import; returns the seconds that the import took."""
+    ids = pathlib.Path(f"{data}.tenants")
+    if not ids.exists():
+        ids.write_text(run(tool("populate"), str(data), str(tenants)))
+    start = time.monotonic()
+    maker = subprocess.Popen([tool("make_keys"), "keys", "0", str(keys)], stdin=open(ids), stdout=subprocess.PIPE)
+    subprocess.run([str(KEYSTILE), "keys", "import", "-", "--data", str(data), "--policy", str(ROOT / "policies" / "demo.yaml")],
+                   stdin=maker.stdout, check=True, stdout=subprocess.DEVNULL)
+    maker.wait()
+    return time.monotonic() - start
+
+
+def tokens_file(scratch, count):
+    path = pathlib.Path(scratch) / "tokens"
+    path.write_text(run(tool("make_keys"), "tokens", "0", str(count)))
+    return str(path)
+
+
+NGINX = """daemon off; pid {dir}/nginx.pid; error_log {dir}/error.log; worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir};
+ uwsgi_temp_path {dir}; scgi_temp_path {dir};
+ server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }} }}
+"""
+
+
+def authorize(args, scratch):
+    keys = min(args.keys, 1000000)
+    data = scratch / "authorize"
+    fill(data, 10000, keys)
+    env = {"TOKENS": tokens_file(scratch, min(keys, 200000))}
+    (scratch / "nginx").mkdir(exist_ok=True)
+    conf = scratch / "nginx" / "nginx.conf"
+    conf.write_text(NGINX.format(dir=scratch / "nginx", port=7390))
+    nginx = subprocess.Popen(["taskset", "-c", "0", "nginx", "-c", str(conf), "-p", str(scratch / "nginx")], stderr=subprocess.DEVNULL)
+    service = Service(data, cpu=0)
+    ratios, p99s, ours, theirs = [], [], [], []
+    wrk("http://127.0.0.1:7390/v1/authorize", "authorize.lua", 1, 48, env)
+    for _ in range(5):
+        a = wrk("http://127.0.0.1:7390/v1/authorize", "authorize.lua", 4, 48, env)
+        b = wrk(service.url + "/v1/authorize", "authorize.lua", 4, 48, env)
+        if b[3]:
+            sys.exit(f"authorize: {b[3]} requests were not answered 200")
+        ratios.append(b[0] / a[0])
+        p99s.append(b[2] / a[2])
+        ours.append(b[0])
+        theirs.append(a[0])
+    service.stop()
+    nginx.terminate()
+    nginx.wait()
+    row(f"GET /v1/authorize, {keys:,} keys, one core", f"{median(ours):,}/s", f"nginx `return 204` {median(theirs):,}/s",
+        f"{median(ratios):.2f} x", "at least 0.65 x", median(ratios) >= 0.65)
+    row("the same, p99", "see above", "nginx", f"{median(p99s):.2f} x", "at most 2 x", median(p99s) <= 2)
+    remove(data)
+
+
+def first_decision(service, token):
+    """Seconds from the start of the process to the first allowed decision."""
+    service.get("/v1/authorize", {"Authorization": f"Bearer {token}", "X-Original-Method": "GET", "X-Original-URI": "/api/v1/contacts"})
+    return time.monotonic() - service.started
+
+
+def scale(args, scratch):
+    data = scratch / "scale"
+    seconds = fill(data, 100000, args.keys)
+    print(f"  filled with {args.keys:,} keys in {seconds:.1f} s")
+    token = run(tool("make_keys"), "tokens", "5", "1").strip()
+    service = Service(data)
+    stat = json.loads(cli(data, "ring", "stat"))
+    bytes_a_key = (stat["ring_bytes"] + stat["usage_bytes"]) / stat["keys"]
+    row(f"memory, ring and counters, {stat['keys']:,} keys", f"{bytes_a_key:.0f} bytes a key", "-", "-", "at most 150 bytes",
+        bytes_a_key <= 150)
+    service.stop()
+    service = Service(data)
+    clean = first_decision(service, token)
+    service.stop(signal.SIGKILL)
+    service = Service(data)
+    killed = first_decision(service, token)
+    row(f"start to first decision, {args.keys:,} keys, after a clean stop", f"{clean:.2f} s", "-", "-", "at most 2 s", clean <= 2)
+    row("the same after kill -9", f"{killed:.2f} s", "-", "-", "at most 2 s", killed <= 2)
+    start = time.monotonic()
+    cli(data, "ring", "rebuild")
+    took = time.monotonic() - start
+    row("full rebuild from the truth", f"{args.keys / took:,.0f} keys/s", "-", "-", "at least 1,000,000/s", args.keys / took >= 1e6)
+    service.stop()
+    remove(data)
+
+
+def create_rate(scratch, name, seconds, connections, env=None):
+    data = scratch / name
+    service = Service(data, env=env)
+    tenant = json.loads(cli(data, "tenants", "create", "--kind", "organization", "--name", "Bench"))["id"]
+    result = wrk(service.url + "/v1/keys", "create.lua", seconds, connections,
+                 {"KEY": service.first_key, "TENANT": tenant}, cpu="0,1")
+    service.stop()
+    remove(data)
+    if result[3]:
+        sys.exit(f"create: {result[3]} creations failed")
+    return result[0]
+
+
+def bare_rate(scratch, count, batch, env=None):
+    out = run(tool("store_bare"), str(scratch / "bare.db"), str(count), str(batch), env=env)
+    for leftover in scratch.glob("bare.db*"):
+        leftover.unlink()
+    return float(out)
+
+
+def create(args, scratch):
+    ours, bare = [], []
+    for i in range(3):
+        bare.append(bare_rate(scratch, 60000, 100))
+        ours.append(create_rate(scratch, f"create{i}", 4, 64))
+    ratio = median([a / b for a, b in zip(ours, bare)])
+    row("durable creations over HTTP, 64 clients", f"{median(ours):,}/s", f"bare SQLite, the same rows, 100 a transaction {median(bare):,.0f}/s",
+        f"{ratio:.2f} x", "at least 0.5 x", ratio >= 0.5)
+    slow = {"LD_PRELOAD": str(BUILD / "bench" / "libslow_fdatasync.so"), "KEYSTILE_SLOW_FSYNC_MS": "5"}
+    one = bare_rate(scratch, 400, 1, env=slow)
+    many = create_rate(scratch, "slow", 5, 64, env=slow)
+    row("the same with fdatasync slowed to 5 ms", f"{many:,}/s", f"bare SQLite, one at a time {one:,.0f}/s", f"{many / one:.1f} x",
+        "at least 30 x", many / one >= 30)
+
+
+def spin(data, tokens):
+    return subprocess.Popen([tool("spin"), str(data / "ring")], stdin=open(tokens), stdout=subprocess.PIPE, text=True)
+
+
+def import_(args, scratch):
+    keys = min(args.keys, 2000000)
+    data = scratch / "import"
+    fill(data, 10000, 100000)
+    tokens = tokens_file(scratch, 100000)
+    service = Service(data)
+    lines = scratch / "lines"
+    with open(f"{data}.tenants") as ids, open(lines, "w") as out:
+        subprocess.run([tool("make_keys"), "keys", "1000000", str(keys)], stdin=ids, stdout=out, check=True)
+    quiet = spin(data, tokens)
+    time.sleep(3)
+    quiet.terminate()
+    before = int(re.search(r"p99_ns (\d+)", quiet.communicate()[0]).group(1))
+    busy = spin(data, tokens)
+    time.sleep(0.5)
+    busy.send_signal(signal.SIGUSR1)
+    start = time.monotonic()
+    cli(data, "keys", "import", str(lines))
+    took = time.monotonic() - start
+    busy.terminate()
+    during = int(re.search(r"p99_ns (\d+)", busy.communicate()[0]).group(1))
+    service.stop()
+    remove(data)
+    row("import", f"{keys / took:,.0f} keys/s", "-", "-", "at least 200,000/s", keys / took >= 200000)
+    row("decisions during an import, p99", f"{during} ns", f"before it {before} ns", f"{during / max(before, 1):.2f} x", "at most 3 x",
+        during <= 3 * before)
+
+
+def revocation(args, scratch):
+    data = scratch / "revocation"
+    out = run(tool("revocation"), str(data), "100000", "1")
+    remove(data)
+    print(out)
+    violations = int(re.search(r"revocation_violations value=(\d+)", out).group(1))
+    ratio = float(re.search(r"revocation_p99 ratio=([\d.]+)", out).group(1))
+    row("accepts that began after a revocation had returned, 100,000 of them", str(violations), "-", "-", "0",
+        "revocation_violations value=0 target=0 pass" in out)
+    row("revocation, call to return, p99", "see above", "the commit of 64 alone", f"{ratio:.2f} x", "at most 3 x", ratio <= 3)
+
+
+SECTIONS = {"decision": decision, "authorize": authorize, "scale": scale, "create": create, "import": import_, "revocation": revocation}
+
+
+def machine():
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text()).group(1)
+    release = re.search(r'PRETTY_NAME="(.*)"', pathlib.Path("/etc/os-release").read_text()).group(1)
+    return f"{os.cpu_count()} virtual cores of an {cpu}, kernel {os.uname().release.split('-')[0]}, {release}"
+
+
+def write_results(args):
+    path = BENCH / "RESULTS.md"
+    marker = "<!-- results -->"
+    head = path.read_text().split(marker)[0] if path.exists() else "# Results\n\n"
+    lines = [f"Measured by `bench/run.py --keys {args.keys}` on {machine()}.", "",
+             "| what | measured | reference, same run | ratio | wanted | |", "|---|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(r) + " |" for r in ROWS]
+    path.write_text(head + marker + "\n\n" + "\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keys", type=int, default=10000000)
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args()
+    if not (BUILD / "build.ninja").exists():
+        run("meson", "setup", str(BUILD), "--buildtype=release", "-Dtests=false", "-Dbench=true", cwd=ROOT)
+    run("ninja", "-C", str(BUILD), "--quiet")
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="keystile-bench-"))
+    try:
+        for name in args.only.split(","):
+            print(f"== {name}", flush=True)
+            SECTIONS[name](args, scratch)
+    finally:
+        for data in scratch.iterdir():
+            if data.is_dir():
+                remove(data)
+        shutil.rmtree(scratch, ignore_errors=True)
+    if args.write:
+        write_results(args)
+    short = sum(r[5] != "pass" for r in ROWS)
+    print(f"{len(ROWS) - short} reached, {short} short")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reference for durable creations: bare SQLite, its own calls alone, writing the rows that one creation writes (a key, its change-log entry,
+ * its audit entry) into the store's schema with the store's promises (WAL, synchronous FULL, foreign keys), `batch` creations a transaction.
+ *
+ * usage: store_bare PATH COUNT BATCH        PATH must not exist. Prints creations a second. */
+#include <sqlite3.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+extern const unsigned char ks_embedded_store_0001_truth[];
+
+#define TENANTS 1000
+#define FIRST_ID (INT64_C(200000000000) << 22)
+
+static sqlite3 *db;
+
+static void check(int rc, const char *what)
+{
+	if (rc == SQLITE_OK || rc == SQLITE_DONE)
+		return;
+	fprintf(stderr, "store_bare: %s: %s\n", what, sqlite3_errmsg(db));
+	exit(1);
+}
+
+static void run(const char *sql)
+{
+	check(sqlite3_exec(db, sql, NULL, NULL, NULL), sql);
+}
+
+static sqlite3_stmt *prepare(const char *sql)
+{
+	sqlite3_stmt *stmt;
+
+	check(sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL), sql);
+	return stmt;
+}
+
+static void step(sqlite3_stmt *stmt)
+{
+	check(sqlite3_step(stmt), sqlite3_sql(stmt));
+	check(sqlite3_reset(stmt), sqlite3_sql(stmt));
+}
+
+static uint64_t random64(void)
+{
+	static uint64_t state = 88172645463325252u;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
+{
+	check(sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC), "bind");
+}
+
+static void bind_number(sqlite3_stmt *stmt, int at, int64_t number)
+{
+	check(sqlite3_bind_int64(stmt, at, number), "bind");
+}
+
+static void make(const char *path)
+{
+	FILE *there = fopen(path, "rb");
+
+	if (there) {
+		fclose(there);
+		fprintf(stderr, "store_bare: %s exists\n", path);
+		exit(2);
+	}
+	check(sqlite3_open(path, &db), "open");
+	run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -131072");
+	run((const char *)ks_embedded_store_0001_truth);
+	run("BEGIN; INSERT INTO tenants (id, kind, created_at, name, slug, created_by) VALUES (1, 0, 0, 'operator', '', 'system');"
+	    "INSERT INTO grants (id, limited, body) VALUES (1, 0, '{}')");
+	for (int i = 2; i <= TENANTS; i++) {
+		char sql[256];
+		snprintf(sql, sizeof(sql),
+			 "INSERT INTO tenants (id, parent, organization, kind, created_at, name, slug, created_by)"
+			 " VALUES (%d, 1, %d, 2, 0, 'organization %d', '', 'system')",
+			 i, i, i);
+		run(sql);
+	}
+	run("COMMIT");
+}
+
+static void create(sqlite3_stmt *key, sqlite3_stmt *change, sqlite3_stmt *audit, int64_t n)
+{
+	uint64_t digest[4] = {random64(), random64(), random64(), random64()};
+	int64_t id = FIRST_ID + n * 4000000;
+	int64_t tenant = 2 + (int64_t)(random64() % (TENANTS - 1));
+	char object[32];
+
+	snprintf(object, sizeof(object), "key_%013llx", (unsigned long long)id & 0xfffffffffffff);
+	bind_number(key, 1, id);
+	check(sqlite3_bind_blob(key, 2, digest, sizeof(digest), SQLITE_STATIC), "bind");
+	bind_number(key, 3, tenant);
+	bind_number(key, 4, tenant);
+	step(key);
+	bind_number(change, 1, n + 1);
+	bind_number(change, 2, id);
+	step(change);
+	bind_number(audit, 1, id + 1);
+	bind_number(audit, 2, tenant);
+	bind_number(audit, 3, tenant);
+	bind_text(audit, 4, object);
+	step(audit);
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec from, to;
+
+	if (argc != 4 || atol(argv[2]) < 1 || atol(argv[3]) < 1) {
+		fprintf(stderr, "usage: store_bare PATH COUNT BATCH\n");
+		return 2;
+	}
+	long count = atol(argv[2]);
+	long batch = atol(argv[3]);
+	make(argv[1]);
+	sqlite3_stmt *key = prepare(
+		"INSERT INTO keys (id, digest, tenant, organization, grant_id, kind, binding, environment, imported, name, prefix, last_four,"
+		" labels, created_at, created_by, revoked_by) VALUES (?1, ?2, ?3, ?4, 1, 1, 2, 0, 0, 'CRM synchronisation', 'ks', 'cdef', '',"
+		" 1760000000000, 'key_0123456789abc', '')");
+	sqlite3_stmt *change = prepare("INSERT INTO changes (seq, kind, object, object_end) VALUES (?1, 3, ?2, 0)");
+	sqlite3_stmt *audit = prepare(
+		"INSERT INTO audit (id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail)"
+		" VALUES (?1, 1760000000000, ?2, ?3, 'key_0123456789abc', '', 'key.create', ?4, 'ok', '192.0.2.7',"
+		" '0123456789abcdef0123456789abcdef', '{}')");
+	sqlite3_stmt *begin = prepare("BEGIN IMMEDIATE");
+	sqlite3_stmt *commit = prepare("COMMIT");
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (long n = 0; n < count;) {
+		step(begin);
+		for (long i = 0; i < batch && n < count; i++, n++)
+			create(key, change, audit, n);
+		step(commit);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+	printf("%.0f\n", (double)count / seconds);
+	return 0;
+}

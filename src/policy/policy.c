@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "policy/policy_priv.h"
+
+/* What ks_policy_parse hands out is the first member of this. */
+struct whole {
+	struct ks_policy policy;
+	struct policy_arena arena;
+};
+
+static void read_and_check(struct ks_str yaml, struct ks_str reserved, struct whole *whole, struct policy_arena *scratch,
+			   struct policy_log *log)
+{
+	struct policy_reading reading = {.policy = &whole->policy, .arena = &whole->arena, .scratch = scratch, .log = log,
+					 .reserved = reserved};
+	const struct policy_node *root = ks_policy_yaml_read(yaml, scratch, log);
+
+	if (!root || log->memory)
+		return;
+	ks_policy_read(&reading, root);
+	if (!log->memory)
+		ks_policy_check(&reading);
+}
+
+enum ks_err ks_policy_parse(struct ks_str yaml, struct ks_str reserved, struct ks_policy **ret_policy,
+			    struct ks_policy_problem *ret_problem)
+{
+	struct whole *whole = calloc(1, sizeof(*whole));
+	struct policy_arena scratch = {0};
+	struct policy_log log = {0};
+
+	if (!whole)
+		return KS_MEMORY;
+	read_and_check(yaml, reserved, whole, &scratch, &log);
+	ks_policy_arena_free(&scratch);
+	if (!log.memory && !log.any) {
+		*ret_policy = &whole->policy;
+		return KS_OK;
+	}
+	struct ks_policy *policy = &whole->policy;
+	ks_policy_free(&policy);
+	if (log.memory)
+		return KS_MEMORY;
+	*ret_problem = log.first;
+	return KS_MALFORMED;
+}
+
+void ks_policy_free(struct ks_policy **policy)
+{
+	if (!*policy)
+		return;
+	struct whole *whole = (struct whole *)*policy;
+	ks_policy_arena_free(&whole->arena);
+	free(whole);
+	*policy = NULL;
+}
+
+const struct ks_policy_scope *ks_policy_scope(const struct ks_policy *policy, struct ks_str name)
+{
+	for (size_t i = 0; i < policy->scope_count; i++)
+		if (ks_str_eq(name, ks_str_c(policy->scopes[i].name)))
+			return &policy->scopes[i];
+	return NULL;
+}
+
+const struct ks_policy_role *ks_policy_role(const struct ks_policy *policy, struct ks_str name)
+{
+	for (size_t i = 0; i < policy->role_count; i++)
+		if (ks_str_eq(name, ks_str_c(policy->roles[i].name)))
+			return &policy->roles[i];
+	return NULL;
+}
+
+const struct ks_policy_family *ks_policy_family(const struct ks_policy *policy, struct ks_str name)
+{
+	for (size_t i = 0; i < policy->family_count; i++)
+		if (ks_str_eq(name, ks_str_c(policy->families[i].name)))
+			return &policy->families[i];
+	return NULL;
+}

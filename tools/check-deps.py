@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""Holds the include rules: a lower layer never includes an upper one, and a library's header is
+included in the one place that may use it."""
+import pathlib
+import re
+import sys
+
+LAYERS = {
+    "base": set(),
+    "crypto": {"base"},
+    "model": {"base"},
+    "token": {"base", "model"},
+    "urlpath": {"base"},
+    "policy": {"base", "model", "urlpath"},
+    "ring": {"base", "crypto", "model", "policy", "urlpath"},
+    "decision": {"base", "crypto", "model", "token", "urlpath", "policy", "ring"},
+    "ringmap": {"base", "crypto", "model", "ring"},
+    "store": {"base", "crypto", "model"},
+    "engine": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store"},
+    "http": {"base"},
+    "api": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store", "engine", "http"},
+    "config": {"base"},
+    "lib": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "keystile"},
+    "daemon": {"base", "crypto", "model", "token", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
+    "cli": {"base", "model", "token", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
+}
+PURE = {"base", "model", "token", "urlpath", "policy", "ring", "decision"}
+# Headers that give descriptors, clocks, threads or the environment: not in the pure core.
+IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
+# Library header -> where it may be included.
+LIBRARIES = {
+    "sqlite3.h": {"src/store/sql_sqlite.c"},
+    "microhttpd.h": {"src/http/"},
+    "gnutls/gnutls.h": {"src/http/"},
+    "openssl/": {"src/crypto/"},
+    "yaml.h": {"src/policy/", "src/config/"},
+    "curl/curl.h": {"src/cli/"},
+}
+BANNED = re.compile(r"(?<![A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|atoi|strtok|gets|alloca|scanf|sscanf)\s*\(")
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
+
+
+def check(path, root):
+    rel = path.relative_to(root).as_posix()
+    module = rel.split("/")[1]
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        where = f"{rel}:{number}"
+        if BANNED.search(line):
+            yield f"{where}: {BANNED.search(line).group(1)} is banned"
+        if module not in {"base"} and re.search(r"(?<![A-Za-z0-9_])memcmp\s*\(", line):
+            yield f"{where}: memcmp outside base: use ks_ct_equal or ks_str_eq"
+        found = INCLUDE.match(line)
+        if not found:
+            continue
+        name = found.group(2)
+        if found.group(1) == '"':
+            target = name.split("/")[0]
+            if target != module and target in LAYERS and target not in LAYERS[module]:
+                yield f"{where}: {module} must not include {target}"
+            if target != module and name.endswith("_priv.h"):
+                yield f"{where}: {name} is private to {target}"
+        elif module in PURE and IMPURE.match(name) and not (module, name) in {("base", "time.h")}:
+            yield f"{where}: the pure core must not include <{name}>"
+        for library, places in LIBRARIES.items():
+            if name.startswith(library) and not any(rel.startswith(p) for p in places):
+                yield f"{where}: <{name}> belongs in {', '.join(sorted(places))}"
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    problems = []
+    for path in sorted((root / "src").rglob("*.[ch]")):
+        if path.relative_to(root).parts[1] not in LAYERS:
+            problems.append(f"{path}: this module has no layer in tools/check-deps.py")
+            continue
+        problems += check(path, root)
+        lines = path.read_text(encoding="utf-8").count("\n")
+        if lines > 900:
+            problems.append(f"{path.relative_to(root)}: {lines} lines, at most 900")
+    for module in LAYERS:
+        if (root / "src" / module).is_dir() and not (root / "src" / module / "README.md").exists():
+            problems.append(f"src/{module}: no README.md")
+    print("\n".join(problems) if problems else "include rules hold")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
