@@ -167,7 +167,7 @@ static enum ks_err revoke_rows(struct ks_store *store, uint64_t first, uint64_t 
 
 	KS_TRY(ks_store_begin(store));
 	for (uint64_t i = first; i < end; i++) {
-		struct ks_audit_row audit = {.id = keys[i].id ^ 1, .at = 1, .actor = KS_STR("local"), .action = KS_STR("key.revoke"),
+		struct ks_audit_row audit = {.id = (UINT64_C(1) << 62) + i, .at = 1, .actor = KS_STR("local"), .action = KS_STR("key.revoke"),
 					     .outcome = KS_STR("ok"), .request_id = KS_STR("")};
 
 		ks_id_format(KS_ID_KEY, keys[i].id, id);

@@ -110,15 +110,15 @@ def decision(args, scratch):
         row(name.replace("_", " "), "see above", "hash and bare table, same run", f"{ratio} x", f"at most {target} x", verdict == "pass")
 
 
-def fill(data, tenants, keys, service=None):
+def fill(data, tenants, keys):
     """Organizations, then keys by import; returns the seconds that the import took."""
     ids = pathlib.Path(f"{data}.tenants")
     if not ids.exists():
         ids.write_text(run(tool("populate"), str(data), str(tenants)))
     start = time.monotonic()
     maker = subprocess.Popen([tool("make_keys"), "keys", "0", str(keys)], stdin=open(ids), stdout=subprocess.PIPE)
-    subprocess.run([str(KEYSTILE), "keys", "import", "-", "--data", str(data), "--policy", str(ROOT / "policies" / "demo.yaml")],
-                   stdin=maker.stdout, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([str(KEYSTILE), "keys", "import", "-", "--data", str(data)], stdin=maker.stdout, check=True,
+                   stdout=subprocess.DEVNULL, env={**os.environ, "KEYSTILE_POLICY": str(ROOT / "policies" / "demo.yaml")})
     maker.wait()
     return time.monotonic() - start
 
@@ -235,7 +235,7 @@ def create(args, scratch):
 
 
 def spin(data, tokens):
-    return subprocess.Popen([tool("spin"), str(data / "ring")], stdin=open(tokens), stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([tool("spin"), str(data / "ring"), "50000"], stdin=open(tokens), stdout=subprocess.PIPE, text=True)
 
 
 def import_(args, scratch):
@@ -262,7 +262,7 @@ def import_(args, scratch):
     service.stop()
     remove(data)
     row("import", f"{keys / took:,.0f} keys/s", "-", "-", "at least 200,000/s", keys / took >= 200000)
-    row("decisions during an import, p99", f"{during} ns", f"before it {before} ns", f"{during / max(before, 1):.2f} x", "at most 3 x",
+    row("50,000 decisions a second during an import, p99", f"{during} ns", f"before it {before} ns", f"{during / max(before, 1):.2f} x", "at most 3 x",
         during <= 3 * before)
 
 

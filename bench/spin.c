@@ -2,7 +2,7 @@
 /* Decides on random ones of the tokens on standard input, in process, until SIGTERM, and prints how long decisions took: "decisions N p50_ns N p99_ns N
  * denied N". SIGUSR1 begins a new count.
  *
- *	spin RING_DIRECTORY < TOKENS */
+ *	spin RING_DIRECTORY RATE < TOKENS     RATE decisions a second; 0: as many as there can be */
 #include <keystile/keystile.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +30,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* A pause after each hundred keeps the rate: the processor is left to others, as a platform's server leaves it. */
+static void keep_rate(uint64_t all, uint64_t rate)
+{
+	const struct timespec pause = {0, (long)(rate ? 100 * 1000000000u / rate : 0)};
+
+	if (rate && all % 100 == 0)
+		(void)nanosleep(&pause, NULL);
+}
+
 static uint64_t counts[BUCKETS + 1];
 
 static unsigned percentile(uint64_t all, unsigned percent)
@@ -48,10 +57,10 @@ int main(int argc, char **argv)
 {
 	char(*tokens)[48] = calloc(TOKENS_MAX, sizeof(*tokens));
 	struct keystile *ks;
-	uint64_t state = 1, all = 0, denied = 0;
+	uint64_t state = 1, all = 0, denied = 0, rate = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
 	size_t n = 0;
 
-	if (argc != 2 || !tokens)
+	if (argc != 3 || !tokens)
 		return 2;
 	while (n < TOKENS_MAX && fgets(tokens[n], sizeof(tokens[n]), stdin)) {
 		tokens[n][strcspn(tokens[n], "\n")] = '\0';
@@ -81,6 +90,7 @@ int main(int argc, char **argv)
 		took = now_ns() - start;
 		counts[took / 16 < BUCKETS ? took / 16 : BUCKETS]++;
 		all++;
+		keep_rate(all, rate);
 	}
 	(void)printf("decisions %llu p50_ns %u p99_ns %u denied %llu\n", (unsigned long long)all, percentile(all, 50), percentile(all, 99),
 		     (unsigned long long)denied);

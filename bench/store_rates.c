@@ -70,12 +70,12 @@ static void make_tenants(void)
 	must(ks_store_commit(store), "commit");
 }
 
-static struct ks_key_row new_key(size_t n)
+static struct ks_key_row new_key(void)
 {
 	uint64_t tenant = tenants[random64() % tenant_count];
 	uint64_t digest[4] = {random64(), random64(), random64(), random64()};
 	struct ks_key_row row = {
-		.id = new_id(n), .tenant = tenant, .organization = tenant, .grant = grant, .kind = KS_KIND_TENANT,
+		.tenant = tenant, .organization = tenant, .grant = grant, .kind = KS_KIND_TENANT,
 		.binding = KS_BINDING_ORGANIZATION, .name = KS_STR("CRM synchronisation"), .prefix = KS_STR("ks"),
 		.last_four = KS_STR("cdef"), .created_at = NOW, .created_by = KS_STR("key_0123456789abc"), .expires_at = KS_TIME_NONE,
 		.retires_at = KS_TIME_NONE, .revoked_at = KS_TIME_NONE,
@@ -85,23 +85,35 @@ static struct ks_key_row new_key(size_t n)
 	return row;
 }
 
+static int by_tenant(const void *a, const void *b)
+{
+	const struct ks_key_row *x = a, *y = b;
+
+	return x->tenant < y->tenant ? -1 : x->tenant > y->tenant;
+}
+
 static void import(size_t count, size_t batch)
 {
-	double from = seconds_now();
+	struct ks_key_row *rows = calloc(batch, sizeof(*rows));
+	double seconds = 0;
+	uint64_t seq;
 
-	for (size_t n = 0; n < count;) {
-		uint64_t first = 0, last = 0, seq;
+	for (size_t n = 0; n < count; n += batch) {
+		for (size_t i = 0; i < batch; i++)
+			rows[i] = new_key();
+		double from = seconds_now();
+		qsort(rows, batch, sizeof(*rows), by_tenant);
+		for (size_t i = 0; i < batch; i++)
+			rows[i].id = new_id(n + i);
 		must(ks_store_begin(store), "begin");
-		for (size_t i = 0; i < batch && n < count; i++, n++) {
-			struct ks_key_row row = new_key(n);
-			must(ks_store_key_insert(store, &row), "key");
-			first = first ? first : row.id;
-			last = row.id;
-		}
-		must(ks_store_change_append(store, KS_CHANGE_KEY_RANGE, first, last, &seq), "change");
+		must(ks_store_keys_insert(store, rows, batch), "keys");
+		must(ks_store_change_append(store, KS_CHANGE_KEY_RANGE, rows[0].id, rows[batch - 1].id, &seq), "change");
 		must(ks_store_commit(store), "commit");
+		seconds += seconds_now() - from;
 	}
-	printf("import: %.0f keys/s (%zu a transaction)\n", (double)count / (seconds_now() - from), batch);
+	printf("import: %.0f keys/s (%zu a transaction)\n", (double)count / seconds, batch);
+	fflush(stdout);
+	free(rows);
 }
 
 static enum ks_err count_core(void *ctx, const struct ks_key_core *core)
@@ -129,10 +141,11 @@ static void read_cores(const char *uri)
 
 static void create(size_t n)
 {
-	struct ks_key_row row = new_key(n);
+	struct ks_key_row row = new_key();
 	char object[KS_ID_TEXT_SIZE];
 	uint64_t seq;
 
+	row.id = new_id(n);
 	ks_id_format(KS_ID_KEY, row.id, object);
 	struct ks_audit_row audit = {.id = new_id(n), .at = NOW, .organization = row.organization, .tenant = row.tenant,
 				     .actor = KS_STR("key_0123456789abc"), .action = KS_STR("key.create"), .object = ks_str_c(object),

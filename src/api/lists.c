@@ -7,6 +7,7 @@
 
 #define PAGE_DEFAULT 50u
 #define PAGE_MAX 500u
+#define CURSOR_LEN 16
 
 static int hex_value(char c)
 {
@@ -140,15 +141,16 @@ void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
 	    && (!ks_str_to_u64(value, PAGE_MAX, &number) || number == 0))
 		query_problem(call, KS_STR("limit"), "This must be a whole number from 1 to 500.");
 	if (ks_call_query(call, "cursor", storage, sizeof(storage), &value)) {
-		for (size_t i = 0; i < value.n; i++) {
-			int digit = value.n == 16 ? hex_value(value.p[i]) : -1;
+		bool ours = value.n == CURSOR_LEN;
 
-			if (digit < 0) {
-				query_problem(call, KS_STR("cursor"), "This is no cursor of ours.");
-				break;
-			}
+		for (size_t i = 0; ours && i < value.n; i++) {
+			int digit = hex_value(value.p[i]);
+
+			ours = digit >= 0;
 			before = before << 4 | (uint64_t)digit;
 		}
+		if (!ours)
+			query_problem(call, KS_STR("cursor"), "This is no cursor of ours.");
 	}
 	ret_page->limit = (size_t)number;
 	ret_page->before = before;
@@ -156,7 +158,7 @@ void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
 
 void ks_call_page_end(struct ks_call *call, bool more, uint64_t last_id)
 {
-	char cursor[17];
+	char cursor[CURSOR_LEN + 1];
 
 	ks_json_close(&call->out, ']');
 	(void)snprintf(cursor, sizeof(cursor), "%016llx", (unsigned long long)last_id);

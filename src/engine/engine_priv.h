@@ -183,9 +183,8 @@ void ks_catalogue_release(struct ks_engine_policy_ref *ref);
 KS_MUST_USE enum ks_err ks_catalogue_publish(const struct ks_engine_policy_ref *ref, struct ks_ring *ring);
 /** The same into the current generation, made larger where needed. */
 KS_MUST_USE enum ks_err ks_catalogue_publish_current(struct ks_engine *engine, const struct ks_engine_policy_ref *ref);
-/** The scope or role of either catalogue; NULL. */
+/** The scope of either catalogue; NULL. */
 const struct ks_policy_scope *ks_catalogue_scope(const struct ks_engine_policy *policy, struct ks_str name);
-const struct ks_policy_role *ks_catalogue_role(const struct ks_engine_policy *policy, struct ks_str name, const struct ks_policy **ret_of);
 
 /* ---- usage.c ---- */
 KS_MUST_USE enum ks_err ks_usage_start(struct ks_engine *engine);

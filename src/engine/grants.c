@@ -99,19 +99,30 @@ static enum ks_err add_defaults(struct resolving *r)
 	return KS_OK;
 }
 
+/* A role that both policies name is what both say: the service's part of it, and the platform's. */
+static enum ks_err add_role(struct resolving *r, struct ks_str name, const char *pointer)
+{
+	const struct ks_policy *both[] = {r->policy->platform, r->policy->self};
+	bool found = false;
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(both); i++) {
+		const struct ks_policy_role *role = both[i] ? ks_policy_role(both[i], name) : NULL;
+
+		found |= role != NULL;
+		for (size_t k = 0; role && k < role->scope_count; k++)
+			KS_TRY(add_scope(r, &both[i]->scopes[role->scopes[k]], pointer));
+	}
+	return found ? KS_OK : ks_refuse_invalid(r->refusal, pointer, "there is no such role");
+}
+
 static enum ks_err add_roles(struct resolving *r)
 {
 	for (size_t i = 0; i < r->ask->role_count; i++) {
-		const struct ks_policy *of = NULL;
-		const struct ks_policy_role *role = ks_catalogue_role(r->policy, r->ask->roles[i], &of);
 		char pointer[32];
 		struct ks_buf b = KS_BUF(pointer);
 
 		ks_buf_printf(&b, "/roles/%zu", i);
-		if (!role)
-			return ks_refuse_invalid(r->refusal, ks_buf_z(&b), "there is no such role");
-		for (size_t k = 0; k < role->scope_count; k++)
-			KS_TRY(add_scope(r, &of->scopes[role->scopes[k]], ks_buf_z(&b)));
+		KS_TRY(add_role(r, r->ask->roles[i], ks_buf_z(&b)));
 	}
 	return KS_OK;
 }

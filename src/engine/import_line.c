@@ -534,7 +534,8 @@ static enum ks_err read_object(struct reading *l, struct ks_json_read *r)
 	while (ks_json_read_more(r, &first, '}')) {
 		enum ks_err err = read_member(l, r, &seen);
 
-		/* Where the JSON is broken a member looks wrong because of that. */
+		/* Where the JSON is broken, or ends too soon, a member looks wrong because of that. */
+		r->c.failed |= ks_json_read_peek(r) == '\0';
 		if (ks_json_read_failed(r))
 			return KS_OK;
 		KS_TRY(err);

@@ -10,8 +10,8 @@
 #define KS_IMPORT_TEXT_SIZE (16u << 20)          /* names, labels and hints of a batch */
 #define KS_IMPORT_LINE_TEXT_MAX (4 * KS_IMPORT_LINE_MAX) /* what one line can add to it */
 #define KS_IMPORT_SEEN_SIZE (1u << 17)           /* places of the table that finds digests again within a batch */
-#define KS_IMPORT_GRANTS_MAX 65536               /* different ones that are remembered */
-#define KS_IMPORT_GRANT_PLACES (1u << 17)
+#define KS_IMPORT_GRANTS_MAX 16384               /* different ones that are remembered */
+#define KS_IMPORT_GRANT_PLACES (1u << 15)
 
 /** What lines with the same kind and the same text of scopes, roles, addresses and rate_limit come to: found out once. */
 struct ks_import_grant {

@@ -27,8 +27,7 @@ struct writing {
 	struct ks_import *import;
 	struct ks_import_batch *batch;
 	struct ks_key_home home;       /* of the line before, which is often that of the next one */
-	uint64_t home_tenant, home_user;
-	bool home_known;
+	const struct ks_import_row *home_of; /* that line; NULL: none */
 	uint64_t first, last;          /* ids given */
 };
 
@@ -36,16 +35,15 @@ static enum ks_err find_home(struct writing *w, const struct ks_import_row *row,
 {
 	const struct ks_ring *ring = w->tx->ring;
 
-	if (w->home_known && w->home_tenant == row->tenant && w->home_user == row->user)
+	if (w->home_of && w->home_of->tenant == row->tenant && w->home_of->tenant_kind == row->tenant_kind
+	    && w->home_of->user == row->user)
 		return KS_OK;
-	w->home_known = false;
+	w->home_of = NULL;
 	KS_TRY(ks_key_find_home(w->tx, &w->import->actor, row->tenant, row->user, &w->home, refusal));
 	/* "prj_" before the number of an organization names nothing. */
 	if (row->tenant && ring->tenants[ks_ring_tenant(ring, row->tenant)].kind != row->tenant_kind)
 		return ks_refuse_tenant(refusal, "/tenant");
-	w->home_tenant = row->tenant;
-	w->home_user = row->user;
-	w->home_known = true;
+	w->home_of = row;
 	return KS_OK;
 }
 

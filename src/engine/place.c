@@ -67,9 +67,10 @@ static enum ks_err busy(int fd, const char *path, struct ks_engine_problem *prob
 {
 	char text[24];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
+	struct ks_str line, rest;
 	uint64_t pid;
 
-	if (n > 0 && ks_str_to_u64(ks_str_trim(ks_str_of(text, (size_t)n)), INT32_MAX, &pid))
+	if (n > 0 && ks_str_split(ks_str_of(text, (size_t)n), '\n', &line, &rest) && ks_str_to_u64(line, INT32_MAX, &pid))
 		return ks_engine_problem(problem, KS_BUSY, "%s is in use by process %llu", path, (unsigned long long)pid);
 	return ks_engine_problem(problem, KS_BUSY, "%s is in use by another process", path);
 }

@@ -48,21 +48,6 @@ const struct ks_policy_scope *ks_catalogue_scope(const struct ks_engine_policy *
 	return !scope && policy->self ? ks_policy_scope(policy->self, name) : scope;
 }
 
-const struct ks_policy_role *ks_catalogue_role(const struct ks_engine_policy *policy, struct ks_str name, const struct ks_policy **ret_of)
-{
-	const struct ks_policy *both[] = {policy->platform, policy->self};
-
-	for (size_t i = 0; i < KS_ARRAY_LEN(both); i++) {
-		const struct ks_policy_role *role = both[i] ? ks_policy_role(both[i], name) : NULL;
-
-		if (role) {
-			*ret_of = both[i];
-			return role;
-		}
-	}
-	return NULL;
-}
-
 /* ---- reading files ---- */
 
 static enum ks_err read_all(int fd, char *text, size_t cap, size_t *ret_n)

@@ -134,7 +134,7 @@ static enum ks_err trim(struct ks_engine *engine)
 	return KS_OK;
 }
 
-static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx)
+static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx, bool *ret_committed)
 {
 	bool any = false;
 
@@ -148,7 +148,9 @@ static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struc
 		return KS_OK;
 	}
 	KS_TRY(trim(engine));
-	return ks_store_commit(engine->store);
+	KS_TRY(ks_store_commit(engine->store));
+	*ret_committed = true;
+	return KS_OK;
 }
 
 /* Nothing of the batch was kept: every job that had not failed by itself fails now. */
@@ -198,25 +200,27 @@ static enum ks_err catch_up(struct ks_engine *engine)
 	return err;
 }
 
-static enum ks_err run_transaction(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx)
+/* True: something is durable that was not before. */
+static bool run_transaction(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx)
 {
 	enum ks_err err = catch_up(engine);
+	bool committed = false;
 
 	forget_after(engine, (struct ks_tx_mark){0});
 	if (err == KS_OK)
-		err = run_jobs(engine, jobs, tx);
+		err = run_jobs(engine, jobs, tx, &committed);
 	if (err != KS_OK) {
 		/* A commit that fails has kept nothing; should the disk say otherwise later, the change log knows. */
 		ks_store_rollback(engine->store);
 		engine->behind = true;
 		fail_all(jobs, err, false);
 		ks_engine_say(engine, 3, "commit_failed", "%s: %s", ks_err_text(err), ks_store_error(engine->store));
-		return err;
+		return false;
 	}
 	err = project_log(engine);
 	if (err != KS_OK)
 		fall_behind(engine, jobs, err);
-	return KS_OK;
+	return committed;
 }
 
 static void run_apart(struct ks_engine *engine, struct ks_job *job, struct ks_tx *tx)
@@ -301,7 +305,7 @@ static void run_batch(struct ks_engine *engine, struct ks_job *jobs)
 	if (jobs->apart)
 		run_apart(engine, jobs, &tx);
 	else
-		committed = run_transaction(engine, jobs, &tx) == KS_OK;
+		committed = run_transaction(engine, jobs, &tx);
 	note_batch(engine, jobs, committed, ks_engine_tick_ns() - began);
 	for (struct ks_job *job = jobs, *next; job; job = next) {
 		next = job->next; /* the job may be freed */

@@ -37,11 +37,19 @@ static void add_line(struct block *b, struct ks_str name, struct ks_str value)
 	b->n += 4 + name.n + value.n;
 }
 
-/* The library adds this one by itself. */
+/* The library adds these by itself. */
 static bool is_framing(struct ks_str name)
 {
-	return ks_str_eq_nocase(name, KS_STR("Content-Length")) || ks_str_eq_nocase(name, KS_STR("Transfer-Encoding")) ||
-	       ks_str_eq_nocase(name, KS_STR("Connection"));
+	switch (name.n) {
+	case 10:
+		return ks_str_eq_nocase(name, KS_STR("Connection"));
+	case 14:
+		return ks_str_eq_nocase(name, KS_STR("Content-Length"));
+	case 17:
+		return ks_str_eq_nocase(name, KS_STR("Transfer-Encoding"));
+	default:
+		return false;
+	}
 }
 
 /* False where the answer holds a header that would break it, or is too long. */
@@ -59,7 +67,7 @@ static bool lay_out(const struct ks_conn *c, struct block *ret_block)
 	for (size_t i = 0; i < x->answer_header_count; i++) {
 		const struct ks_header *h = &x->answer_headers[i];
 
-		if (ks_str_has_control(h->value) || h->name.n == 0 || is_framing(h->name))
+		if (!ks_http_value_ok(h->value) || is_framing(h->name))
 			return false;
 		cacheable |= h->name.n == 13 && ks_str_eq_nocase(h->name, KS_STR("Cache-Control"));
 		add_line(b, h->name, h->value);

@@ -46,9 +46,10 @@ enum ks_http_refusal ks_conn_body_add(struct ks_conn *c, struct ks_str piece)
 		return KS_HTTP_REFUSED_body_too_large;
 	if (piece.n > c->body_cap - c->body_n) {
 		/* What was announced is believed only as far as it has come: an announcement costs nothing. */
-		size_t cap = KS_MAX(KS_MAX(2 * c->body_cap, c->body_n + piece.n), BODY_FIRST_CAP);
+		size_t least = c->body_n + piece.n;
+		size_t cap = KS_MIN(KS_MAX(KS_MAX(2 * c->body_cap, least), BODY_FIRST_CAP), c->body_most);
 
-		if (!grow(c, KS_MIN(cap, c->exchange.body_max)))
+		if (!grow(c, cap) && (cap == least || !grow(c, least)))
 			return KS_HTTP_REFUSED_bodies_full;
 	}
 	memcpy(&c->body[c->body_n], piece.p, piece.n);

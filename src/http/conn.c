@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One connection's requests, from the library's callbacks to the handler and back.
  *
- * libmicrohttpd before 1.0 (Debian 12 has 0.9.75) is held on to by three things beyond its interface, each a byte or two in its own buffer:
- * - The query is hidden from it, as it would make a record of every "&" until its memory is full, and then hang.
- * - It is shown an empty Cookie header first, as it would make records of every cookie, and answer twice when its memory is full.
- * - A malformed Content-Length, which it also answers twice, is answered here when it says so in its log.
- * Later versions do neither; which one runs is asked at start. */
+ * Three things go beyond the library's interface, each a byte or two in its own buffer:
+ * - The query is hidden from it: it would make a record of every "&", and refuse the request when its memory is full of them (or hang, before
+ *   version 1.0; Debian 12 has 0.9.75).
+ * - Before 1.0 it is shown an empty Cookie header first: it would make records of every cookie, and answer twice when its memory is full.
+ * - Before 1.0 a malformed Content-Length, which it also answers twice, is answered here when it says so in its log.
+ * Which version runs is asked at start. */
 #include "http/conn.h"
 
 #include <stdlib.h>
@@ -63,11 +64,10 @@ void *ks_conn_uri(void *ctx, const char *uri, struct MHD_Connection *mhd)
 	c->target_cut = target.n > sizeof(c->target);
 	/* The library writes into its own before the handler sees it. */
 	memcpy(c->target, target.p, KS_MIN(target.n, sizeof(c->target)));
-	if (server->old_library) {
-		if (query != SIZE_MAX && query + 1 < target.n)
-			((char *)(uintptr_t)uri)[query + 1] = '\0';
+	if (query != SIZE_MAX && query + 1 < target.n)
+		((char *)(uintptr_t)uri)[query + 1] = '\0';
+	if (server->old_library)
 		(void)MHD_set_connection_value_n(mhd, MHD_HEADER_KIND, hidden_cookie, sizeof(hidden_cookie) - 1, "", 0);
-	}
 	return c;
 }
 
@@ -193,6 +193,7 @@ static enum MHD_Result begin(struct ks_conn *c, const char *method, const char *
 	}
 	if (facts.length > x->body_max)
 		return refuse(c, KS_HTTP_REFUSED_body_too_large);
+	c->body_most = facts.chunked ? x->body_max : (size_t)facts.length;
 	atomic_store_explicit(&c->unhurried, x->sink != NULL, memory_order_relaxed);
 	c->stage = KS_HTTP_STAGE_COLLECT;
 	return MHD_YES;
@@ -269,10 +270,13 @@ static enum ks_err pour(struct ks_conn *c, struct ks_str piece)
 	enum ks_err err;
 
 	x->resume = wake;
+	ks_conn_set_phase(c, KS_HTTP_BODY);
 	do {
 		c->pending = KS_HTTP_PENDING_NOT;
 		err = x->sink(x->sink_ctx, piece);
 	} while (err == KS_BUSY && await(c));
+	if (err == KS_BUSY)
+		ks_conn_set_phase(c, KS_HTTP_WORK);
 	return err;
 }
 
@@ -305,6 +309,7 @@ static bool take_piece(struct ks_conn *c, struct ks_str piece, enum MHD_Result *
 		}
 		if (err != KS_OK) {
 			c->stage = KS_HTTP_STAGE_ABORTED;
+			ks_conn_set_phase(c, KS_HTTP_WORK);
 			*ret_result = finish(c) ? abort_body(c, KS_HTTP_REFUSED_NOT) : MHD_YES;
 			return false;
 		}

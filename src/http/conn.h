@@ -69,6 +69,7 @@ struct ks_conn {
 	struct ks_str traceparent;
 	char *body;
 	size_t body_n, body_cap;
+	size_t body_most; /* as announced, or else allowed */
 	enum ks_http_pending pending;
 
 	/* Told to the keeper. */
@@ -88,6 +89,8 @@ struct ks_conn {
 	uint64_t seen;         /* `phase` at the last look */
 	int64_t seen_ms;       /* when it became so */
 	int64_t started_ms;
+	uint64_t acknowledged; /* bytes of answers that the other end has taken */
+	int64_t acknowledged_ms;
 
 	struct ks_exchange exchange;
 	char target[KS_TARGET_MAX];

@@ -7,8 +7,8 @@
 
 #include "http/conn.h"
 
-/* Payload bytes received since the connection began; false where the kernel does not say (the local socket). */
-static bool bytes_received(const struct ks_conn *c, uint64_t *ret_bytes)
+/* What the kernel counts of the connection; false where it does not (the local socket). */
+static bool bytes_of(const struct ks_conn *c, uint64_t *ret_received, uint64_t *ret_acknowledged)
 {
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
@@ -16,16 +16,17 @@ static bool bytes_received(const struct ks_conn *c, uint64_t *ret_bytes)
 	if (c->local || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &size) ||
 	    size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
 		return false;
-	*ret_bytes = info.tcpi_bytes_received;
+	*ret_received = info.tcpi_bytes_received;
+	*ret_acknowledged = info.tcpi_bytes_acked;
 	return true;
 }
 
 /* Whether bytes of the next request have come. Where not all bytes are counted, those that came before the first look are not noticed. */
 static bool has_begun(struct ks_conn *c, uint64_t request)
 {
-	uint64_t bytes;
+	uint64_t bytes, acknowledged;
 
-	if (!bytes_received(c, &bytes))
+	if (!bytes_of(c, &bytes, &acknowledged))
 		return false;
 	if (!c->baseline_known) {
 		if (!atomic_load_explicit(&c->inexact, memory_order_relaxed))
@@ -54,10 +55,26 @@ static int64_t time_for(uint64_t bytes)
 	return (int64_t)(bytes / KS_HTTP_BYTES_PER_MS);
 }
 
-static bool is_late(const struct ks_http_server *server, const struct ks_conn *c, int64_t now_ms, enum ks_http_phase phase)
+/* An answer is late when none of it was taken for as long as a request may last, or when it is taken too slowly. */
+static bool is_taken_late(const struct ks_http_server *server, struct ks_conn *c, int64_t now_ms)
 {
 	int64_t limit = server->options.request_timeout_ms;
-	int64_t since = c->started_ms;
+	uint64_t received, acknowledged;
+
+	if (bytes_of(c, &received, &acknowledged)) {
+		if (acknowledged != c->acknowledged) {
+			c->acknowledged = acknowledged;
+			c->acknowledged_ms = now_ms;
+		}
+		if (now_ms - KS_MAX(c->acknowledged_ms, c->seen_ms) >= limit)
+			return true;
+	}
+	return now_ms - c->seen_ms >= limit + time_for(atomic_load_explicit(&c->answer_bytes, memory_order_relaxed));
+}
+
+static bool is_late(const struct ks_http_server *server, struct ks_conn *c, int64_t now_ms, enum ks_http_phase phase)
+{
+	int64_t limit = server->options.request_timeout_ms;
 
 	switch (phase) {
 	case KS_HTTP_IDLE:
@@ -70,11 +87,9 @@ static bool is_late(const struct ks_http_server *server, const struct ks_conn *c
 	case KS_HTTP_WORK:
 		return false;
 	case KS_HTTP_SEND:
-		since = c->seen_ms;
-		limit += time_for(atomic_load_explicit(&c->answer_bytes, memory_order_relaxed));
-		break;
+		return is_taken_late(server, c, now_ms);
 	}
-	return now_ms - since >= limit;
+	return now_ms - c->started_ms >= limit;
 }
 
 bool ks_deadline_look(const struct ks_http_server *server, struct ks_conn *c, int64_t now_ms, int stopping)
@@ -96,6 +111,9 @@ bool ks_deadline_look(const struct ks_http_server *server, struct ks_conn *c, in
 
 		if (phase == KS_HTTP_IDLE || request != before + was_idle)
 			c->started = c->baseline_known = false;
+		/* A sink that took its time: that was not the client's. */
+		if (phase_of(c->seen) == KS_HTTP_WORK && phase == KS_HTTP_BODY && request == before)
+			c->started_ms += now_ms - c->seen_ms;
 		c->seen = word;
 		c->seen_ms = now_ms;
 	}

@@ -10,6 +10,8 @@
 
 #define THREADS_MAX 64
 #define TIMEOUT_MIN_MS 50
+/* What was shut down is closed as soon as its thread looks; only a handler that hangs takes longer, and the library waits for that. */
+#define EMPTY_MS 10000u
 
 /* Leaves everything as it came: paths are read by one reader alone, urlpath. */
 static size_t leave_escapes(void *ctx, struct MHD_Connection *mhd, char *text)
@@ -249,6 +251,8 @@ void ks_http_stop(struct ks_http_server **server, unsigned drain_ms)
 	atomic_store(&s->stopping, KS_HTTP_CUTS);
 	ks_keeper_wake(s);
 	wait_pending(s);
+	/* libmicrohttpd 0.9 crashes if it is stopped while it refuses a request by itself; so first let it be alone. */
+	wait_empty(s, EMPTY_MS);
 	free_server(s);
 	*server = NULL;
 }

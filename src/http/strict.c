@@ -78,9 +78,10 @@ static bool value_byte_ok(unsigned char c)
 	return (c >= 0x20 && c != 0x7f) || c == '\t';
 }
 
-/* RFC 9110 section 5.5: visible characters, blanks, tabs, and the bytes above ASCII. Eight at a time, as every value of every request passes. */
-static bool value_ok(struct ks_str s)
+/* Eight bytes at a time, as every value of every request and answer passes here. */
+bool ks_http_value_ok(struct ks_str value)
 {
+	struct ks_str s = value;
 	const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
 	size_t i = 0;
 
@@ -160,7 +161,7 @@ static enum ks_http_refusal check_headers(const struct ks_http_head *head)
 			return KS_HTTP_REFUSED_headers_too_large;
 		if (!is_token(h->name))
 			return KS_HTTP_REFUSED_header_name_malformed;
-		if (!value_ok(h->value))
+		if (!ks_http_value_ok(h->value))
 			return KS_HTTP_REFUSED_header_value_control;
 	}
 	return KS_HTTP_REFUSED_NOT;

@@ -49,6 +49,9 @@ KS_MUST_USE enum ks_http_refusal ks_http_strict(const struct ks_http_head *head,
  * or taken for a line's end (a bare LF) leaves a gap here. Reads no byte but the blanks before values. */
 KS_MUST_USE enum ks_http_refusal ks_http_seams(const struct ks_http_head *head, const char *raw_at, size_t raw_size);
 
+/** What the value of a header may hold (RFC 9110 section 5.5): visible characters, blanks, tabs, and bytes above ASCII. */
+bool ks_http_value_ok(struct ks_str value);
+
 /** 1 to KS_REQUEST_ID_MAX of A-Z a-z 0-9 . _ - */
 bool ks_http_request_id_ok(struct ks_str text);
 

@@ -74,20 +74,20 @@ const struct ks_reason_info *ks_reason_info(enum ks_reason reason)
 }
 
 /* The text of a value, and the value of a text. */
-#define TEXT(function, type, array)                          \
-	const char *function(enum type value)                \
-	{                                                    \
+#define TEXT(function, type, array)                              \
+	const char *function(enum type value)                    \
+	{                                                        \
 		return word_text(WORDS(array), (unsigned)value); \
 	}
 
-#define PARSE(function, type, array)                                   \
-	bool function(struct ks_str text, enum type *ret_value)        \
-	{                                                              \
-		unsigned value;                                        \
-		if (!word_parse(WORDS(array), text, &value))           \
-			return false;                                  \
-		*ret_value = (enum type)value;                         \
-		return true;                                           \
+#define PARSE(function, type, array)                            \
+	bool function(struct ks_str text, enum type *ret_value) \
+	{                                                       \
+		unsigned value;                                 \
+		if (!word_parse(WORDS(array), text, &value))    \
+			return false;                           \
+		*ret_value = (enum type)value;                  \
+		return true;                                    \
 	}
 
 TEXT(ks_kind_text, ks_kind, kind_texts)

@@ -9,11 +9,11 @@ struct whole {
 	struct policy_arena arena;
 };
 
-static void read_and_check(struct ks_str yaml, struct ks_str reserved, struct whole *whole, struct policy_arena *scratch,
-			   struct policy_log *log)
+static void read_and_check(struct ks_str yaml, struct ks_str reserved, struct whole *whole,
+			   struct policy_arena *scratch, struct policy_log *log)
 {
-	struct policy_reading reading = {.policy = &whole->policy, .arena = &whole->arena, .scratch = scratch, .log = log,
-					 .reserved = reserved};
+	struct policy_reading reading = {
+		.policy = &whole->policy, .arena = &whole->arena, .scratch = scratch, .log = log, .reserved = reserved};
 	const struct policy_node *root = ks_policy_yaml_read(yaml, scratch, log);
 
 	if (!root || log->memory)

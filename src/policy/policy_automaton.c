@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From routes to a deterministic matcher. The routes first become a tree; then states are built that stand for every place of the tree
- * that a path may have come to, the most specific first (the subset construction), so that matching never goes back. */
+/* From routes to a deterministic matcher. The routes first become a tree; then states are built that stand for every
+ * place of the tree that a path may have come to, the most specific first (the subset construction), so that matching
+ * never goes back. */
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -16,13 +17,13 @@ struct index_slot {
 
 struct index {
 	struct index_slot *slots;
-	size_t cap;     /* a power of two, or 0 */
+	size_t cap; /* a power of two, or 0 */
 	size_t used;
 };
 
 /* A place in the tree of routes. */
 struct place {
-	uint32_t segment;       /* the literal that leads here */
+	uint32_t segment; /* the literal that leads here */
 	uint32_t parent;
 	uint32_t first_literal; /* child, or NONE */
 	uint32_t next_literal;  /* sibling, or NONE */
@@ -38,15 +39,15 @@ struct place {
 #define PLACE(item) ((item) >> 1)
 
 struct list {
-	uint32_t at;            /* in items */
+	uint32_t at; /* in items */
 	uint32_t count;
 };
 
-#define VECTOR(type)         \
-	{                    \
-		type *p;     \
-		size_t n;    \
-		size_t cap;  \
+#define VECTOR(type)        \
+	{                   \
+		type *p;    \
+		size_t n;   \
+		size_t cap; \
 	}
 
 struct words VECTOR(uint32_t);
@@ -55,20 +56,20 @@ struct builder {
 	struct policy_methods methods;
 	struct VECTOR(struct ks_str) segments;
 	struct VECTOR(struct place) places;
-	struct words claims;        /* rows of methods.count cells */
-	struct words items;         /* of all lists, and of the one being made at the end */
-	struct VECTOR(struct list) lists;      /* of the states */
+	struct words claims;              /* rows of methods.count cells */
+	struct words items;               /* of all lists, and of the one being made at the end */
+	struct VECTOR(struct list) lists; /* of the states */
 	struct VECTOR(struct policy_state) states;
 	struct VECTOR(struct policy_edge) edges;
-	struct words answers;       /* rows of methods.count cells */
-	struct words stamps;        /* by segment: the last state that has an edge for it */
+	struct words answers; /* rows of methods.count cells */
+	struct words stamps;  /* by segment: the last state that has an edge for it */
 	struct index segment_index;
 	struct index child_index;
 	struct index state_index;
 	struct index answer_index;
 	size_t rule_count;
 	size_t work;
-	bool grew;                      /* of RESERVE alone */
+	bool grew; /* of RESERVE alone */
 };
 
 static const uint64_t index_key[2] = {UINT64_C(0x6b65797374696c65), UINT64_C(0x706f6c696379)};
@@ -91,8 +92,9 @@ static void *grown(void *p, size_t *cap, size_t want, size_t size, bool *ret_ok)
 }
 
 /* Room for `more` things at the end; false without memory. */
-#define RESERVE(b, vector, more)                                                                                        \
-	((vector)->p = grown((vector)->p, &(vector)->cap, (vector)->n + (more), sizeof(*(vector)->p), &(b)->grew), (b)->grew)
+#define RESERVE(b, vector, more)                                                                                   \
+	((vector)->p = grown((vector)->p, &(vector)->cap, (vector)->n + (more), sizeof(*(vector)->p), &(b)->grew), \
+	 (b)->grew)
 
 static enum ks_err spend(struct builder *b, size_t work)
 {
@@ -205,7 +207,11 @@ static enum ks_err add_place(struct builder *b, uint32_t parent, uint32_t segmen
 		return KS_MEMORY;
 	*ret_place = (uint32_t)b->places.n;
 	b->places.p[b->places.n++] = (struct place){
-		.segment = segment, .parent = parent, .first_literal = NONE, .next_literal = NONE, .parameter = NONE,
+		.segment = segment,
+		.parent = parent,
+		.first_literal = NONE,
+		.next_literal = NONE,
+		.parameter = NONE,
 	};
 	return KS_OK;
 }
@@ -239,7 +245,8 @@ static enum ks_err step_parameter(struct builder *b, uint32_t *place)
 }
 
 /* Enters the methods of `family`, whose first rule has the number `rule`, at the end of one of its routes. */
-static enum ks_err claim(struct builder *b, const struct ks_policy_family *family, size_t rule, uint32_t place, bool rest)
+static enum ks_err claim(struct builder *b, const struct ks_policy_family *family, size_t rule, uint32_t place,
+			 bool rest)
 {
 	uint32_t row = rest ? b->places.p[place].rest : b->places.p[place].end;
 
@@ -298,7 +305,7 @@ static enum ks_err build_tree(struct builder *b, const struct ks_policy *policy)
 		for (size_t m = 0; m < policy->families[f].method_count; m++)
 			if (!ks_policy_methods_number(&b->methods, ks_str_c(policy->families[f].methods[m].name), &row))
 				return KS_FULL;
-	KS_TRY(add_row(b, &b->claims, &row)); /* row 0: no claims */
+	KS_TRY(add_row(b, &b->claims, &row));  /* row 0: no claims */
 	KS_TRY(add_row(b, &b->answers, &row)); /* row 0: nothing */
 	KS_TRY(index_add(&b->answer_index, answer_hash(b, row), row));
 	KS_TRY(add_place(b, NONE, NONE, &root));
@@ -315,7 +322,8 @@ static enum ks_err build_tree(struct builder *b, const struct ks_policy *policy)
 /* The list being made stands at the end of items, from `at` on. */
 struct making {
 	size_t at;
-	uint64_t claimed;       /* the methods (bits) that the ** of an item already there claims on every further path; bit 0: all */
+	uint64_t claimed; /* the methods (bits) that the ** of an item already there claims on every further path; bit
+			     0: all */
 };
 
 _Static_assert(KS_POLICY_METHODS_MAX + 1 <= 64, "a bit for every method");
@@ -354,7 +362,8 @@ static struct list list_of(const struct builder *b, struct making making)
 }
 
 /* The list of the state that `from` goes to by a literal, by any other segment (NONE), or by the empty last one. */
-static enum ks_err make_list(struct builder *b, struct list from, uint32_t segment, bool empty, struct making *ret_making)
+static enum ks_err make_list(struct builder *b, struct list from, uint32_t segment, bool empty,
+			     struct making *ret_making)
 {
 	*ret_making = (struct making){.at = b->items.n};
 	for (uint32_t i = 0; i < from.count; i++) {
@@ -435,7 +444,8 @@ static bool same_items(const struct builder *b, struct list a, struct list c)
 static enum ks_err add_state(struct builder *b, struct making making, uint32_t *ret_state)
 {
 	struct list list = list_of(b, making);
-	uint64_t hash = ks_siphash(index_key, list.count ? &b->items.p[list.at] : NULL, list.count * sizeof(*b->items.p));
+	uint64_t hash = ks_siphash(index_key, list.count ? &b->items.p[list.at] : NULL,
+				   list.count * sizeof(*b->items.p));
 	struct policy_state state = {.settled = true};
 	size_t probe = SIZE_MAX;
 	uint32_t other;
@@ -562,10 +572,14 @@ enum ks_err ks_policy_automaton_build(const struct ks_policy *policy, struct pol
 	if (err == KS_OK) {
 		*ret_automaton = (struct policy_automaton){
 			.methods = b.methods,
-			.state_count = b.states.n, .states = b.states.p,
-			.edge_count = b.edges.n, .edges = b.edges.p,
-			.segment_count = b.segments.n, .segments = b.segments.p,
-			.answer_count = b.answers.n / b.methods.count, .answers = b.answers.p,
+			.state_count = b.states.n,
+			.states = b.states.p,
+			.edge_count = b.edges.n,
+			.edges = b.edges.p,
+			.segment_count = b.segments.n,
+			.segments = b.segments.p,
+			.answer_count = b.answers.n / b.methods.count,
+			.answers = b.answers.p,
 			.rule_count = b.rule_count,
 		};
 		/* transferred */

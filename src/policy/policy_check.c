@@ -3,7 +3,8 @@
 
 #include "policy/policy_priv.h"
 
-/* One route of one family. Routes that differ in the names of their parameters alone are the same: they have one `shape`. */
+/* One route of one family. Routes that differ in the names of their parameters alone are the same: they have one
+ * `shape`. */
 struct claim {
 	struct ks_str shape;
 	uint32_t family;
@@ -53,7 +54,8 @@ static void check_run(struct policy_reading *reading, const struct claim *claims
 		const char *route = ks_policy_quote(ks_str_c(family->routes[claims[i].route]), quoted[0]);
 
 		if (i > 0 && claims[i - 1].family == claims[i].family) {
-			ks_policy_report(reading->log, at, "%s stands twice in this family (names of parameters do not count)", route);
+			ks_policy_report(reading->log, at,
+					 "%s stands twice in this family (names of parameters do not count)", route);
 			continue;
 		}
 		for (size_t m = 0; m < family->method_count; m++) {
@@ -63,8 +65,10 @@ static void check_run(struct policy_reading *reading, const struct claim *claims
 			if (!ks_policy_methods_number(&reading->methods, ks_str_c(method), &number))
 				continue;
 			if (holders[number])
-				ks_policy_report(reading->log, at, "%s %s is claimed by the family %s (line %u) too", method, route,
-						 ks_policy_quote(ks_str_c(holders[number]->name), quoted[1]), holders[number]->line);
+				ks_policy_report(reading->log, at, "%s %s is claimed by the family %s (line %u) too",
+						 method, route,
+						 ks_policy_quote(ks_str_c(holders[number]->name), quoted[1]),
+						 holders[number]->line);
 			else
 				holders[number] = family;
 		}
@@ -122,7 +126,8 @@ static void check_reach(struct policy_reading *reading, const struct policy_auto
 			any |= reached[++rule];
 		if (!any)
 			ks_policy_report(reading->log, reading->families[f].name,
-					 "nothing can ever reach this family: more specific routes of others take all that it claims");
+					 "nothing can ever reach this family: more specific routes of others take all "
+					 "that it claims");
 	}
 }
 
@@ -140,7 +145,8 @@ void ks_policy_check(struct policy_reading *reading)
 		break;
 	case KS_FULL:
 		ks_policy_report(reading->log, reading->families[0].name,
-				 "the routes combine into too many cases to compile: use fewer {name} segments beside literal ones");
+				 "the routes combine into too many cases to compile: use fewer {name} segments beside "
+				 "literal ones");
 		break;
 	default:
 		reading->log->memory = true;

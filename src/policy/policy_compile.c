@@ -17,14 +17,14 @@ struct compiling {
 	uint64_t key[2];
 	char *names;
 	size_t names_size;
-	uint32_t *segment_at;            /* in the names, by segment */
+	uint32_t *segment_at; /* in the names, by segment */
 	uint32_t *method_at;
 	uint32_t *family_at;
 	struct policy_node_row *nodes;
 	struct policy_edge_row *edges;
 	size_t edge_count;
 	size_t edge_cap;
-	struct policy_node_row methods;  /* only its edges */
+	struct policy_node_row methods;        /* only its edges */
 	uint16_t scope_numbers[KS_SCOPES_MAX]; /* by position in the catalogue */
 };
 
@@ -72,26 +72,34 @@ static struct policy_edge_row edge_row(uint32_t text_at, struct ks_str text, uin
 	struct policy_packed packed = policy_pack(text);
 
 	return (struct policy_edge_row){
-		.head = packed.head, .tail = packed.tail, .length = (uint32_t)text.n, .text_at = text_at, .target = target,
+		.head = packed.head,
+		.tail = packed.tail,
+		.length = (uint32_t)text.n,
+		.text_at = text_at,
+		.target = target,
 	};
 }
 
-/* Finds a slot in one of the two buckets of `row`, moving others to theirs where both are full (cuckoo hashing; Pagh, Rodler 2001). */
-static bool insert_edge(const struct compiling *c, struct policy_edge_row *rows, uint32_t slots, struct policy_edge_row row)
+/* Finds a slot in one of the two buckets of `row`, moving others to theirs where both are full (cuckoo hashing; Pagh,
+ * Rodler 2001). */
+static bool insert_edge(const struct compiling *c, struct policy_edge_row *rows, uint32_t slots,
+			struct policy_edge_row row)
 {
 	for (unsigned move = 0; move < MOVES_MAX; move++) {
 		struct ks_str text = ks_str_of(&c->names[row.text_at], row.length);
 		uint64_t hash = policy_hash(c->key, text, (struct policy_packed){row.head, row.tail});
 
 		for (unsigned i = 0; i < 2 * POLICY_BUCKET; i++) {
-			struct policy_edge_row *slot = &rows[policy_bucket(hash, slots, i / POLICY_BUCKET) + i % POLICY_BUCKET];
+			struct policy_edge_row *slot =
+				&rows[policy_bucket(hash, slots, i / POLICY_BUCKET) + i % POLICY_BUCKET];
 
 			if (slot->length == 0) {
 				*slot = row;
 				return true;
 			}
 		}
-		struct policy_edge_row *victim = &rows[policy_bucket(hash, slots, move & 1) + (move >> 1) % POLICY_BUCKET];
+		struct policy_edge_row *victim =
+			&rows[policy_bucket(hash, slots, move & 1) + (move >> 1) % POLICY_BUCKET];
 		struct policy_edge_row moved = *victim;
 		*victim = row;
 		row = moved;
@@ -220,7 +228,8 @@ static enum ks_err number_scopes(struct compiling *c, struct ks_scope_table *sco
 	return KS_OK;
 }
 
-static void put_rule(const struct compiling *c, size_t family_position, size_t method_position, struct ks_rule *ret_rule)
+static void put_rule(const struct compiling *c, size_t family_position, size_t method_position,
+		     struct ks_rule *ret_rule)
 {
 	const struct ks_policy_family *family = &c->policy->families[family_position];
 	const struct ks_policy_method *method = &family->methods[method_position];
@@ -240,7 +249,8 @@ static void put_rule(const struct compiling *c, size_t family_position, size_t m
 	ret_rule->usage_class = ret_rule->scopes[0];
 }
 
-/* Offsets of the parts, one after the other; those of the widest rows first, so that all are aligned. KS_FULL beyond the limit. */
+/* Offsets of the parts, one after the other; those of the widest rows first, so that all are aligned. KS_FULL beyond
+ * the limit. */
 static enum ks_err lay_out(const struct compiling *c, struct ks_policy_table *head)
 {
 	const struct policy_automaton *a = &c->automaton;

@@ -8,25 +8,27 @@ static inline const void *part(const struct ks_policy_table *table, uint32_t at)
 	return (const char *)table + at;
 }
 
+/* `is_long` is a constant wherever this is used: the words of a text of up to 16 bytes are all of it. */
 static inline bool edge_is(const struct ks_policy_table *table, const struct policy_edge_row *edge, struct ks_str text,
-			   struct policy_packed packed)
+			   struct policy_packed packed, bool is_long)
 {
-	if (edge->head != packed.head || edge->tail != packed.tail || edge->length != text.n)
+	if (((edge->head ^ packed.head) | (edge->tail ^ packed.tail) | (edge->length ^ text.n)) != 0)
 		return false;
-	if (KS_LIKELY(text.n <= 16))
-		return true;
-	return ks_str_eq(ks_str_of((const char *)part(table, table->names_at) + edge->text_at, edge->length), text);
+	return !is_long ||
+	       ks_str_eq(ks_str_of((const char *)part(table, table->names_at) + edge->text_at, edge->length), text);
 }
 
 /* The edge for `text` (not empty) among `slots`, or NULL. Looks at four slots at most. */
-static inline const struct policy_edge_row *find_edge(const struct ks_policy_table *table, const struct policy_edge_row *edges,
-						      uint32_t slots, struct ks_str text)
+static inline __attribute__((always_inline)) const struct policy_edge_row *search(const struct ks_policy_table *table,
+										  const struct policy_edge_row *edges,
+										  uint32_t slots, struct ks_str text,
+										  bool is_long)
 {
 	struct policy_packed packed = policy_pack(text);
 
 	if (slots <= POLICY_EDGES_SCANNED) {
 		for (uint32_t i = 0; i < slots; i++)
-			if (edge_is(table, &edges[i], text, packed))
+			if (edge_is(table, &edges[i], text, packed, is_long))
 				return &edges[i];
 		return NULL;
 	}
@@ -35,10 +37,25 @@ static inline const struct policy_edge_row *find_edge(const struct ks_policy_tab
 		const struct policy_edge_row *bucket = &edges[policy_bucket(hash, slots, which)];
 
 		for (uint32_t i = 0; i < POLICY_BUCKET; i++)
-			if (edge_is(table, &bucket[i], text, packed))
+			if (edge_is(table, &bucket[i], text, packed, is_long))
 				return &bucket[i];
 	}
 	return NULL;
+}
+
+/* Apart, so that the usual short texts are compared without a call or a saved register. */
+static __attribute__((noinline)) const struct policy_edge_row *search_long(const struct ks_policy_table *table,
+									   const struct policy_edge_row *edges,
+									   uint32_t slots, struct ks_str text)
+{
+	return search(table, edges, slots, text, true);
+}
+
+static inline __attribute__((always_inline)) const struct policy_edge_row *find_edge(
+	const struct ks_policy_table *table, const struct policy_edge_row *edges, uint32_t slots, struct ks_str text)
+{
+	return KS_LIKELY(text.n <= 16) ? search(table, edges, slots, text, false)
+				       : search_long(table, edges, slots, text);
 }
 
 /* The number of the method: 0 for one without an entry of its own anywhere. False for what is no method. */
@@ -53,11 +70,13 @@ static inline bool method_number(const struct ks_policy_table *table, struct ks_
 }
 
 /* The node that a segment (not empty) leads to. */
-static inline uint32_t step(const struct ks_policy_table *table, const struct policy_node_row *node, struct ks_str segment)
+static inline uint32_t step(const struct ks_policy_table *table, const struct policy_node_row *node,
+			    struct ks_str segment)
 {
 	const struct policy_edge_row *edges = part(table, table->edges_at), *edge;
 
-	if (node->edge_slots == 0 || segment.n > node->longest)
+	/* Also where there are no edges: their longest has no bytes. */
+	if (segment.n > node->longest)
 		return node->other;
 	edge = find_edge(table, &edges[node->edges_at], node->edge_slots, segment);
 	return edge ? edge->target : node->other;
@@ -78,7 +97,8 @@ static inline uint32_t find_answer(const struct ks_policy_table *table, const st
 	return node->answer;
 }
 
-const struct ks_rule *ks_policy_match(const struct ks_policy_table *table, const struct ks_path *path, struct ks_str method)
+const struct ks_rule *ks_policy_match(const struct ks_policy_table *table, const struct ks_path *path,
+				      struct ks_str method)
 {
 	const uint32_t *answers = part(table, table->answers_at);
 	const struct ks_rule *rules = part(table, table->rules_at);
@@ -102,8 +122,8 @@ const struct ks_rule *ks_policy_rule(const struct ks_policy_table *table, uint32
 	return index < table->rule_count ? &rules[index] : NULL;
 }
 
-/* The checks. Everything that matching follows is compared with where it must lie; numbers that only give a wrong verdict are the
- * checksum's. */
+/* The checks. Everything that matching follows is compared with where it must lie; numbers that only give a wrong
+ * verdict are the checksum's. */
 
 /* True if `count` things of `size` bytes lie at `at`, aligned and inside. */
 static bool part_ok(const struct ks_policy_table *table, uint32_t at, uint64_t count, uint64_t size, uint64_t alignment)
@@ -154,8 +174,8 @@ static bool answers_ok(const struct ks_policy_table *table)
 static bool rule_ok(const struct ks_policy_table *table, const struct ks_rule *rule)
 {
 	if ((uint64_t)rule->family_name_at + rule->family_name_len > table->names_size ||
-	    rule->family_name_len > KS_FAMILY_NAME_MAX || rule->tenant_header >= KS_TENANT_HEADER_COUNT || rule->inherited > 1 ||
-	    rule->scope_count == 0 || rule->scope_count > KS_POLICY_RULE_SCOPES_MAX ||
+	    rule->family_name_len > KS_FAMILY_NAME_MAX || rule->tenant_header >= KS_TENANT_HEADER_COUNT ||
+	    rule->inherited > 1 || rule->scope_count == 0 || rule->scope_count > KS_POLICY_RULE_SCOPES_MAX ||
 	    rule->family >= KS_POLICY_FAMILIES_MAX || rule->usage_class >= KS_SCOPES_MAX)
 		return false;
 	for (size_t i = 0; i < rule->scope_count; i++)

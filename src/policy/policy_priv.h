@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What the files of this module share, and its tests may look at. The way of a policy:
- * policy_yaml.c (text to nodes), policy_read.c (nodes to the catalogue), policy_check.c (what the families claim together),
- * policy_automaton.c (routes to states), policy_compile.c (states to the table). */
+ * policy_yaml.c (text to nodes), policy_read.c (nodes to the catalogue), policy_check.c (what the families claim
+ * together), policy_automaton.c (routes to states), policy_compile.c (states to the table). */
 #pragma once
 
 #include "policy/policy.h"
@@ -36,7 +36,7 @@ struct policy_mark {
 /** The problem that stands first in the file, of all that were reported. */
 struct policy_log {
 	bool any;
-	bool memory;                 /* the operation must end with KS_MEMORY */
+	bool memory; /* the operation must end with KS_MEMORY */
 	struct ks_policy_problem first;
 };
 
@@ -49,23 +49,24 @@ const char *ks_policy_quote(struct ks_str text, char ret_text[POLICY_QUOTE_SIZE]
 enum policy_node_type {
 	POLICY_TEXT,
 	POLICY_LIST,
-	POLICY_MAP,     /* children are key, value, key, value, ... */
-	POLICY_UNKNOWN  /* already reported; nothing more is said of it */
+	POLICY_MAP,    /* children are key, value, key, value, ... */
+	POLICY_UNKNOWN /* already reported; nothing more is said of it */
 };
 
 struct policy_node {
 	enum policy_node_type type;
-	bool plain;                  /* a text without quotes */
-	bool flow;                   /* a container in braces or brackets */
+	bool plain; /* a text without quotes */
+	bool flow;  /* a container in braces or brackets */
 	struct policy_mark mark;
-	struct ks_str text;          /* terminated, but may hold NUL */
+	struct ks_str text; /* terminated, but may hold NUL */
 	struct policy_node *first;
 	struct policy_node *last;
 	struct policy_node *next;
-	size_t count;                /* of children */
+	size_t count; /* of children */
 };
 
-/** Reads the one document of `yaml` into nodes of `arena`. NULL where what there is cannot be judged further (the log says why). */
+/** Reads the one document of `yaml` into nodes of `arena`. NULL where what there is cannot be judged further (the log
+ * says why). */
 struct policy_node *ks_policy_yaml_read(struct ks_str yaml, struct policy_arena *arena, struct policy_log *log);
 
 enum policy_segment_type { POLICY_LITERAL, POLICY_PARAMETER, POLICY_REST };
@@ -80,12 +81,13 @@ struct policy_route {
 	struct policy_segment segments[KS_PATH_SEGMENTS_MAX + 1]; /* REST comes last, if at all */
 };
 
-/** Takes a route apart, borrowed from `text`. NULL, or what *ret_culprit (the route or a part of it) does wrong: static text that begins with a verb. */
+/** Takes a route apart, borrowed from `text`. NULL, or what *ret_culprit (the route or a part of it) does wrong: static
+ * text that begins with a verb. */
 const char *ks_policy_route_read(struct ks_str text, struct policy_route *ret_route, struct ks_str *ret_culprit);
 
 /** Distinct methods of a policy. Number 0 is "*". */
 struct policy_methods {
-	size_t count;                /* with "*" */
+	size_t count; /* with "*" */
 	struct ks_str names[KS_POLICY_METHODS_MAX + 1];
 };
 
@@ -102,7 +104,7 @@ struct policy_family_marks {
 
 struct policy_scope_entry {
 	struct ks_str name;
-	uint16_t position;           /* in policy->scopes */
+	uint16_t position; /* in policy->scopes */
 };
 
 /** What is read, and what only the checks need. */
@@ -127,19 +129,20 @@ void ks_policy_check(struct policy_reading *reading);
 struct policy_state {
 	uint32_t edges_at;
 	uint32_t edge_count;
-	uint32_t other;              /* where a non-empty segment without an edge leads */
-	uint32_t empty;              /* row of answers where the empty last segment follows */
-	uint32_t answer;             /* row of answers, 0: none */
-	bool settled;                /* no further segment changes the answer */
+	uint32_t other;  /* where a non-empty segment without an edge leads */
+	uint32_t empty;  /* row of answers where the empty last segment follows */
+	uint32_t answer; /* row of answers, 0: none */
+	bool settled;    /* no further segment changes the answer */
 };
 
 struct policy_edge {
-	uint32_t segment;            /* position in segments */
+	uint32_t segment; /* position in segments */
 	uint32_t target;
 };
 
-/** The matcher as vectors; rows of answers have methods.count cells, each a rule's number + 1, or 0 for none. Cell 0 is for every method that has
- * no number. Rules are numbered in the order of the catalogue: every method of the first family, then of the second, and so on. */
+/** The matcher as vectors; rows of answers have methods.count cells, each a rule's number + 1, or 0 for none. Cell 0 is
+ * for every method that has no number. Rules are numbered in the order of the catalogue: every method of the first
+ * family, then of the second, and so on. */
 struct policy_automaton {
 	struct policy_methods methods;
 	size_t state_count;
@@ -147,12 +150,14 @@ struct policy_automaton {
 	size_t edge_count;
 	struct policy_edge *edges;
 	size_t segment_count;
-	struct ks_str *segments;     /* borrowed from the policy */
-	size_t answer_count;         /* with the empty row 0 */
+	struct ks_str *segments; /* borrowed from the policy */
+	size_t answer_count;     /* with the empty row 0 */
 	uint32_t *answers;
 	size_t rule_count;
 };
 
-/** Builds the automaton, heap memory that ks_policy_automaton_free frees. KS_FULL beyond the limits above, KS_MEMORY. */
-KS_MUST_USE enum ks_err ks_policy_automaton_build(const struct ks_policy *policy, struct policy_automaton *ret_automaton);
+/** Builds the automaton, heap memory that ks_policy_automaton_free frees. KS_FULL beyond the limits above, KS_MEMORY.
+ */
+KS_MUST_USE enum ks_err ks_policy_automaton_build(const struct ks_policy *policy,
+						  struct policy_automaton *ret_automaton);
 void ks_policy_automaton_free(struct policy_automaton *automaton);

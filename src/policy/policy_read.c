@@ -15,8 +15,8 @@ struct member {
 
 /* A map whose members are fixed. */
 struct shape {
-	const char *thing;           /* "a scope" */
-	const char *example;         /* "{about: ...}" */
+	const char *thing;   /* "a scope" */
+	const char *example; /* "{about: ...}" */
 	const char *member_names;
 	const struct member *members;
 	size_t count;
@@ -60,10 +60,10 @@ static void *take_scratch(struct policy_reading *reading, size_t count, size_t s
 }
 
 /* Says what is wrong with `node`, unless it is one that was already reported. */
-#define REPORT(reading, node, ...)                                                      \
-	do {                                                                            \
-		if ((node)->type != POLICY_UNKNOWN)                                     \
-			ks_policy_report((reading)->log, (node)->mark, __VA_ARGS__);    \
+#define REPORT(reading, node, ...)                                                   \
+	do {                                                                         \
+		if ((node)->type != POLICY_UNKNOWN)                                  \
+			ks_policy_report((reading)->log, (node)->mark, __VA_ARGS__); \
 	} while (0)
 
 #define QUOTE(text) ks_policy_quote((text), (char[POLICY_QUOTE_SIZE]){0})
@@ -85,7 +85,8 @@ static bool want_type(struct policy_reading *reading, const struct policy_node *
 	return false;
 }
 
-static bool want_filled_list(struct policy_reading *reading, const struct policy_node *node, const char *thing, const char *form)
+static bool want_filled_list(struct policy_reading *reading, const struct policy_node *node, const char *thing,
+			     const char *form)
 {
 	if (!want_type(reading, node, POLICY_LIST, thing, form))
 		return false;
@@ -98,7 +99,8 @@ static bool want_name(struct policy_reading *reading, const struct policy_node *
 {
 	if (ks_scope_name_ok(node->text))
 		return true;
-	REPORT(reading, node, "%s is no name for %s: 1 to 63 of a-z, 0-9, _ and -, a letter first, single colons between words",
+	REPORT(reading, node,
+	       "%s is no name for %s: 1 to 63 of a-z, 0-9, _ and -, a letter first, single colons between words",
 	       QUOTE(node->text), thing);
 	return false;
 }
@@ -181,8 +183,8 @@ static bool is_prose(const struct shape *shape, const struct policy_node *key)
 	return !ks_buf_ok(&buf) || !find_member(shape, ks_buf_str(&buf));
 }
 
-/* In braces YAML ends a text without quotes at a comma: {about: Create, change and delete contacts} has a second key, without a value. What
- * follows `about` in this way is given back to it. Returns how many pairs are left. */
+/* In braces YAML ends a text without quotes at a comma: {about: Create, change and delete contacts} has a second key,
+ * without a value. What follows `about` in this way is given back to it. Returns how many pairs are left. */
 static size_t join_about(struct policy_reading *reading, const struct shape *shape, const struct policy_node *map,
 			 struct pair *pairs, size_t count)
 {
@@ -192,7 +194,8 @@ static size_t join_about(struct policy_reading *reading, const struct shape *sha
 		struct pair *before = kept > 0 ? &pairs[kept - 1] : NULL;
 
 		if (!before || !map->flow || !is_nothing(pairs[i].value) || !is_prose(shape, pairs[i].key) ||
-		    !ks_str_eq(before->key->text, KS_STR("about")) || before->value->type != POLICY_TEXT || !before->value->plain) {
+		    !ks_str_eq(before->key->text, KS_STR("about")) || before->value->type != POLICY_TEXT ||
+		    !before->value->plain) {
 			pairs[kept++] = pairs[i];
 			continue;
 		}
@@ -224,8 +227,8 @@ static void read_shape(struct policy_reading *reading, const struct shape *shape
 	count = join_about(reading, shape, map, pairs, count);
 	for (size_t i = 0; i < count; i++)
 		if (!find_member(shape, pairs[i].key->text))
-			REPORT(reading, pairs[i].key, "%s is no member of %s: it has %s%s", QUOTE(pairs[i].key->text), shape->thing,
-			       shape->member_names,
+			REPORT(reading, pairs[i].key, "%s is no member of %s: it has %s%s", QUOTE(pairs[i].key->text),
+			       shape->thing, shape->member_names,
 			       map->flow && is_nothing(pairs[i].value) ? " (a text with a comma needs quotes)" : "");
 	for (size_t i = 0; i < shape->count && !reading->log->memory; i++) {
 		const struct member *member = &shape->members[i];
@@ -238,7 +241,8 @@ static void read_shape(struct policy_reading *reading, const struct shape *shape
 	}
 }
 
-static void read_bool(struct policy_reading *reading, const struct policy_node *node, const char *thing, bool *ret_value)
+static void read_bool(struct policy_reading *reading, const struct policy_node *node, const char *thing,
+		      bool *ret_value)
 {
 	bool yes = node->type == POLICY_TEXT && node->plain && ks_str_eq(node->text, KS_STR("true"));
 
@@ -248,7 +252,8 @@ static void read_bool(struct policy_reading *reading, const struct policy_node *
 		REPORT(reading, node, "%s is true or false", thing);
 }
 
-static void read_about(struct policy_reading *reading, const struct policy_node *node, char ret_about[KS_POLICY_ABOUT_MAX + 1])
+static void read_about(struct policy_reading *reading, const struct policy_node *node,
+		       char ret_about[KS_POLICY_ABOUT_MAX + 1])
 {
 	if (!want_type(reading, node, POLICY_TEXT, "about", "one line of text"))
 		return;
@@ -290,7 +295,8 @@ static const struct word_set environment_words = {"environments", "a list of " K
 						  environment_bit};
 #undef X
 
-/* Reads a list of different words into bits. Bits that were wrong are left out; none right leaves *ret_bits as it is. */
+/* Reads a list of different words into bits. Bits that were wrong are left out; none right leaves *ret_bits as it is.
+ */
 static void read_words(struct policy_reading *reading, const struct policy_node *node, const struct word_set *words,
 		       uint8_t *ret_bits)
 {
@@ -348,7 +354,10 @@ static const struct member scope_members[] = {
 };
 
 static const struct shape scope_shape = {
-	"a scope", "a map such as {about: Read contacts}", "about, default, opt_in, kinds", scope_members,
+	"a scope",
+	"a map such as {about: Read contacts}",
+	"about, default, opt_in, kinds",
+	scope_members,
 	KS_ARRAY_LEN(scope_members),
 };
 
@@ -404,10 +413,10 @@ static bool read_scope_use(struct policy_reading *reading, const struct policy_n
 
 	if (!want_type(reading, node, POLICY_TEXT, "a scope", "its name"))
 		return false;
-	const struct policy_scope_entry *found =
-		reading->scope_order ? bsearch(&wanted, reading->scope_order, reading->policy->scope_count,
-					       sizeof(*reading->scope_order), by_name)
-				     : NULL;
+	const struct policy_scope_entry *found = reading->scope_order ? bsearch(&wanted, reading->scope_order,
+										reading->policy->scope_count,
+										sizeof(*reading->scope_order), by_name)
+								      : NULL;
 	if (!found) {
 		REPORT(reading, node, "%s is no scope of this file: describe it under scopes, or correct the name",
 		       QUOTE(node->text));
@@ -418,7 +427,8 @@ static bool read_scope_use(struct policy_reading *reading, const struct policy_n
 }
 
 /* Reads a list of different scopes, `max` at most; returns how many were right. */
-static size_t read_scope_list(struct policy_reading *reading, const struct policy_node *list, size_t max, uint16_t *ret_positions)
+static size_t read_scope_list(struct policy_reading *reading, const struct policy_node *list, size_t max,
+			      uint16_t *ret_positions)
 {
 	struct ks_scopes seen = {{0}};
 	size_t n = 0;
@@ -466,7 +476,10 @@ static const struct member role_members[] = {
 };
 
 static const struct shape role_shape = {
-	"a role", "a map such as {about: Watch calls, scopes: [calls:read]}", "about, scopes", role_members,
+	"a role",
+	"a map such as {about: Watch calls, scopes: [calls:read]}",
+	"about, scopes",
+	role_members,
 	KS_ARRAY_LEN(role_members),
 };
 
@@ -651,7 +664,8 @@ static void family_scopes(struct policy_reading *reading, const struct policy_no
 static const struct member family_members[] = {
 	{"about", family_about, NULL},
 	{"routes", family_routes, "the family has no routes: a list such as [/api/v1/contacts]"},
-	{"kinds", family_kinds, "the family has no kinds: name those that it takes, of session, tenant, partner, runtime"},
+	{"kinds", family_kinds,
+	 "the family has no kinds: name those that it takes, of session, tenant, partner, runtime"},
 	{"scopes", family_scopes, "the family has no scopes: say what each method needs, such as {GET: contacts:read}"},
 	{"tenant_header", family_tenant_header, NULL},
 	{"environments", family_environments, NULL},
@@ -659,14 +673,18 @@ static const struct member family_members[] = {
 };
 
 static const struct shape family_shape = {
-	"a family", "a map with routes, kinds and scopes", "about, routes, kinds, scopes, tenant_header, environments, inherited",
-	family_members, KS_ARRAY_LEN(family_members),
+	"a family",
+	"a map with routes, kinds and scopes",
+	"about, routes, kinds, scopes, tenant_header, environments, inherited",
+	family_members,
+	KS_ARRAY_LEN(family_members),
 };
 
 static void read_family(struct policy_reading *reading, const struct pair *pair)
 {
 	struct ks_policy *policy = reading->policy;
-	struct family_reading into = {&policy->families[policy->family_count], &reading->families[policy->family_count]};
+	struct family_reading into = {&policy->families[policy->family_count],
+				      &reading->families[policy->family_count]};
 
 	if (!want_name(reading, pair->key, "a family"))
 		return;
@@ -712,7 +730,10 @@ static const struct member policy_members[] = {
 };
 
 static const struct shape policy_shape = {
-	"a policy", "a map with version, scopes, roles and families", "version, scopes, roles, families", policy_members,
+	"a policy",
+	"a map with version, scopes, roles and families",
+	"version, scopes, roles, families",
+	policy_members,
 	KS_ARRAY_LEN(policy_members),
 };
 

@@ -43,7 +43,8 @@ void ks_policy_report(struct policy_log *log, struct policy_mark at, const char 
 	memcpy(log->first.text, text, kept);
 }
 
-/* True if the byte at `i` belongs to a control character of ASCII or of C1 (U+0080 to U+009F, two bytes): terminals act on both. */
+/* True if the byte at `i` belongs to a control character of ASCII or of C1 (U+0080 to U+009F, two bytes): terminals act
+ * on both. */
 static bool is_control(struct ks_str text, size_t i)
 {
 	unsigned char c = (unsigned char)text.p[i];

@@ -64,7 +64,9 @@ static const char *segment_read(struct ks_str text, bool last, struct policy_seg
 		return NULL;
 	}
 	if (ks_str_empty(text))
-		return last ? NULL : "(an empty segment) makes doubled slashes, and paths with them are refused: nothing could match it";
+		return last ? NULL
+			    : "(an empty segment) makes doubled slashes, and paths with them are refused: nothing "
+			      "could match it";
 	return literal_problem(text);
 }
 

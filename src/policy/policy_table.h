@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The compiled table's layout: what ks_policy_compile writes and ks_policy_match reads. Position-independent: places are offsets from
- * the beginning of the table, or positions in one of its arrays. In the byte order of the machine that made it. */
+/** The compiled table's layout: what ks_policy_compile writes and ks_policy_match reads. Position-independent: places
+ * are offsets from the beginning of the table, or positions in one of its arrays. In the byte order of the machine that
+ * made it. */
 #pragma once
 
 #include "policy/policy.h"
@@ -15,28 +16,28 @@
 
 /** One state. Node 0 is the dead one: no answer, settled. */
 struct policy_node_row {
-	uint32_t edges_at;           /* first slot */
-	uint32_t edge_slots;         /* up to POLICY_EDGES_SCANNED, or a power of two */
-	uint32_t longest;            /* bytes of the longest literal among the edges */
-	uint32_t other;              /* node for a non-empty segment without an edge */
-	uint32_t empty;              /* row of answers where the empty last segment follows */
-	uint32_t answer;             /* row of answers */
-	uint32_t settled;            /* 1: no further segment changes the answer */
+	uint32_t edges_at;   /* first slot */
+	uint32_t edge_slots; /* up to POLICY_EDGES_SCANNED, or a power of two */
+	uint32_t longest;    /* bytes of the longest literal among the edges */
+	uint32_t other;      /* node for a non-empty segment without an edge */
+	uint32_t empty;      /* row of answers where the empty last segment follows */
+	uint32_t answer;     /* row of answers */
+	uint32_t settled;    /* 1: no further segment changes the answer */
 	uint32_t reserved;
 };
 
 /** A literal segment and where it leads; also a method and its number. A free slot has length 0. */
 struct policy_edge_row {
-	uint64_t head;               /* the packed text, see policy_pack */
+	uint64_t head; /* the packed text, see policy_pack */
 	uint64_t tail;
 	uint32_t length;
-	uint32_t text_at;            /* in the names */
+	uint32_t text_at; /* in the names */
 	uint32_t target;
 	uint32_t reserved;
 };
 
-/** A text in two words. Together with its length they are the whole of a text of up to 16 bytes; of a longer one they are its first and
- * last 8. */
+/** A text in two words. Together with its length they are the whole of a text of up to 16 bytes; of a longer one they
+ * are its first and last 8. */
 struct policy_packed {
 	uint64_t head;
 	uint64_t tail;
@@ -66,8 +67,10 @@ static inline struct policy_packed policy_pack(struct ks_str text)
 	if (text.n >= 4)
 		return (struct policy_packed){policy_load32(text.p) | policy_load32(&text.p[text.n - 4]) << 32, 0};
 	/* One to three bytes: first, middle, last. */
-	return (struct policy_packed){(uint64_t)(unsigned char)text.p[0] | (uint64_t)(unsigned char)text.p[text.n / 2] << 8 |
-					      (uint64_t)(unsigned char)text.p[text.n - 1] << 16, 0};
+	return (struct policy_packed){(uint64_t)(unsigned char)text.p[0] |
+					      (uint64_t)(unsigned char)text.p[text.n / 2] << 8 |
+					      (uint64_t)(unsigned char)text.p[text.n - 1] << 16,
+				      0};
 }
 
 __extension__ typedef unsigned __int128 policy_wide;
@@ -80,8 +83,9 @@ static inline uint64_t policy_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/** A keyed hash of a text, for tables whose literals a policy's author chose: that no two of them collide badly is seen to when the table is
- * made, so requests cannot make a lookup slower. The odd numbers keep a key of zeros from being a weak one. */
+/** A keyed hash of a text, for tables whose literals a policy's author chose: that no two of them collide badly is seen
+ * to when the table is made, so requests cannot make a lookup slower. The odd numbers keep a key of zeros from being a
+ * weak one. */
 static inline uint64_t policy_hash(const uint64_t key[2], struct ks_str text, struct policy_packed packed)
 {
 	const uint64_t one = key[0] ^ UINT64_C(0xa0761d6478bd642f), two = key[1] ^ UINT64_C(0xe7037ed1a0b428db);
@@ -89,7 +93,8 @@ static inline uint64_t policy_hash(const uint64_t key[2], struct ks_str text, st
 
 	if (KS_UNLIKELY(text.n > 16)) {
 		for (size_t at = 0; at < text.n - 16; at += 16)
-			hash = policy_fold(policy_load64(&text.p[at]) ^ one ^ hash, policy_load64(&text.p[at + 8]) ^ two);
+			hash = policy_fold(policy_load64(&text.p[at]) ^ one ^ hash,
+					   policy_load64(&text.p[at + 8]) ^ two);
 		/* The last 16 bytes, whatever of them the loop took. */
 		packed.head = policy_load64(&text.p[text.n - 16]);
 	}

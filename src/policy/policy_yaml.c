@@ -14,7 +14,7 @@ struct yaml_reader {
 	struct policy_node *root;
 	unsigned documents;
 	bool ended;
-	bool broken;                 /* the tree is not whole */
+	bool broken; /* the tree is not whole */
 };
 
 static struct policy_mark mark_of(yaml_mark_t mark)
@@ -41,7 +41,8 @@ static struct policy_mark mark_at(struct ks_str text, size_t at)
 	return mark;
 }
 
-/* The position of the first byte that begins no UTF-8 character, or is a control other than tab and line breaks; SIZE_MAX: none. */
+/* The position of the first byte that begins no UTF-8 character, or is a control other than tab and line breaks;
+ * SIZE_MAX: none. */
 static size_t find_bad_byte(struct ks_str text)
 {
 	size_t at = 0;
@@ -60,7 +61,8 @@ static size_t find_bad_byte(struct ks_str text)
 static bool text_ok(struct ks_str text, struct policy_log *log)
 {
 	if (text.n > KS_POLICY_TEXT_MAX) {
-		ks_policy_report(log, (struct policy_mark){1, 1}, "the file is larger than %u MiB", KS_POLICY_TEXT_MAX >> 20);
+		ks_policy_report(log, (struct policy_mark){1, 1}, "the file is larger than %u MiB",
+				 KS_POLICY_TEXT_MAX >> 20);
 		return false;
 	}
 	size_t bad = find_bad_byte(text);
@@ -86,7 +88,8 @@ static void report_yaml_error(struct yaml_reader *r)
 	else if (p->error == YAML_READER_ERROR)
 		ks_policy_report(r->log, mark_at(r->text, p->problem_offset), "not YAML: %s", problem);
 	else if (alias)
-		ks_policy_report(r->log, mark_of(p->context_mark), "an asterisk begins an alias in YAML: write \"*\" in quotes");
+		ks_policy_report(r->log, mark_of(p->context_mark),
+				 "an asterisk begins an alias in YAML: write \"*\" in quotes");
 	else
 		ks_policy_report(r->log, mark_of(p->problem_mark), "not YAML: %s%s%s", problem, p->context ? " " : "",
 				 p->context ? p->context : "");
@@ -136,7 +139,8 @@ static void refuse_properties(struct yaml_reader *r, const yaml_event_t *event, 
 static void open_container(struct yaml_reader *r, enum policy_node_type type, const yaml_event_t *event, bool flow)
 {
 	if (r->depth == POLICY_DEPTH_MAX) {
-		ks_policy_report(r->log, mark_of(event->start_mark), "nested deeper than any policy is (%d)", POLICY_DEPTH_MAX);
+		ks_policy_report(r->log, mark_of(event->start_mark), "nested deeper than any policy is (%d)",
+				 POLICY_DEPTH_MAX);
 		r->broken = true;
 		return;
 	}
@@ -156,7 +160,8 @@ static void take_nothing(struct yaml_reader *r, const yaml_event_t *event)
 static void take_stream_end(struct yaml_reader *r, const yaml_event_t *event)
 {
 	if (r->documents == 0)
-		ks_policy_report(r->log, mark_of(event->start_mark), "the file is empty: a policy begins with version: 1");
+		ks_policy_report(r->log, mark_of(event->start_mark),
+				 "the file is empty: a policy begins with version: 1");
 	r->ended = true;
 }
 
@@ -232,15 +237,18 @@ static void (*const takers[])(struct yaml_reader *r, const yaml_event_t *event) 
 
 struct policy_node *ks_policy_yaml_read(struct ks_str yaml, struct policy_arena *arena, struct policy_log *log)
 {
-	struct yaml_reader r = {.text = yaml, .arena = arena, .log = log};
+	/* Some editors put the byte order mark there; to libyaml it would be a column. */
+	size_t skip = ks_str_starts(yaml, KS_STR("\xef\xbb\xbf")) ? 3 : 0;
+	struct ks_str text = ks_str_sub(yaml, skip, yaml.n);
+	struct yaml_reader r = {.text = text, .arena = arena, .log = log};
 
-	if (!text_ok(yaml, log))
+	if (!text_ok(text, log))
 		return NULL;
 	if (!yaml_parser_initialize(&r.parser)) {
 		log->memory = true;
 		return NULL;
 	}
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)yaml.p, yaml.n);
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
 	/* Without this, libyaml guesses UTF-16 from a byte order mark. */
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	while (!r.ended && !r.broken) {

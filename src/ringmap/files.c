@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/cursor.h"
 #include "base/ctenc.h"
 #include "ringmap/ringmap_priv.h"
 

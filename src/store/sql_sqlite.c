@@ -28,6 +28,8 @@
 #define WAL_KEPT_BYTES (128 << 20)
 #define BACKUP_STEP_PAGES 4096
 #define SQL_TEXT_MAX 4096
+/* Rows that one statement inserts: SQLite keeps a copy of each page that a statement changes until it ends. */
+#define MANY_ROWS 8192
 
 extern const unsigned char ks_embedded_store_0001_truth[];
 extern const size_t ks_embedded_store_0001_truth_size;
@@ -43,13 +45,24 @@ struct ks_sql_stmt {
 	bool extra; /* beside the kept one, which was busy */
 };
 
+/* The rows that an INSERT … SELECT reads from the virtual table ks_rows. */
+struct rows {
+	ks_sql_source *source; /* NULL: none */
+	void *ctx;
+	size_t left; /* of this statement */
+	enum ks_err err;
+	struct ks_sql_value values[KS_SQL_VALUES_MAX];
+};
+
 struct ks_sql {
 	sqlite3 *db;
 	enum ks_store_mode mode;
 	int lock; /* -1: none */
 	int wal_pages;
 	struct ks_sql_error *error;
+	struct rows rows;
 	struct ks_sql_stmt kept[KS_SQL_COUNT];
+	sqlite3_stmt *kept_many[KS_SQL_COUNT];
 	char path[KS_PATH_MAX];
 };
 
@@ -194,6 +207,138 @@ static void sql_lower(sqlite3_context *context, int count, sqlite3_value **value
 	sqlite3_result_text64(context, bytes, lower_text(text, bytes), sqlite3_free, SQLITE_UTF8);
 }
 
+/* ---- ks_rows: a table-valued function without arguments whose rows come from struct rows ---- */
+
+struct rows_table {
+	sqlite3_vtab base; /* first: SQLite's */
+	struct rows *rows;
+};
+
+static struct rows *rows_of(sqlite3_vtab_cursor *cursor)
+{
+	return ((struct rows_table *)(void *)cursor->pVtab)->rows;
+}
+
+static int rows_connect(sqlite3 *db, void *ctx, int argc, const char *const *argv, sqlite3_vtab **ret_table, char **ret_error)
+{
+	char bytes[512];
+	struct ks_buf buf = KS_BUF(bytes);
+	struct rows_table *table = sqlite3_malloc64(sizeof(*table));
+
+	(void)argc;
+	(void)argv;
+	(void)ret_error;
+	if (!table)
+		return SQLITE_NOMEM;
+	*table = (struct rows_table){.rows = ctx};
+	ks_buf_put_c(&buf, "CREATE TABLE x (");
+	for (int i = 1; i <= KS_SQL_VALUES_MAX; i++)
+		ks_buf_printf(&buf, "%sc%d", i > 1 ? ", " : "", i);
+	ks_buf_put_c(&buf, ")");
+	*ret_table = &table->base;
+	return sqlite3_declare_vtab(db, ks_buf_z(&buf));
+}
+
+static int rows_disconnect(sqlite3_vtab *table)
+{
+	sqlite3_free(table);
+	return SQLITE_OK;
+}
+
+static int rows_best_index(sqlite3_vtab *table, sqlite3_index_info *info)
+{
+	(void)table;
+	info->estimatedCost = MANY_ROWS;
+	info->estimatedRows = MANY_ROWS;
+	return SQLITE_OK;
+}
+
+static int rows_open(sqlite3_vtab *table, sqlite3_vtab_cursor **ret_cursor)
+{
+	sqlite3_vtab_cursor *cursor = sqlite3_malloc64(sizeof(*cursor));
+
+	if (!cursor)
+		return SQLITE_NOMEM;
+	*cursor = (sqlite3_vtab_cursor){.pVtab = table};
+	*ret_cursor = cursor;
+	return SQLITE_OK;
+}
+
+static int rows_close(sqlite3_vtab_cursor *cursor)
+{
+	sqlite3_free(cursor);
+	return SQLITE_OK;
+}
+
+static int rows_next(sqlite3_vtab_cursor *cursor)
+{
+	struct rows *rows = rows_of(cursor);
+
+	if (rows->left == 0 || !rows->source)
+		return SQLITE_OK;
+	rows->left--;
+	rows->err = rows->left ? rows->source(rows->ctx, rows->values) : KS_OK;
+	return rows->err == KS_OK || rows->err == KS_NOT_FOUND ? SQLITE_OK : SQLITE_ABORT;
+}
+
+/* The first row is there before the statement starts. */
+static int rows_filter(sqlite3_vtab_cursor *cursor, int number, const char *text, int argc, sqlite3_value **argv)
+{
+	(void)cursor;
+	(void)number;
+	(void)text;
+	(void)argc;
+	(void)argv;
+	return SQLITE_OK;
+}
+
+static int rows_eof(sqlite3_vtab_cursor *cursor)
+{
+	const struct rows *rows = rows_of(cursor);
+
+	return rows->left == 0 || rows->err != KS_OK;
+}
+
+static int rows_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int column)
+{
+	const struct ks_sql_value *value = &rows_of(cursor)->values[column];
+	const char *bytes = value->bytes.n ? value->bytes.p : "";
+
+	switch (value->type) {
+	case KS_SQL_NULL:
+		break;
+	case KS_SQL_INTEGER:
+		sqlite3_result_int64(context, value->integer);
+		break;
+	case KS_SQL_TEXT:
+		sqlite3_result_text64(context, bytes, value->bytes.n, SQLITE_STATIC, SQLITE_UTF8);
+		break;
+	case KS_SQL_BLOB:
+		sqlite3_result_blob64(context, bytes, value->bytes.n, SQLITE_STATIC);
+		break;
+	}
+	return SQLITE_OK;
+}
+
+static int rows_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *ret_rowid)
+{
+	*ret_rowid = (sqlite3_int64)rows_of(cursor)->left;
+	return SQLITE_OK;
+}
+
+static const sqlite3_module rows_module = {
+	.xConnect = rows_connect,
+	.xBestIndex = rows_best_index,
+	.xDisconnect = rows_disconnect,
+	.xOpen = rows_open,
+	.xClose = rows_close,
+	.xFilter = rows_filter,
+	.xNext = rows_next,
+	.xEof = rows_eof,
+	.xColumn = rows_column,
+	.xRowid = rows_rowid,
+};
+
 /* ---- opening ---- */
 
 static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
@@ -221,6 +366,8 @@ static enum ks_err connect(struct ks_sql *sql, int flags)
 	sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 0);
 	rc = sqlite3_create_function_v2(sql->db, "lower", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, sql_lower, NULL, NULL,
 					NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_create_module_v2(sql->db, "ks_rows", &rows_module, &sql->rows, NULL);
 	if (rc != SQLITE_OK)
 		return failed(sql, rc, "cannot prepare the store");
 	return run(sql, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF",
@@ -315,8 +462,10 @@ static enum ks_err new_connection(const char *address, enum ks_store_mode mode, 
 
 static void sqlite_close(struct ks_sql *sql)
 {
-	for (size_t i = 0; i < KS_SQL_COUNT; i++)
+	for (size_t i = 0; i < KS_SQL_COUNT; i++) {
 		sqlite3_finalize(sql->kept[i].stmt);
+		sqlite3_finalize(sql->kept_many[i]);
+	}
 	sqlite3_close_v2(sql->db);
 	if (sql->lock >= 0)
 		close(sql->lock);
@@ -356,20 +505,42 @@ static enum ks_err sqlite_exec(struct ks_sql *sql, const char *script)
 /* ---- statements ---- */
 
 /* SQLite numbers $1 by its first place in the text, ?1 by its number. */
-static const char *dialect(const char *text, struct ks_buf *buf)
+static void dialect(struct ks_str text, struct ks_buf *buf)
 {
-	for (; *text; text++)
-		ks_buf_put_byte(buf, text[0] == '$' && text[1] >= '1' && text[1] <= '9' ? '?' : text[0]);
-	return ks_buf_z(buf);
+	for (size_t i = 0; i < text.n; i++)
+		ks_buf_put_byte(buf, text.p[i] == '$' ? '?' : text.p[i]);
 }
 
-static enum ks_err compile(struct ks_sql *sql, enum ks_sql_id id, sqlite3_stmt **ret_stmt)
+static enum ks_err compile(struct ks_sql *sql, enum ks_sql_id id, struct ks_buf *text, sqlite3_stmt **ret_stmt)
+{
+	int rc = sqlite3_prepare_v3(sql->db, ks_buf_z(text), -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+
+	return rc == SQLITE_OK ? KS_OK : failed(sql, rc, ks_sql_name(id));
+}
+
+static enum ks_err compile_one(struct ks_sql *sql, enum ks_sql_id id, sqlite3_stmt **ret_stmt)
 {
 	char bytes[SQL_TEXT_MAX];
 	struct ks_buf buf = KS_BUF(bytes);
-	int rc = sqlite3_prepare_v3(sql->db, dialect(ks_sql_text(id), &buf), -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
 
-	return rc == SQLITE_OK ? KS_OK : failed(sql, rc, ks_sql_name(id));
+	dialect(ks_str_c(ks_sql_text(id)), &buf);
+	return compile(sql, id, &buf, ret_stmt);
+}
+
+/* "INSERT … VALUES ($1, …)" becomes "INSERT … SELECT c1, … FROM ks_rows". */
+static enum ks_err compile_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, sqlite3_stmt **ret_stmt)
+{
+	char bytes[SQL_TEXT_MAX];
+	struct ks_buf buf = KS_BUF(bytes);
+	struct ks_str text = ks_str_c(ks_sql_text(id));
+	const char *values = strstr(text.p, " VALUES (");
+
+	dialect(ks_str_sub(text, 0, values ? (size_t)(values - text.p) : 0), &buf);
+	ks_buf_put_c(&buf, " SELECT ");
+	for (size_t i = 1; i <= count; i++)
+		ks_buf_printf(&buf, "%sc%zu", i > 1 ? ", " : "", i);
+	ks_buf_put_c(&buf, " FROM ks_rows");
+	return compile(sql, id, &buf, ret_stmt);
 }
 
 static enum ks_err sqlite_prepare(struct ks_sql *sql, enum ks_sql_id id, struct ks_sql_stmt **ret_stmt)
@@ -383,7 +554,7 @@ static enum ks_err sqlite_prepare(struct ks_sql *sql, enum ks_sql_id id, struct 
 		stmt->extra = true;
 	}
 	if (KS_UNLIKELY(!stmt->stmt)) {
-		enum ks_err err = compile(sql, id, &stmt->stmt);
+		enum ks_err err = compile_one(sql, id, &stmt->stmt);
 		if (err != KS_OK) {
 			if (stmt->extra)
 				free(stmt);
@@ -446,24 +617,27 @@ static enum ks_err sqlite_step(struct ks_sql_stmt *stmt, bool *ret_row)
 	return KS_OK;
 }
 
+/* One sqlite3_column_value and cheap looks at it cost half of sqlite3_column_type and its like. They take no lock, and need none: a connection is
+ * used by one thread at a time. */
 static void sqlite_row(struct ks_sql_stmt *stmt, struct ks_sql_value *ret_values, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct ks_sql_value *value = &ret_values[i];
-		int type = sqlite3_column_type(stmt->stmt, (int)i);
+		sqlite3_value *column = sqlite3_column_value(stmt->stmt, (int)i);
+		int type = sqlite3_value_type(column);
 
 		if (type == SQLITE_INTEGER) {
 			value->type = KS_SQL_INTEGER;
-			value->integer = sqlite3_column_int64(stmt->stmt, (int)i);
+			value->integer = sqlite3_value_int64(column);
 		} else if (type == SQLITE_NULL) {
 			value->type = KS_SQL_NULL;
 			value->integer = 0;
 		} else {
 			/* A REAL, which no table has, is an empty blob to us: a damaged row. */
-			const char *bytes = type == SQLITE_FLOAT ? NULL : sqlite3_column_blob(stmt->stmt, (int)i);
+			const char *bytes = type == SQLITE_FLOAT ? NULL : sqlite3_value_blob(column);
 			value->type = type == SQLITE_TEXT ? KS_SQL_TEXT : KS_SQL_BLOB;
 			value->integer = 0;
-			value->bytes = bytes ? ks_str_of(bytes, (size_t)sqlite3_column_bytes(stmt->stmt, (int)i)) : KS_STR("");
+			value->bytes = bytes ? ks_str_of(bytes, (size_t)sqlite3_value_bytes(column)) : KS_STR("");
 		}
 	}
 }
@@ -471,6 +645,43 @@ static void sqlite_row(struct ks_sql_stmt *stmt, struct ks_sql_value *ret_values
 static uint64_t sqlite_changed(struct ks_sql_stmt *stmt)
 {
 	return (uint64_t)sqlite3_changes64(stmt->sql->db);
+}
+
+/* One statement for the rows up to MANY_ROWS, the first of which is in `values` already. */
+static enum ks_err insert_some(struct ks_sql *sql, sqlite3_stmt *stmt)
+{
+	struct rows *rows = &sql->rows;
+
+	rows->left = MANY_ROWS;
+	int rc = sqlite3_step(stmt);
+	enum ks_err err = KS_OK;
+	if (rows->err != KS_OK && rows->err != KS_NOT_FOUND)
+		err = rows->err;
+	else if (rc != SQLITE_DONE)
+		err = failed(sql, rc, "a statement failed");
+	sqlite3_reset(stmt);
+	return err;
+}
+
+static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source, void *ctx)
+{
+	sqlite3_stmt **stmt = &sql->kept_many[id];
+	struct rows *rows = &sql->rows;
+	enum ks_err err = KS_OK;
+
+	if (!*stmt)
+		KS_TRY(compile_many(sql, id, count, stmt));
+	rows->source = source;
+	rows->ctx = ctx;
+	do {
+		rows->err = source(ctx, rows->values);
+		if (rows->err == KS_OK)
+			err = insert_some(sql, *stmt);
+		else if (rows->err != KS_NOT_FOUND)
+			err = rows->err;
+	} while (err == KS_OK && rows->err == KS_OK);
+	rows->source = NULL;
+	return err;
 }
 
 /* ---- transactions ---- */
@@ -730,6 +941,7 @@ const struct ks_sql_driver ks_sql_sqlite = {
 	.row = sqlite_row,
 	.changed = sqlite_changed,
 	.finish = sqlite_finish,
+	.insert_many = sqlite_insert_many,
 	.backup = sqlite_backup,
 	.restore = sqlite_restore,
 };

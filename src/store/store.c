@@ -85,6 +85,8 @@ static void end_transaction(struct ks_store *store)
 	store->in_transaction = false;
 	store->in_savepoint = false;
 	store->lost = KS_OK;
+	store->spoiled = KS_OK;
+	store->last_change = 0;
 	store->added = (struct ks_store_counts){0};
 }
 
@@ -127,7 +129,7 @@ enum ks_err ks_store_commit(struct ks_store *store)
 		ks_sql_explain(&store->error, "no transaction is open");
 		return KS_STORE;
 	}
-	enum ks_err err = store->lost;
+	enum ks_err err = store->lost != KS_OK ? store->lost : store->spoiled;
 	if (err == KS_OK && store->mode == KS_STORE_WRITER)
 		err = write_counts(store);
 	if (err != KS_OK) {
@@ -152,7 +154,7 @@ void ks_store_rollback(struct ks_store *store)
 
 enum ks_err ks_store_savepoint(struct ks_store *store)
 {
-	if (!store->in_transaction || store->in_savepoint) {
+	if (!store->in_transaction || store->in_savepoint || store->spoiled != KS_OK) {
 		ks_sql_explain(&store->error, "a savepoint needs a transaction without one");
 		return KS_STORE;
 	}
@@ -168,6 +170,8 @@ enum ks_err ks_store_release(struct ks_store *store)
 		ks_sql_explain(&store->error, "no savepoint is open");
 		return KS_STORE;
 	}
+	if (store->spoiled != KS_OK)
+		return store->spoiled;
 	KS_TRY(ks_store_write(store, KS_SQL_RELEASE, NULL, 0, NULL));
 	store->in_savepoint = false;
 	return KS_OK;
@@ -178,6 +182,8 @@ void ks_store_rollback_to(struct ks_store *store)
 	if (!store->in_savepoint)
 		return;
 	store->in_savepoint = false;
+	store->spoiled = KS_OK;
+	store->last_change = 0;
 	store->added = store->added_before;
 	ks_store_forget_memos(store);
 	/* What cannot be undone in part must not be kept at all. */
@@ -319,6 +325,42 @@ enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const str
 
 	KS_TRY(ks_fields_save(fields, count, row, values, &store->error));
 	return ks_store_write(store, id, values, count, NULL);
+}
+
+struct many_source {
+	struct ks_store *store;
+	const struct ks_field *fields;
+	size_t count;
+	const char *rows;
+	size_t stride;
+	size_t left;
+};
+
+static enum ks_err next_of_many(void *ctx, struct ks_sql_value *ret_values)
+{
+	struct many_source *source = ctx;
+
+	if (source->left == 0)
+		return KS_NOT_FOUND;
+	KS_TRY(ks_fields_save(source->fields, source->count, source->rows, ret_values, &source->store->error));
+	source->rows = &source->rows[source->stride];
+	source->left--;
+	return KS_OK;
+}
+
+enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count, const void *rows,
+				 size_t stride, size_t row_count)
+{
+	struct many_source source = {store, fields, count, rows, stride, row_count};
+
+	KS_TRY(may_write(store));
+	if (store->lost != KS_OK)
+		return store->lost;
+	enum ks_err err = store->driver->insert_many(store->sql, id, count, next_of_many, &source);
+	if (err == KS_OK)
+		return KS_OK;
+	store->spoiled = err;
+	return failed(store, err);
 }
 
 /* ---- the truth as a whole ---- */

@@ -233,6 +233,10 @@ typedef enum ks_err ks_key_each(void *ctx, const struct ks_key_row *row);
  * digests, so that imports stay sequential. KS_CONFLICT: the id is taken. KS_NOT_FOUND: tenant, user, grant or rotated_from is not there. What is fixed
  * at creation cannot be changed and no key can be removed: the schema itself refuses. */
 KS_MUST_USE enum ks_err ks_store_key_insert(struct ks_store *store, const struct ks_key_row *row);
+/** As ks_store_key_insert for each of the rows, several times as fast: for imports. Fastest where ids ascend and, within some ten thousand rows, tenants
+ * too: sort the rows by tenant, then give them ids. After a failure a part may be in: the transaction cannot be committed, nor the
+ * savepoint released. */
+KS_MUST_USE enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count);
 KS_MUST_USE enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name); /* KS_NOT_FOUND */
 /** Sets revoked_at/by unless already set. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_key_revoke(struct ks_store *store, uint64_t id, int64_t at, struct ks_str by);

@@ -17,14 +17,16 @@ enum ks_err ks_store_change_last(struct ks_store *store, uint64_t *ret_seq)
 	return KS_OK;
 }
 
-/* The number is asked of the database each time: it is the same within a transaction that is undone, and after one that was. */
 enum ks_err ks_store_change_append(struct ks_store *store, enum ks_change_kind kind, uint64_t object, uint64_t object_end, uint64_t *ret_seq)
 {
 	struct ks_change change = {.kind = kind, .object = object, .object_end = object_end};
 
-	KS_TRY(ks_store_change_last(store, &change.seq));
-	change.seq++;
+	/* Asked of the database once a transaction: whatever was undone gave no numbers. */
+	if (store->last_change == 0)
+		KS_TRY(ks_store_change_last(store, &store->last_change));
+	change.seq = store->last_change + 1;
 	KS_TRY(ks_store_insert(store, KS_SQL_CHANGE_INSERT, change_fields, KS_ARRAY_LEN(change_fields), &change));
+	store->last_change = change.seq;
 	*ret_seq = change.seq;
 	return KS_OK;
 }

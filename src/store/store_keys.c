@@ -49,6 +49,21 @@ enum ks_err ks_store_key_insert(struct ks_store *store, const struct ks_key_row 
 	return KS_OK;
 }
 
+enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count)
+{
+	uint64_t all_limited = 0;
+	bool limited;
+
+	for (size_t i = 0; i < count; i++) {
+		KS_TRY(ks_store_grant_limited(store, rows[i].grant, &limited));
+		all_limited += limited;
+	}
+	KS_TRY(ks_store_insert_many(store, KS_SQL_KEY_INSERT, key_fields, KEY_OWN_COLUMNS, rows, sizeof(*rows), count));
+	store->added.keys += count;
+	store->added.keys_limited += all_limited;
+	return KS_OK;
+}
+
 enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name)
 {
 	KS_TRY(ks_store_check_text(store, name, KS_STORE_NAME_MAX));

@@ -21,6 +21,8 @@ struct ks_store {
 	bool in_transaction;
 	bool in_savepoint;
 	enum ks_err lost;                        /* why the database gave the transaction up; KS_OK: it did not */
+	enum ks_err spoiled;                     /* why a part of something is in the transaction, which must be undone */
+	uint64_t last_change;                    /* known within the transaction; 0: not yet */
 	struct ks_store_counts added;            /* by this transaction; written at its commit */
 	struct ks_store_counts added_before;     /* the savepoint */
 	struct ks_grant_memo memos[KS_GRANT_MEMOS];
@@ -75,6 +77,10 @@ KS_MUST_USE enum ks_err ks_store_write_returning(struct ks_store *store, enum ks
 /** Inserts a row by its table of fields. */
 KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
 					const void *row);
+
+/** Inserts `row_count` rows, `stride` bytes apart. After a failure the transaction (or the savepoint) cannot be kept. */
+KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
+					     const void *rows, size_t stride, size_t row_count);
 
 /** KS_OK, or KS_NOT_FOUND if nothing was changed. */
 KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An HTTP server for the tests: src/http with a handler that tells what it saw. Options are name=value on the command line; lines on
- * standard input are orders. It prints "port N" once it serves, and a last line of figures when it has stopped. */
+ * standard input are orders. It prints "port N library VERSION" once it serves, and a last line of figures when it has stopped. */
 #include <inttypes.h>
+#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -429,35 +430,36 @@ static void set_option(struct ks_http_options *o, const char *name, const char *
 		exit(2);
 }
 
-/* "release", "reload", "stop MS"; the end of the input stops at once. */
-static void obey_orders(void)
-{
-	char line[64];
-	unsigned drain_ms = 0;
+static pthread_mutex_t stop_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t stop_asked = PTHREAD_COND_INITIALIZER;
+static bool stopping;
+static unsigned drain_ms;
 
-	while (fgets(line, sizeof(line), stdin)) {
-		if (!strncmp(line, "release", 7)) {
-			release_held();
-		} else if (!strncmp(line, "reload", 6)) {
-			printf("reload %s\n", ks_err_name(ks_http_reload_tls(server)));
-		} else if (!strncmp(line, "stop ", 5)) {
-			drain_ms = number(&line[5]);
-			break;
-		}
-	}
-	ks_http_stop(&server, drain_ms);
+static void ask_stop(unsigned ms)
+{
+	(void)pthread_mutex_lock(&stop_lock);
+	stopping = true;
+	drain_ms = ms;
+	(void)pthread_cond_signal(&stop_asked);
+	(void)pthread_mutex_unlock(&stop_lock);
 }
 
-/* Pending exchanges must be completed for the server to stop; tests that leave some held let them go after the drain. */
-static void *release_late(void *arg)
+/* "release", "reload", "stop MS". The end of the input lets everything go and stops at once. */
+static void *obey_orders(void *arg)
 {
-	for (;;) {
-		struct timespec pause = {0, 20000000};
+	char line[64];
 
-		(void)nanosleep(&pause, NULL);
-		if (atomic_load((atomic_bool *)arg))
+	(void)arg;
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strncmp(line, "release", 7))
 			release_held();
+		else if (!strncmp(line, "reload", 6))
+			printf("reload %s\n", ks_err_name(ks_http_reload_tls(server)));
+		else if (!strncmp(line, "stop ", 5))
+			ask_stop(number(&line[5]));
 	}
+	release_held();
+	ask_stop(0);
 	return NULL;
 }
 
@@ -472,7 +474,6 @@ int main(int argc, char **argv)
 		.on_refused = on_refused,
 	};
 	const struct ks_handler handler = {.begin = handler_begin, .finish = handler_finish, .closed = handler_closed};
-	static atomic_bool let_go;
 	const char *problem = "";
 	pthread_t threads[2];
 	enum ks_err err;
@@ -483,10 +484,7 @@ int main(int argc, char **argv)
 		if (!value)
 			return 2;
 		*value = '\0';
-		if (!strcmp(argv[i], "let-go"))
-			atomic_store(&let_go, true);
-		else
-			set_option(&o, argv[i], value + 1);
+		set_option(&o, argv[i], value + 1);
 	}
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	err = ks_http_start(&o, &handler, &server, &problem);
@@ -494,10 +492,14 @@ int main(int argc, char **argv)
 		printf("failed %s: %s\n", ks_err_name(err), problem);
 		return 1;
 	}
-	if (pthread_create(&threads[0], NULL, completer, NULL) || pthread_create(&threads[1], NULL, release_late, &let_go))
+	printf("port %u library %s\n", ks_http_port(server), MHD_get_version());
+	if (pthread_create(&threads[0], NULL, completer, NULL) || pthread_create(&threads[1], NULL, obey_orders, NULL))
 		abort();
-	printf("port %u\n", ks_http_port(server));
-	obey_orders();
+	(void)pthread_mutex_lock(&stop_lock);
+	while (!stopping)
+		(void)pthread_cond_wait(&stop_asked, &stop_lock);
+	(void)pthread_mutex_unlock(&stop_lock);
+	ks_http_stop(&server, drain_ms);
 	printf("stopped begun=%lu finished=%lu closed=%lu\n", atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count));
 	return 0;
 }

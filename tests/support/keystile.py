@@ -42,6 +42,8 @@ def environment(extra=None):
     return {**SANITIZERS, **kept, **{k: str(v) for k, v in (extra or {}).items()}}
 
 
+running = set()   # daemons that were started and not seen to end
+
 # ---- data directories ----
 
 def ring_directory(data):
@@ -63,11 +65,14 @@ def remove_data(data):
 @contextlib.contextmanager
 def temporary_data():
     """A path for a data directory, short enough for a local socket; what is made there is removed, ring and all."""
-    parent = pathlib.Path(tempfile.mkdtemp(prefix="ks-", dir="/tmp"))
+    parent = pathlib.Path(tempfile.mkdtemp(prefix="keystile-test-", dir="/tmp"))
     try:
         yield parent / "data"
     finally:
-        for data in [parent, *(p for p in parent.iterdir() if p.is_dir())]:
+        # A test that failed may have left one running.
+        for daemon in [d for d in running if parent in d.data.parents]:
+            daemon.kill()
+        for data in [parent, *(p for p in parent.glob("*") if p.is_dir())]:
             shutil.rmtree(ring_directory(data), ignore_errors=True)
         remove_data(parent / "data")
         shutil.rmtree(parent, ignore_errors=True)
@@ -159,6 +164,7 @@ class Daemon:
         self.raw = bytearray()
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
+        running.add(self)
         if wait:
             self.wait_listening()
         return self
@@ -197,6 +203,7 @@ class Daemon:
     def wait_exit(self):
         """The exit code, once all of standard error is read."""
         code = self.process.wait(PATIENCE_S)
+        running.discard(self)
         self.reader.join(PATIENCE_S)
         return code
 

@@ -12,8 +12,10 @@
 
 static void other_spellings_are_no_words(void **state)
 {
-	static const char *const wrong[] = {"", " ", "Session", "SESSION", "session ", "sessions", "sess", "live,", "Live",
-					    "sub-entity", "subentity", "required-for-partner", "true", "0"};
+	static const char *const wrong[] = {"",         " ",          "Session",   "SESSION",
+					    "session ", "sessions",   "sess",      "live,",
+					    "Live",     "sub-entity", "subentity", "required-for-partner",
+					    "true",     "0"};
 	enum ks_kind kind = KS_KIND_RUNTIME;
 	enum ks_binding binding = KS_BINDING_USER;
 	enum ks_environment environment = KS_ENVIRONMENT_SANDBOX;
@@ -60,13 +62,13 @@ static void a_number_that_is_no_reason_refuses(void **state)
 	assert_string_equal(ks_reason_info(KS_REASON_COUNT)->code, "credential_invalid");
 }
 
-#define GOES_BOTH_WAYS(type, count, text_of, parse)                          \
-	for (unsigned i = 0; i < (count); i++) {                             \
-		enum type value = (enum type)((count) + 1);                  \
-		struct ks_str text = ks_str_c(text_of((enum type)i));        \
-		assert_true(text.n > 0);                                     \
-		assert_true(parse(text, &value));                            \
-		assert_int_equal(value, i);                                  \
+#define GOES_BOTH_WAYS(type, count, text_of, parse)                   \
+	for (unsigned i = 0; i < (count); i++) {                      \
+		enum type value = (enum type)((count) + 1);           \
+		struct ks_str text = ks_str_c(text_of((enum type)i)); \
+		assert_true(text.n > 0);                              \
+		assert_true(parse(text, &value));                     \
+		assert_int_equal(value, i);                           \
 	}
 
 static void every_word_goes_both_ways(void **state)

@@ -25,9 +25,9 @@ static int clear(void **state)
 
 static void bad_names(void **state)
 {
-	static const char *const bad[] = {"",      ":",      "a:",   ":a",    "a::b",  "A",      "a:B",  "1a",   "_a",
-					  "-a",    "a b",    "a.b",  "a/b",   "a*",    "a\n",    "a\t",  "\xc3\xa4", "a:\xff",
-					  "a,b",   "a:b:",   LETTERS_64};
+	static const char *const bad[] = {"",    ":",   "a:",       ":a",     "a::b", "A",    "a:B",
+					  "1a",  "_a",  "-a",       "a b",    "a.b",  "a/b",  "a*",
+					  "a\n", "a\t", "\xc3\xa4", "a:\xff", "a,b",  "a:b:", LETTERS_64};
 	uint16_t number = 7;
 
 	(void)state;
@@ -43,8 +43,9 @@ static void bad_names(void **state)
 
 static void good_names(void **state)
 {
-	static const char *const good[] = {"a", "contacts:read", "billing:partner:allocate", "call_traces:admin_read", "a-b:1",
-					   "a1:2_", &LETTERS_64[1]};
+	static const char *const good[] = {
+		"a",     "contacts:read", "billing:partner:allocate", "call_traces:admin_read", "a-b:1",
+		"a1:2_", &LETTERS_64[1]};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(good); i++)

@@ -62,12 +62,14 @@ static void ask(const char *yaml, const struct question *questions, size_t count
 		char got[160] = "-";
 
 		if (rule) {
-			struct ks_str family = ks_rule_family(table, rule), scope = ks_scope_name(&scopes, rule->scopes[0]);
+			struct ks_str family = ks_rule_family(table, rule),
+				      scope = ks_scope_name(&scopes, rule->scopes[0]);
 
 			snprintf(got, sizeof(got), "%.*s %.*s", KS_STR_ARG(family), KS_STR_ARG(scope));
 		}
 		if (strcmp(got, questions[i].want) != 0) {
-			print_error("%s %s: %s, not %s\n", questions[i].method, questions[i].path, got, questions[i].want);
+			print_error("%s %s: %s, not %s\n", questions[i].method, questions[i].path, got,
+				    questions[i].want);
 			wrong++;
 		}
 	}
@@ -80,12 +82,15 @@ static void ask(const char *yaml, const struct question *questions, size_t count
 static void nothing_is_allowed_by_default(void **state)
 {
 	static const struct question none[] = {
-		{"GET", "/", "-"}, {"GET", "/a", "-"}, {"*", "/a", "-"}, {"", "/a", "-"},
+		{"GET", "/", "-"},
+		{"GET", "/a", "-"},
+		{"*", "/a", "-"},
+		{"", "/a", "-"},
 	};
 	static const struct question one[] = {
-		{"GET", "/", "-"},      {"GET", "/b", "-"},      {"GET", "/a/", "-"},    {"GET", "/a/b", "-"},
-		{"GET", "/A", "-"},     {"GET", "/aa", "-"},     {"get", "/a", "-"},     {"HEAD", "/a", "-"},
-		{"*", "/a", "-"},       {"", "/a", "-"},         {"GET ", "/a", "-"},    {"GE", "/a", "-"},
+		{"GET", "/", "-"},      {"GET", "/b", "-"},        {"GET", "/a/", "-"},  {"GET", "/a/b", "-"},
+		{"GET", "/A", "-"},     {"GET", "/aa", "-"},       {"get", "/a", "-"},   {"HEAD", "/a", "-"},
+		{"*", "/a", "-"},       {"", "/a", "-"},           {"GET ", "/a", "-"},  {"GE", "/a", "-"},
 		{"GETT", "/a", "-"},    {"G\xc3\x89T", "/a", "-"}, {"GET", "/a", "f r"}, {"GET", "/a?x=/b", "f r"},
 		{"GET", "/%61", "f r"},
 	};
@@ -116,25 +121,18 @@ static void methods_compare_exactly_and_star_takes_the_others(void **state)
 	};
 
 	(void)state;
-	ask(SCOPES "  f: {routes: [/a], kinds: [tenant], scopes: {GET: r, M-SEARCH: x, VERSION-CONTROL-AND-MORE: x, \"*\": w}}\n",
+	ask(SCOPES "  f: {routes: [/a], kinds: [tenant], scopes: {GET: r, M-SEARCH: x, VERSION-CONTROL-AND-MORE: x, "
+		   "\"*\": w}}\n",
 	    questions, KS_ARRAY_LEN(questions));
 }
 
 static void the_most_specific_route_wins(void **state)
 {
 	static const struct question questions[] = {
-		{"GET", "/a/b/c", "literal r"},
-		{"GET", "/a/b/d", "last r"},
-		{"GET", "/a/x/c", "middle r"},
-		{"GET", "/a/x/d", "both r"},
-		{"GET", "/a/b/d/e", "rest r"},
-		{"GET", "/a", "rest r"},
-		{"GET", "/a/", "rest r"},
-		{"GET", "/a/b", "rest r"},
-		{"GET", "/a/b/", "rest r"},
-		{"GET", "/a/b/c/", "rest r"},
-		{"GET", "/", "all r"},
-		{"GET", "/b/b/c", "all r"},
+		{"GET", "/a/b/c", "literal r"}, {"GET", "/a/b/d", "last r"},   {"GET", "/a/x/c", "middle r"},
+		{"GET", "/a/x/d", "both r"},    {"GET", "/a/b/d/e", "rest r"}, {"GET", "/a", "rest r"},
+		{"GET", "/a/", "rest r"},       {"GET", "/a/b", "rest r"},     {"GET", "/a/b/", "rest r"},
+		{"GET", "/a/b/c/", "rest r"},   {"GET", "/", "all r"},         {"GET", "/b/b/c", "all r"},
 	};
 
 	(void)state;
@@ -151,8 +149,8 @@ static void the_most_specific_route_wins(void **state)
 static void the_left_counts_more(void **state)
 {
 	static const struct question questions[] = {
-		{"GET", "/a/b/c", "deep r"},  {"GET", "/z/b/c", "exact r"}, {"GET", "/a/b", "deep r"},
-		{"GET", "/a/", "-"},          {"GET", "/z/b", "-"},
+		{"GET", "/a/b/c", "deep r"}, {"GET", "/z/b/c", "exact r"}, {"GET", "/a/b", "deep r"},
+		{"GET", "/a/", "-"},         {"GET", "/z/b", "-"},
 	};
 
 	(void)state;
@@ -165,9 +163,9 @@ static void the_left_counts_more(void **state)
 static void pairs_decide_not_routes(void **state)
 {
 	static const struct question questions[] = {
-		{"GET", "/a/b", "near r"},    {"POST", "/a/b", "far w"},     {"PUT", "/a/b", "middle w"},
-		{"DELETE", "/a/b", "far w"},  {"GET", "/a/c", "far w"},      {"PUT", "/a/c", "middle w"},
-		{"GET", "/a/b/c", "far w"},   {"PUT", "/a/b/c", "far w"},
+		{"GET", "/a/b", "near r"},   {"POST", "/a/b", "far w"},  {"PUT", "/a/b", "middle w"},
+		{"DELETE", "/a/b", "far w"}, {"GET", "/a/c", "far w"},   {"PUT", "/a/c", "middle w"},
+		{"GET", "/a/b/c", "far w"},  {"PUT", "/a/b/c", "far w"},
 	};
 
 	(void)state;
@@ -177,12 +175,12 @@ static void pairs_decide_not_routes(void **state)
 	    questions, KS_ARRAY_LEN(questions));
 }
 
-/* Of two families with the same route, the one that names the method is before the one with "*"; a more specific route with "*" is before
- * a less specific one that names the method. */
+/* Of two families with the same route, the one that names the method is before the one with "*"; a more specific route
+ * with "*" is before a less specific one that names the method. */
 static void own_entries_win_on_the_same_route_only(void **state)
 {
 	static const struct question questions[] = {
-		{"GET", "/a/1", "named r"},   {"POST", "/a/1", "other w"},  {"GET", "/a/b", "special x"},
+		{"GET", "/a/1", "named r"},    {"POST", "/a/1", "other w"},  {"GET", "/a/b", "special x"},
 		{"POST", "/a/b", "special x"}, {"PATCH", "/a/1", "other w"},
 	};
 
@@ -196,9 +194,9 @@ static void own_entries_win_on_the_same_route_only(void **state)
 static void the_empty_last_segment(void **state)
 {
 	static const struct question questions[] = {
-		{"GET", "/", "root r"},       {"GET", "/a", "one r"},     {"GET", "/a/", "slash r"},  {"GET", "/a/b", "-"},
-		{"GET", "/b/", "-"},          {"GET", "/b/c", "two r"},   {"GET", "/c", "rest r"},    {"GET", "/c/", "rest r"},
-		{"GET", "/c/d/", "rest r"},
+		{"GET", "/", "root r"},  {"GET", "/a", "one r"},   {"GET", "/a/", "slash r"},
+		{"GET", "/a/b", "-"},    {"GET", "/b/", "-"},      {"GET", "/b/c", "two r"},
+		{"GET", "/c", "rest r"}, {"GET", "/c/", "rest r"}, {"GET", "/c/d/", "rest r"},
 	};
 
 	(void)state;
@@ -222,7 +220,8 @@ static void literals_of_every_length(void **state)
 	at += (size_t)snprintf(&yaml[at], sizeof(yaml) - at, "%s", SCOPES);
 	for (int n = 1; n <= 100; n++)
 		at += (size_t)snprintf(&yaml[at], sizeof(yaml) - at,
-				       "  f%d: {routes: [/x%0*d/y, /y%0*d], kinds: [tenant], scopes: {GET: r}}\n", n, n, 1, n, 1);
+				       "  f%d: {routes: [/x%0*d/y, /y%0*d], kinds: [tenant], scopes: {GET: r}}\n", n, n,
+				       1, n, 1);
 	at += (size_t)snprintf(&yaml[at], sizeof(yaml) - at,
 			       "  blank: {routes: [\"/my file/caf\xc3\xa9\"], kinds: [tenant], scopes: {GET: r}}\n");
 	struct ks_policy_table *table = compile(yaml, &scopes);
@@ -259,7 +258,8 @@ static void sixty_four_segments(void **state)
 		strncat(deep, "/a", 3);
 	strncat(deeper, deep, sizeof(deeper) - 1);
 	deeper[strlen(deeper) - 1] = 'b';
-	snprintf(yaml, sizeof(yaml), SCOPES "  f: {routes: [\"%s\", \"%s/**\"], kinds: [tenant], scopes: {GET: r}}\n", deep, deeper);
+	snprintf(yaml, sizeof(yaml), SCOPES "  f: {routes: [\"%s\", \"%s/**\"], kinds: [tenant], scopes: {GET: r}}\n",
+		 deep, deeper);
 	struct ks_policy_table *table = compile(yaml, &scopes);
 	assert_non_null(match(table, "GET", deep));
 	assert_non_null(match(table, "GET", deeper));
@@ -345,8 +345,9 @@ static void thousands_of_edges(void **state)
 	at += (size_t)snprintf(&yaml[at], cap - at, "%s", SCOPES);
 	for (unsigned i = 0; i < 4000; i++)
 		at += (size_t)snprintf(&yaml[at], cap - at,
-				       "  f%u: {routes: [\"/r%u\", \"/a-common-beginning-%u-and-end\"], kinds: [tenant], scopes: {GET: r}}\n", i,
-				       i, i);
+				       "  f%u: {routes: [\"/r%u\", \"/a-common-beginning-%u-and-end\"], kinds: "
+				       "[tenant], scopes: {GET: r}}\n",
+				       i, i, i);
 	struct ks_policy *policy = parse(yaml);
 	free(yaml);
 	for (size_t k = 0; k < KS_ARRAY_LEN(keys); k++) {

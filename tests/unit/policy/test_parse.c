@@ -138,7 +138,8 @@ static void routes_of_a_family_are_limited(void **state)
 
 	(void)state;
 	for (unsigned count = KS_POLICY_ROUTES_MAX + 1; count >= KS_POLICY_ROUTES_MAX; count--) {
-		add(&text, "version: 1\nscopes: {s: {}}\nfamilies:\n  f: {kinds: [tenant], scopes: {GET: s}, routes: [");
+		add(&text,
+		    "version: 1\nscopes: {s: {}}\nfamilies:\n  f: {kinds: [tenant], scopes: {GET: s}, routes: [");
 		for (unsigned i = 0; i < count; i++)
 			add(&text, "/a/b%u,", i);
 		add(&text, "]}\n");
@@ -155,7 +156,8 @@ static void methods_are_limited(void **state)
 
 	(void)state;
 	for (unsigned count = KS_POLICY_METHODS_MAX + 1; count >= KS_POLICY_METHODS_MAX; count--) {
-		add(&text, "version: 1\nscopes: {s: {}}\nfamilies:\n  f:\n    routes: [/a]\n    kinds: [tenant]\n    scopes:\n");
+		add(&text, "version: 1\nscopes: {s: {}}\nfamilies:\n  f:\n    routes: [/a]\n    kinds: [tenant]\n    "
+			   "scopes:\n");
 		add(&text, "      \"*\": s\n");
 		for (unsigned i = 0; i < count; i++)
 			add(&text, "      M%u: s\n", i);
@@ -177,12 +179,14 @@ static void the_file_is_limited(void **state)
 	assert_refused(&text, "the file is larger than 4 MiB");
 	add(&text, "version: 1\nroles: {a: {scopes: [\n");
 	while (text.n <= KS_POLICY_TEXT_MAX - 3000)
-		add(&text, "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,\n");
+		add(&text, "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
+			   "a,a,a,a,a,\n");
 	add(&text, "]}}\n");
 	assert_refused(&text, "more than 524288 values in the file");
 }
 
-/* Routes of one length, each with another place literal: a path may match any subset of them, so the states are as many as subsets. */
+/* Routes of one length, each with another place literal: a path may match any subset of them, so the states are as many
+ * as subsets. */
 static void combinations_are_limited(void **state)
 {
 	struct text text = {0};
@@ -220,7 +224,8 @@ static void nothing_is_touched_on_failure(void **state)
 	ks_policy_free(&policy);
 }
 
-/* The example of the contract, letter by letter; the comma after "Create" is YAML's end of the text, and taken as the author meant it. */
+/* The example of the contract, letter by letter; the comma after "Create" is YAML's end of the text, and taken as the
+ * author meant it. */
 static const char contract_example[] =
 	"version: 1\n"
 	"scopes:\n"
@@ -309,18 +314,21 @@ static void forms_that_are_taken(void **state)
 {
 	static const char *const good[] = {
 		"version: 1\n",
-		"\xef\xbb\xbfversion: 1\n",
+		"\xef\xbb\xbfversion: 1\r\nscopes: {a: {}}\r\n",
 		"version: 1\r\nscopes:\r\n  a: {about: x}\r\n",
 		"---\nversion: 1\n...\n",
 		"# nothing but a version\nversion: 1",
-		"{\"version\": 1, \"scopes\": {\"a\": {\"about\": \"x\", \"default\": true}}, \"roles\": {}, \"families\": {}}",
+		"{\"version\": 1, \"scopes\": {\"a\": {\"about\": \"x\", \"default\": true}}, \"roles\": {}, "
+		"\"families\": {}}",
 		"version: 1\nscopes:\n  a:\n    about: >\n      two lines\n      folded\n",
 		"version: 1\nscopes: {a: {about: \"\"}}\n",
 		"version: 1\nscopes: {a: {opt_in: true, default: false}}\n",
 		"version: 1\nscopes: {a: {about: Start, stop and pause it, and more of it, default: true}}\n",
-		"version: 1\nscopes: {a: {}}\nfamilies: {f: {routes: [\"/caf\xc3\xa9/my file/{x_1}/**\"], kinds: [tenant], "
+		"version: 1\nscopes: {a: {}}\nfamilies: {f: {routes: [\"/caf\xc3\xa9/my file/{x_1}/**\"], kinds: "
+		"[tenant], "
 		"scopes: {get: a, GET: a, M-SEARCH: a}}}\n",
-		"version: 1\nscopes: {a: {}}\nfamilies: {f: {routes: [/**, /, /..., /a/], kinds: [tenant], scopes: {GET: a}}}\n",
+		"version: 1\nscopes: {a: {}}\nfamilies: {f: {routes: [/**, /, /..., /a/], kinds: [tenant], scopes: "
+		"{GET: a}}}\n",
 	};
 
 	(void)state;
@@ -336,7 +344,8 @@ static void sixty_four_segments_are_taken(void **state)
 	struct text text = {0};
 
 	(void)state;
-	add(&text, "version: 1\nscopes: {a: {}}\nfamilies:\n  f:\n    kinds: [tenant]\n    scopes: {GET: a}\n    routes: [\"");
+	add(&text,
+	    "version: 1\nscopes: {a: {}}\nfamilies:\n  f:\n    kinds: [tenant]\n    scopes: {GET: a}\n    routes: [\"");
 	for (unsigned i = 0; i < KS_PATH_SEGMENTS_MAX; i++)
 		add(&text, "/a");
 	add(&text, "\", \"");

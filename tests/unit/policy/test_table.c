@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables from strangers: damaged ones are refused; ones whose checksum was made to fit are refused or do no harm. Run under the address
- * sanitiser this shows that matching stays inside. */
+/* Tables from strangers: damaged ones are refused; ones whose checksum was made to fit are refused or do no harm. Run
+ * under the address sanitiser this shows that matching stays inside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,8 @@ static int make_good(void **state)
 	static const char yaml[] =
 		"version: 1\nscopes: {r: {}, w: {}}\nfamilies:\n"
 		"  f: {routes: [/a, \"/a/{x}/**\", /b/c/], kinds: [tenant], scopes: {GET: r, \"*\": [w, r]}}\n"
-		"  g: {routes: [/a/1, /a/2, /a/3, /a/4, /a/5, /a/a-literal-longer-than-16], kinds: [tenant], scopes: {GET: r, "
+		"  g: {routes: [/a/1, /a/2, /a/3, /a/4, /a/5, /a/a-literal-longer-than-16], kinds: [tenant], scopes: "
+		"{GET: r, "
 		"A-METHOD-LONGER-THAN-16: w, POST: w, PUT: w, DELETE: w, PATCH: w}}\n";
 	static struct ks_scope_table scopes;
 	static const uint64_t key[2] = {3, 4};
@@ -54,8 +55,9 @@ static struct ks_policy_table *copy_of(const struct ks_policy_table *table, size
 /* Walks the table in all ways that there are. */
 static void use(const struct ks_policy_table *table)
 {
-	static const char *const paths[] = {"/",    "/a",   "/a/",     "/a/b",        "/a/1",
-					    "/a/5", "/b/c/", "/b/c/d/e", "/a/a/a/a/a/a/", "/a/a-literal-longer-than-16"};
+	static const char *const paths[] = {
+		"/",    "/a",    "/a/",      "/a/b",          "/a/1",
+		"/a/5", "/b/c/", "/b/c/d/e", "/a/a/a/a/a/a/", "/a/a-literal-longer-than-16"};
 	static const char *const methods[] = {"GET", "POST", "HEAD", "A-METHOD-LONGER-THAN-16", ""};
 	static struct ks_path path;
 	size_t sum = 0;
@@ -146,7 +148,8 @@ static bool try_word(size_t at, uint32_t value)
 
 static void hostile_words_do_no_harm(void **state)
 {
-	static const uint32_t values[] = {0, 1, 2, 3, 5, 16, 127, 4096, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
+	static const uint32_t values[] = {0,    1,       2,          3,          5,          16,        127,
+					  4096, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
 	unsigned taken = 0, refused = 0;
 
 	(void)state;
@@ -164,11 +167,12 @@ static void hostile_words_do_no_harm(void **state)
 
 static void offsets_beyond_the_table_are_refused(void **state)
 {
-	static const size_t offsets[] = {offsetof(struct ks_policy_table, rules_at), offsetof(struct ks_policy_table, nodes_at),
-					 offsetof(struct ks_policy_table, edges_at), offsetof(struct ks_policy_table, methods_at),
-					 offsetof(struct ks_policy_table, answers_at), offsetof(struct ks_policy_table, names_at),
-					 offsetof(struct ks_policy_table, root), offsetof(struct ks_policy_table, node_count),
-					 offsetof(struct ks_policy_table, method_count)};
+	static const size_t offsets[] = {
+		offsetof(struct ks_policy_table, rules_at),    offsetof(struct ks_policy_table, nodes_at),
+		offsetof(struct ks_policy_table, edges_at),    offsetof(struct ks_policy_table, methods_at),
+		offsetof(struct ks_policy_table, answers_at),  offsetof(struct ks_policy_table, names_at),
+		offsetof(struct ks_policy_table, root),        offsetof(struct ks_policy_table, node_count),
+		offsetof(struct ks_policy_table, method_count)};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(offsets); i++) {

@@ -150,7 +150,7 @@ static inline const struct ks_ring_key *find_key(const struct ks_ring *ring, uin
 
 static inline uint32_t state_of(const struct ks_ring *ring, uint64_t n)
 {
-	uint64_t slot;
+	uint64_t slot = 0;
 	const struct ks_ring_key *key = find_key(ring, n, &slot);
 
 	return key ? atomic_load(&key->state) : 0;

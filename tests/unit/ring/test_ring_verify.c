@@ -150,7 +150,7 @@ static void a_suspension_half_spread_is_finished(void **state)
 
 static struct ks_ring_key *any_live(const struct world *w)
 {
-	uint64_t slot;
+	uint64_t slot = 0;
 
 	assert_non_null(find_key(&w->ring, 1, &slot));
 	return &w->ring.keys[slot];
@@ -182,7 +182,7 @@ static void damaged_keys_are_found(void **state)
 static void a_key_that_cannot_be_reached_is_found(void **state)
 {
 	struct world *w = *state;
-	uint64_t slots = w->geometry.key_slots, slot;
+	uint64_t slots = w->geometry.key_slots, slot = 0;
 	struct ks_ring_key moved;
 
 	/* A copy in a free slot that no probe from its home leads to. */

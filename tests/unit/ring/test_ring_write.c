@@ -377,7 +377,7 @@ static void what_ended_stays_ended(void **state)
 {
 	struct world *w = *state;
 	struct ks_ring_key_record record = key_record(0, ORG_A), rotated = record;
-	uint64_t revoked = atomic_load(&w->ring.header->revoked_count), slot;
+	uint64_t revoked = atomic_load(&w->ring.header->revoked_count), slot = 0;
 
 	rotated.rotated_out = true;
 	rotated.ends_ms = 5000;
@@ -412,7 +412,7 @@ static void replay_changes_nothing(void **state)
 static void the_table_fills_to_four_fifths(void **state)
 {
 	struct world *w = *state;
-	uint64_t n = 20, slot;
+	uint64_t n = 20, slot = 0;
 
 	while (put_key(&w->ring, n, false) == KS_OK)
 		n++;
@@ -460,7 +460,7 @@ static void a_home_of_another_ring_does_no_harm(void **state)
 {
 	struct world *w = *state;
 	struct ks_digest digest = digest_of(0);
-	uint64_t slot;
+	uint64_t slot = 0;
 
 	(void)ks_ring_key(&w->ring, &digest, UINT64_MAX, &slot);
 	assert_null(ks_ring_key(&w->ring, &(struct ks_digest){{1}}, w->geometry.key_slots, &slot));
@@ -471,7 +471,7 @@ static void limited_keys_have_their_limiter_before_they_are_seen(void **state)
 	struct world *w = *state;
 	struct ks_ring_key_record record = key_record(400, ORG_A);
 	enum ks_err err = KS_OK;
-	uint64_t n = 400, slot;
+	uint64_t n = 400, slot = 0;
 
 	record.grant = GRANT_LIMITED;
 	record.revoked = true;

@@ -63,7 +63,7 @@ static inline uint64_t walk_policies(const struct ks_ring *ring)
 static inline uint64_t walk_ring(const struct ks_ring *ring)
 {
 	const struct ks_ring_header *h = ring->header;
-	uint64_t sum = walk_policies(ring), slot;
+	uint64_t sum = walk_policies(ring), slot = 0;
 
 	for (uint64_t i = 0; i < h->geometry.key_slots; i++) {
 		const struct ks_ring_key *key = &ring->keys[i], *found;

@@ -1,0 +1,317 @@
+#!/usr/bin/python3
+"""A full disk: changes are refused as such, decisions go on, nothing acknowledged is lost, and it ends when there is space again."""
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import subprocess
+
+import pytest
+
+import keystile
+import truth
+
+MIB = 1 << 20
+
+
+# ---- two ways to be full ----
+
+class SmallDisk:
+    """A file system in memory of its own, filled up with a file."""
+
+    def __init__(self, place, size):
+        self.place, self.size = pathlib.Path(place), size
+        self.place.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size},mode=0700", "keystile-test", str(self.place)], check=True,
+                       capture_output=True)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", str(self.place)], check=True)
+
+    def fill(self, leave=0, daemon=None):
+        """Until so many bytes are left."""
+        free = os.statvfs(self.place).f_bavail * os.statvfs(self.place).f_frsize
+        with open(self.place / "ballast", "ab") as ballast:
+            size = ballast.seek(0, os.SEEK_END)
+            if free > leave:
+                os.posix_fallocate(ballast.fileno(), size, free - leave)
+
+    def free(self, daemon=None):
+        (self.place / "ballast").unlink()
+
+
+class SizeLimit:
+    """No file may become larger than the write-ahead log is: what a user without the right to mount can do."""
+
+    def __init__(self, place, size):
+        self.place = pathlib.Path(place)
+        self.place.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.place, 0o700)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def fill(self, leave=0, daemon=None):
+        sizes = [p.stat().st_size for p in self.place.glob("keystile.db*")]
+        self.set(daemon, max(sizes) + leave)
+
+    def free(self, daemon=None):
+        self.set(daemon, resource.RLIM_INFINITY)
+
+    @staticmethod
+    def set(daemon, limit):
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+
+def can_mount():
+    with keystile.temporary_data() as place:
+        try:
+            with SmallDisk(place, MIB):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
+WAYS = [SmallDisk, SizeLimit] if can_mount() else [SizeLimit]
+
+
+# ---- the store's disk ----
+
+def make_key(client, name):
+    return client.call("POST", "/v1/keys", {"name": name, "scopes": ["contacts:read"], "expires_at": None})
+
+
+def make_until_full(client, keys):
+    """Makes keys until one is refused; that refusal. What was acknowledged is added to `keys`."""
+    for number in range(100000):
+        answer = make_key(client, f"key {number}")
+        if answer.status != 201:
+            return answer
+        keys.append((answer.json["id"], answer.json["token"]))
+    raise AssertionError("the disk did not become full")
+
+
+def assert_disk_full(answer):
+    assert answer.status == 507, answer
+    assert answer.json["code"] == "disk_full"
+    assert answer.json["status"] == 507
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def assert_decisions(daemon, good, bad=()):
+    client = daemon.local()
+    for tokens, code in ((good, "ok"), (bad, "credential_invalid")):
+        for start in range(0, len(tokens), 1000):
+            items = [{"credential": token} for token in tokens[start:start + 1000]]
+            answer = client.call("POST", "/v1/verify/batch", {"items": items})
+            assert {item["code"] for item in answer.json["items"]} == {code}
+    for token in good[:3] + good[-3:]:
+        assert daemon.authorize(token).status == 200
+    client.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_store_on_a_full_disk(way):
+    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+        keystile.init(data)
+        keys = []
+        with keystile.Daemon(data) as daemon:
+            client = daemon.local()
+            for number in range(20):
+                answer = make_key(client, f"before {number}")
+                keys.append((answer.json["id"], answer.json["token"]))
+            tenant = client.call("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}).json["id"]
+
+            disk.fill(leave=MIB, daemon=daemon)
+            assert_disk_full(make_until_full(client, keys))
+            disk.fill(daemon=daemon)
+            assert len(keys) > 20
+
+            # Every change is refused the same way, whatever it is, and as often as it is asked for.
+            victim = keys[0][0]
+            for _ in range(3):
+                for method, path, body in (("POST", "/v1/keys", {"name": "n", "expires_at": None}),
+                                           ("PATCH", f"/v1/keys/{victim}", {"name": "renamed"}), ("DELETE", f"/v1/keys/{victim}", None),
+                                           ("POST", f"/v1/keys/{victim}/rotate", {"overlap_s": 0}),
+                                           ("POST", "/v1/tenants", {"kind": "organization", "name": "B"}),
+                                           ("POST", f"/v1/tenants/{tenant}/suspend", None)):
+                    assert_disk_full(client.call(method, path, body))
+
+            # Reading and deciding go on; nothing that was refused has happened.
+            assert_decisions(daemon, [token for _, token in keys])
+            record = client.call("GET", f"/v1/keys/{victim}")
+            assert record.status == 200 and record.json["name"] == "before 0" and record.json["status"] == "active"
+            assert client.call("GET", "/v1/keys?limit=500").status == 200
+            assert client.call("GET", "/metrics").status == 200
+            assert client.call("GET", "/livez").status == 200
+            if way is SmallDisk:
+                assert client.call("GET", "/readyz").status == 503
+            answer = client.call("POST", "/v1/ring/check")
+            assert answer.status == 200 and answer.json["equal"], answer
+
+            # There is space again, and that is enough.
+            disk.free(daemon=daemon)
+            answer = make_key(client, "after")
+            assert answer.status == 201, answer
+            keys.append((answer.json["id"], answer.json["token"]))
+            assert client.call("DELETE", f"/v1/keys/{victim}").status == 200
+            assert client.call("GET", "/readyz").status == 200
+            assert daemon.authorize(keys[0][1]).status == 401
+            assert_decisions(daemon, [token for _, token in keys[1:]], [keys[0][1]])
+            daemon.kill()
+        rows, _ = truth.check_crashed(data)
+        assert {key for key, _ in keys} <= set(rows)
+        with keystile.Daemon(data) as daemon:
+            assert_decisions(daemon, [token for _, token in keys[1:]], [keys[0][1]])
+            assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_kill_on_a_full_disk(way):
+    """Killed while it cannot write, and started again before there is space: what was acknowledged is served, nothing else is promised."""
+    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+        keystile.init(data)
+        keys = []
+        daemon = keystile.Daemon(data).start()
+        disk.fill(leave=MIB, daemon=daemon)
+        make_until_full(daemon.local(), keys)
+        disk.fill(daemon=daemon)
+        assert_disk_full(make_key(daemon.local(), "n"))
+        daemon.kill()
+        with keystile.Daemon(data) as daemon:
+            assert_decisions(daemon, [token for _, token in keys])
+            if way is SmallDisk:
+                assert_disk_full(make_key(daemon.local(), "n"))
+                disk.free()
+            assert make_key(daemon.local(), "n").status == 201
+            assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_import_on_a_full_disk(way):
+    """What was imported before stays and is told; the rest can be imported when there is space."""
+    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+        keystile.init(data)
+        lines = data.parent / "keys.jsonl"
+        with open(lines, "w", encoding="ascii") as out:
+            for number in range(40000):
+                out.write(json.dumps({"name": f"k{number}", "scopes": [], "expires_at": None, "sha256": f"{number:064x}",
+                                      "prefix": "old", "last_four": "abcd"}) + "\n")
+        with keystile.Daemon(data) as daemon:
+            disk.fill(leave=3 * MIB, daemon=daemon)
+            done = keystile.run("keys", "import", lines, "--json", data=data)
+            assert done.code == 1
+            assert done.problem["code"] == "disk_full"
+            there = daemon.local().call("GET", "/v1/ring").json["keys"]
+            assert 1 <= there < 40001
+            assert f"{there - 1} keys" in done.problem["detail"]
+            assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
+            disk.free(daemon=daemon)
+            done = keystile.run("keys", "import", lines, "--json", data=data)
+            assert done.code == (0 if there == 1 else 1), done.err
+            assert done.json["imported"] == 40001 - there
+            assert done.json["refused"] == there - 1
+        truth.check_file(data / "keystile.db")
+
+
+# ---- other files ----
+
+def limit(size):
+    def apply():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    return apply
+
+
+@contextlib.contextmanager
+def full_folder(parent):
+    """A folder where nothing can be written, and the limits that make it so."""
+    if SmallDisk in WAYS:
+        with SmallDisk(parent / "full", 256 << 10) as disk:
+            disk.fill()
+            yield disk.place, None
+    else:
+        (parent / "full").mkdir(mode=0o700)
+        yield parent / "full", limit(4096)
+
+
+def test_init_on_a_full_disk():
+    with keystile.temporary_data() as data, full_folder(data.parent) as (folder, limits):
+        done = keystile.run("init", data=folder / "data", limits=limits)
+        assert done.code == 1
+        assert done.out == ""
+        assert "the disk is full" in done.err or "No space left" in done.err, done.err
+        assert str(folder) in done.err
+
+
+def test_ring_on_a_full_disk():
+    """The message says which place is full; the store is untouched and serves elsewhere."""
+    with keystile.temporary_data() as data, full_folder(data.parent) as (folder, limits):
+        keystile.init(data)
+        daemon = keystile.Daemon(data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"}, limits=limits)
+        daemon.start(wait=False)
+        assert daemon.wait_exit() == 1
+        assert str(folder / "ring") in daemon.errors and "the disk is full" in daemon.errors, daemon.errors
+        done = keystile.run("keys", "list", data=data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"}, limits=limits)
+        assert done.code == 1 and "the disk is full" in done.err
+        with keystile.Daemon(data) as daemon:
+            assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
+
+
+def test_backup_on_a_full_disk():
+    with keystile.temporary_data() as data:
+        keystile.init(data)
+        with keystile.Daemon(data) as daemon, full_folder(data.parent) as (folder, limits):
+            if limits:
+                resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            before = set(os.listdir(folder))
+            done = keystile.run("backup", folder / "b.db", "--json", data=data)
+            assert done.code == 1
+            assert done.problem["code"] == "disk_full"
+            assert set(os.listdir(folder)) == before
+
+
+def test_ring_that_cannot_grow():
+    """Where the ring has no room for more keys, keys are refused, and all else goes on: above all revocation."""
+    with keystile.temporary_data() as data, contextlib.ExitStack() as stack:
+        keystile.init(data)
+        ring = data.parent / "small"
+        if SmallDisk in WAYS:
+            disk = stack.enter_context(SmallDisk(ring, 256 * MIB))
+        else:
+            ring.mkdir(mode=0o700)
+        daemon = stack.enter_context(keystile.Daemon(data, env={"KEYSTILE_RING_DIRECTORY": ring / "ring"}))
+        client = daemon.local()
+        victim = make_key(client, "victim").json
+        if SmallDisk in WAYS:
+            disk.fill()
+        else:
+            SizeLimit.set(daemon, max(p.stat().st_size for p in (ring / "ring").iterdir()))
+        lines = data.parent / "keys.jsonl"
+        slots = client.call("GET", "/v1/ring").json["key_slots"]
+        with open(lines, "w", encoding="ascii") as out:
+            for number in range(slots):
+                out.write(json.dumps({"name": f"k{number}", "scopes": [], "expires_at": None, "sha256": f"{number:064x}",
+                                      "prefix": "old", "last_four": "abcd"}) + "\n")
+        done = keystile.run("keys", "import", lines, "--json", data=data)
+        assert done.code == 1 and done.problem["code"] == "disk_full", done
+        assert_disk_full(make_key(client, "one more"))
+        assert daemon.authorize(victim["token"]).status == 200
+        assert client.call("DELETE", f"/v1/keys/{victim['id']}").status == 200
+        assert daemon.authorize(victim["token"]).status == 401
+        assert client.call("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}).status == 201
+        if SmallDisk in WAYS:
+            disk.free()
+        else:
+            SizeLimit.set(daemon, resource.RLIM_INFINITY)
+        answer = make_key(client, "one more")
+        assert answer.status == 201
+        assert daemon.authorize(answer.json["token"]).status == 200
+        answer = client.call("POST", "/v1/ring/check")
+        assert answer.json["equal"], answer.json
