@@ -17,7 +17,7 @@ LAYERS = {
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model"},
     "engine": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store"},
-    "http": {"base"},
+    "http": {"base", "crypto"},
     "api": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store", "engine", "http"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "keystile"},

@@ -60,7 +60,8 @@ enum keystile_status {
 	KEYSTILE_CORRUPT = 5,      /* the ring is damaged; the daemon makes it anew when it starts */
 	KEYSTILE_WRONG_VERSION = 6, /* the ring was made for another version of this library */
 	KEYSTILE_MALFORMED = 7,    /* not of the expected form */
-	KEYSTILE_TOO_LARGE = 8     /* longer than its limit, or than the room given */
+	KEYSTILE_TOO_LARGE = 8,    /* longer than its limit, or than the room given */
+	KEYSTILE_FORBIDDEN = 9     /* no permission, or files that are not the directory owner's */
 };
 
 /** What `status` means, in a few words. Static; never NULL, whatever the number. */
@@ -103,10 +104,14 @@ struct keystile;
  * this thread. The process needs read permission on the ring and read-write permission on its counters: it runs as
  * the daemon's user or in the group that the daemon was told. About 120 KiB of memory are taken, and the mapping is
  * shared with all other readers.
- * KEYSTILE_OK; KEYSTILE_NOT_FOUND, KEYSTILE_CORRUPT, KEYSTILE_WRONG_VERSION, KEYSTILE_SYSTEM, KEYSTILE_NO_MEMORY,
- * KEYSTILE_BAD_ARGUMENT. The handle is given back with keystile_close. It follows the ring through growth, rebuilds
- * and restarts of the daemon by itself. */
+ * KEYSTILE_OK; KEYSTILE_NOT_FOUND, KEYSTILE_FORBIDDEN, KEYSTILE_CORRUPT, KEYSTILE_WRONG_VERSION, KEYSTILE_SYSTEM,
+ * KEYSTILE_NO_MEMORY, KEYSTILE_BAD_ARGUMENT. The handle is given back with keystile_close. It follows the ring
+ * through growth, rebuilds and restarts of the daemon by itself. */
 int keystile_open(const char *directory, struct keystile **ret_handle);
+
+/** Maps every page of the ring at once, now and after each switch to a new generation (tens of milliseconds at 10
+ * million keys), so that no decision waits for a page fault. For servers that run for long; not necessary. */
+void keystile_prefault(struct keystile *handle);
 
 /** Gives a handle and its verdict back. NULL is allowed. */
 void keystile_close(struct keystile *handle);
@@ -184,8 +189,9 @@ static inline struct keystile_request keystile_request_new(void)
 struct keystile_verdict;
 
 /** Decides by the platform's policy, in the order of steps of docs/internals/decision.md, and counts the use of the
- * key. Allocates nothing, takes no lock, and makes no system call (but for the clock, where now_ms is 0, and to map
- * the ring's next generation, rarely).
+ * key. Allocates nothing and takes no lock. It makes no system call but for these: the clock where now_ms is 0; about
+ * once a second one look at whether the ring's directory was replaced; and the mapping of the ring's next generation,
+ * which is rare, and then also allocates.
  * Never NULL. Whatever goes wrong is a refusal: `stale` where the ring cannot be had or trusted at the moment, where
  * `handle` or `request` is NULL, where request->size is larger than this library knows and something stands there, or
  * where a flag is unknown. */

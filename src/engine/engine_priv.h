@@ -91,6 +91,8 @@ struct ks_engine {
 	struct ks_store *store;
 	struct ks_ringmap_writer *ringmap;
 	struct ks_id_source ids;
+	uint32_t id_random[64];                 /* fetched ahead, one system call for many ids */
+	size_t id_random_left;
 	struct ks_tx_log log;
 	uint64_t last_change;                   /* of the truth, durable */
 	uint64_t trimmed_to;                    /* change-log entries up to here are forgotten */

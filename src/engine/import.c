@@ -11,15 +11,17 @@ static bool batch_init(struct ks_import_batch *batch, struct ks_import *import)
 {
 	batch->import = import;
 	batch->rows = calloc(KS_IMPORT_BATCH_LINES, sizeof(*batch->rows));
+	batch->order = calloc(KS_IMPORT_BATCH_LINES, sizeof(*batch->order));
 	batch->text_bytes = malloc(KS_IMPORT_TEXT_SIZE);
 	batch->seen = calloc(KS_IMPORT_SEEN_SIZE, sizeof(*batch->seen));
 	batch->text = ks_buf_of(batch->text_bytes, KS_IMPORT_TEXT_SIZE);
-	return batch->rows && batch->text_bytes && batch->seen;
+	return batch->rows && batch->order && batch->text_bytes && batch->seen;
 }
 
 static void batch_done(struct ks_import_batch *batch)
 {
 	free(batch->rows);
+	free(batch->order);
 	free(batch->bad);
 	free(batch->text_bytes);
 	free(batch->seen);
@@ -75,6 +77,23 @@ static void reap(struct ks_import *import, struct ks_import_batch *batch)
 	memset(batch->seen, 0, KS_IMPORT_SEEN_SIZE * sizeof(*batch->seen));
 }
 
+static int by_tenant(const void *a, const void *b)
+{
+	const struct ks_import_place *x = a, *y = b;
+
+	if (x->tenant != y->tenant)
+		return x->tenant < y->tenant ? -1 : 1;
+	return (x->row > y->row) - (x->row < y->row);
+}
+
+static void sort_batch(struct ks_import_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		batch->order[i] = (struct ks_import_place){batch->rows[i].tenant, (uint32_t)i};
+	if (batch->count > 1)
+		qsort(batch->order, batch->count, sizeof(*batch->order), by_tenant);
+}
+
 /* Hands the batch to the writer and goes on with the other one. */
 static void submit(struct ks_import *import)
 {
@@ -83,6 +102,7 @@ static void submit(struct ks_import *import)
 
 	if (batch->lines == 0 || import->err != KS_OK)
 		return;
+	sort_batch(batch);
 	batch->job = (struct ks_job){.run = ks_import_run, .done = batch_finished, .ctx = batch, .bulk = true};
 	err = ks_engine_submit(import->engine, &batch->job);
 	if (err != KS_OK) {
@@ -224,6 +244,7 @@ static void import_free(struct ks_import *import)
 	free(import->grants);
 	free(import->grant_body);
 	free(import->scratch);
+	free(import->out);
 	free(import->line);
 	free(import);
 }
@@ -252,7 +273,8 @@ enum ks_err ks_import_begin(struct ks_engine *engine, const struct ks_actor *act
 	import->grants = calloc(KS_IMPORT_GRANT_PLACES, sizeof(struct ks_import_grant *));
 	import->grant_body = malloc(KS_GRANT_BODY_MAX);
 	import->scratch = malloc(KS_IMPORT_LINE_TEXT_MAX);
-	ok = import->line && import->grants && import->grant_body && import->scratch;
+	import->out = calloc(KS_IMPORT_BATCH_LINES, sizeof(*import->out));
+	ok = import->out && import->line && import->grants && import->grant_body && import->scratch;
 	for (size_t i = 0; i < KS_ARRAY_LEN(import->batches); i++)
 		ok &= batch_init(&import->batches[i], import);
 	if (!ok || ks_random(import->hash_key, sizeof(import->hash_key)) != KS_OK) {

@@ -37,6 +37,12 @@ struct ks_import_row {
 	uint8_t environment;
 };
 
+/** Order in which a batch is written: by tenant, so that the store's index of tenants is walked once. */
+struct ks_import_place {
+	uint64_t tenant;
+	uint32_t row;
+};
+
 struct ks_import_bad {
 	uint64_t line;
 	struct ks_refusal refusal;
@@ -47,6 +53,7 @@ struct ks_import_batch {
 	struct ks_import *import;
 	struct ks_import_row *rows;    /* KS_IMPORT_BATCH_LINES */
 	size_t count;
+	struct ks_import_place *order; /* as many */
 	size_t lines;                  /* read, good and bad */
 	struct ks_import_bad *bad;
 	size_t bad_count, bad_cap;
@@ -77,6 +84,7 @@ struct ks_import {
 	char *grant_body;              /* KS_GRANT_BODY_MAX, scratch */
 	char *scratch;                 /* KS_IMPORT_LINE_TEXT_MAX, scratch: decoded members of a grant */
 
+	struct ks_key_row *out;        /* KS_IMPORT_BATCH_LINES; the writer's */
 	struct ks_import_batch batches[2];
 	unsigned filling;
 	pthread_mutex_t lock;

@@ -28,7 +28,7 @@ struct writing {
 	struct ks_import_batch *batch;
 	struct ks_key_home home;       /* of the line before, which is often that of the next one */
 	const struct ks_import_row *home_of; /* that line; NULL: none */
-	uint64_t first, last;          /* ids given */
+	size_t count;                  /* rows in import->out */
 };
 
 static enum ks_err find_home(struct writing *w, const struct ks_import_row *row, struct ks_refusal *refusal)
@@ -64,17 +64,14 @@ static enum ks_err intern(struct writing *w, struct ks_import_grant *grant)
 	return grant->id ? KS_OK : ks_grant_intern(w->tx, ks_str_of(grant->body, grant->body_n), &grant->id);
 }
 
-static enum ks_err insert_row(struct writing *w, const struct ks_import_row *row)
+static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 {
 	struct ks_tx *tx = w->tx;
 
 	KS_TRY(intern(w, row->grant));
-	/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the change log names them all. */
-	w->last = ks_id_next(&tx->engine->ids, tx->now_ms, 0);
-	if (!w->first)
-		w->first = w->last;
-	return ks_store_key_insert(tx->store, &(struct ks_key_row){
-		.id = w->last,
+	w->import->out[w->count++] = (struct ks_key_row){
+		/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the change log names them all. */
+		.id = ks_id_next(&tx->engine->ids, tx->now_ms, 0),
 		.digest = row->digest,
 		.tenant = w->home.tenant,
 		.organization = w->home.organization,
@@ -93,10 +90,11 @@ static enum ks_err insert_row(struct writing *w, const struct ks_import_row *row
 		.expires_at = row->expires_at,
 		.retires_at = KS_TIME_NONE,
 		.revoked_at = KS_TIME_NONE,
-	});
+	};
+	return KS_OK;
 }
 
-static enum ks_err write_row(struct writing *w, const struct ks_import_row *row)
+static enum ks_err take_row(struct writing *w, const struct ks_import_row *row)
 {
 	struct ks_refusal refusal = {0};
 	enum ks_err err = check_row(w, row, &refusal);
@@ -104,28 +102,27 @@ static enum ks_err write_row(struct writing *w, const struct ks_import_row *row)
 	if (err != KS_OK && refusal.code)
 		return ks_import_note_bad(w->batch, row->line, &refusal);
 	KS_TRY(err);
-	KS_TRY(insert_row(w, row));
-	w->batch->imported++;
-	return KS_OK;
+	return add_row(w, row);
 }
 
 /* One entry for all of them: who imported what is the operator's affair. */
 static enum ks_err record(struct writing *w)
 {
+	uint64_t first_id = w->import->out[0].id, last_id = w->import->out[w->count - 1].id;
 	char text[256], first[KS_ID_TEXT_SIZE], last[KS_ID_TEXT_SIZE];
 	struct ks_buf detail = KS_BUF(text);
 
-	KS_TRY(ks_tx_change(w->tx, KS_CHANGE_KEY_RANGE, w->first, w->last));
-	ks_id_format(KS_ID_KEY, w->first, first);
-	ks_id_format(KS_ID_KEY, w->last, last);
+	KS_TRY(ks_tx_change(w->tx, KS_CHANGE_KEY_RANGE, first_id, last_id));
+	ks_id_format(KS_ID_KEY, first_id, first);
+	ks_id_format(KS_ID_KEY, last_id, last);
 	ks_audit_put(&detail, "first", ks_str_c(first));
 	ks_audit_put(&detail, "last", ks_str_c(last));
-	ks_buf_printf(&detail, ",\"keys\":%llu", (unsigned long long)w->batch->imported);
+	ks_buf_printf(&detail, ",\"keys\":%llu", (unsigned long long)w->count);
 	return ks_tx_audit(w->tx, &w->import->actor, &(struct ks_audit_note){
 		.action = "key.import",
 		.tenant = w->import->actor.effective,
 		.object_type = KS_ID_KEY,
-		.object = w->first,
+		.object = first_id,
 		.detail = ks_audit_end(&detail),
 	});
 }
@@ -137,12 +134,15 @@ enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx)
 
 	if (batch->import->failed)
 		return KS_STOPPING;
-	batch->imported = 0;
 	KS_TRY(ks_tx_room(tx, batch->count));
 	for (size_t i = 0; i < batch->count; i++) {
 		if (i + PREFETCH_AHEAD < batch->count)
-			(void)ks_ring_prefetch_key(tx->ring, &batch->rows[i + PREFETCH_AHEAD].digest);
-		KS_TRY(write_row(&w, &batch->rows[i]));
+			(void)ks_ring_prefetch_key(tx->ring, &batch->rows[batch->order[i + PREFETCH_AHEAD].row].digest);
+		KS_TRY(take_row(&w, &batch->rows[batch->order[i].row]));
 	}
-	return batch->imported > 0 ? record(&w) : KS_OK;
+	batch->imported = w.count;
+	if (w.count == 0)
+		return KS_OK;
+	KS_TRY(ks_store_keys_insert(tx->store, batch->import->out, w.count));
+	return record(&w);
 }

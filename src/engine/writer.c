@@ -60,12 +60,15 @@ bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant)
 
 uint64_t ks_tx_id(struct ks_tx *tx)
 {
-	uint32_t random = 0;
+	struct ks_engine *engine = tx->engine;
 
 	/* Without randomness ids stay unique: they rise. */
-	if (ks_random(&random, sizeof(random)) != KS_OK)
-		random = 0;
-	return ks_id_next(&tx->engine->ids, tx->now_ms, random);
+	if (engine->id_random_left == 0) {
+		if (ks_random(engine->id_random, sizeof(engine->id_random)) != KS_OK)
+			return ks_id_next(&engine->ids, tx->now_ms, 0);
+		engine->id_random_left = KS_ARRAY_LEN(engine->id_random);
+	}
+	return ks_id_next(&engine->ids, tx->now_ms, engine->id_random[--engine->id_random_left]);
 }
 
 enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys)

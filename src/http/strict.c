@@ -254,38 +254,35 @@ enum ks_http_refusal ks_http_strict(const struct ks_http_head *head, struct ks_h
 
 /* ---- the seams ---- */
 
-/* A position in the raw bytes. Numbers, because what is compared may lead elsewhere. */
+/* A position in the raw bytes. */
 struct seam {
-	uintptr_t at;
-	uintptr_t end;
+	struct ks_str raw;
+	size_t at;
 };
 
-/* Takes `part` and the `gap` bytes after it; false unless the part begins right here and both fit. */
+/* Takes `part` and `gap` bytes of zero after it; false unless the part begins right here and both fit. */
 static bool take(struct seam *s, struct ks_str part, size_t gap)
 {
-	if ((uintptr_t)part.p != s->at || part.n > s->end - s->at || gap > s->end - s->at - part.n)
+	/* As numbers, because the part may lead elsewhere. */
+	if ((uintptr_t)part.p != (uintptr_t)s->raw.p + s->at || part.n > s->raw.n - s->at || gap > s->raw.n - s->at - part.n)
 		return false;
-	s->at += part.n + gap;
+	for (s->at += part.n; gap > 0; gap--, s->at++)
+		if (s->raw.p[s->at])
+			return false;
 	return true;
 }
 
-/* Takes the blanks before a value; false if something else stands there. */
+/* Takes blanks up to where `value` begins; false if that is not where they end. */
 static bool take_blanks(struct seam *s, const char *value)
 {
-	uintptr_t to = (uintptr_t)value;
-
-	if (to < s->at || to > s->end)
-		return false;
-	for (size_t back = to - s->at; back > 0; back--)
-		if (value[-(ptrdiff_t)back] != ' ' && value[-(ptrdiff_t)back] != '\t')
-			return false;
-	s->at = to;
-	return true;
+	while (s->at < s->raw.n && (s->raw.p[s->at] == ' ' || s->raw.p[s->at] == '\t'))
+		s->at++;
+	return (uintptr_t)value == (uintptr_t)s->raw.p + s->at;
 }
 
 enum ks_http_refusal ks_http_seams(const struct ks_http_head *head, const char *raw_at, size_t raw_size)
 {
-	struct seam s = {(uintptr_t)raw_at, (uintptr_t)raw_at + raw_size};
+	struct seam s = {ks_str_of(raw_at, raw_size), 0};
 
 	if (!take(&s, head->method, 1))
 		return KS_HTTP_REFUSED_method_malformed;
@@ -297,5 +294,7 @@ enum ks_http_refusal ks_http_seams(const struct ks_http_head *head, const char *
 		if (!take(&s, h->name, 1) || !take_blanks(&s, h->value.p) || !take(&s, h->value, 2))
 			return KS_HTTP_REFUSED_header_value_control;
 	}
-	return s.end - s.at == 2 ? KS_HTTP_REFUSED_NOT : KS_HTTP_REFUSED_header_value_control;
+	if (!take(&s, ks_str_of(&raw_at[s.at], 0), 2) || s.at < raw_size)
+		return KS_HTTP_REFUSED_header_value_control;
+	return KS_HTTP_REFUSED_NOT;
 }

@@ -44,9 +44,10 @@ struct ks_http_facts {
 KS_MUST_USE enum ks_http_refusal ks_http_strict(const struct ks_http_head *head, struct ks_http_facts *ret_facts);
 
 /** Whether the parts of `head` tile the raw bytes they were cut from: method SP target SP version CRLF, then for each header
- * name ":" blanks value CRLF, then CRLF, with nothing between them and nothing left. All parts must lead into raw_at ... raw_at + raw_size,
- * or be refused. libmicrohttpd 0.9 cuts its buffer in place, so whatever it has cut off (a NUL and what follows), joined (a folded line),
- * or taken for a line's end (a bare LF) leaves a gap here. Reads no byte but the blanks before values. */
+ * name ":" blanks value CRLF, then CRLF, where all but the blanks between the parts has been overwritten with zeros, and nothing is left. A part
+ * that leads elsewhere is refused. libmicrohttpd 0.9 cuts its buffer in place in just this way, so whatever it has cut off (a NUL and what
+ * follows), joined (a folded line), or taken for a line's end (a bare LF) leaves a gap here. What leaves none is a NUL in the very place of
+ * a CR or LF. */
 KS_MUST_USE enum ks_http_refusal ks_http_seams(const struct ks_http_head *head, const char *raw_at, size_t raw_size);
 
 /** What the value of a header may hold (RFC 9110 section 5.5): visible characters, blanks, tabs, and bytes above ASCII. */

@@ -26,6 +26,7 @@ static const struct {
 	{KEYSTILE_WRONG_VERSION, "the ring is of a version that this library does not read"},
 	{KEYSTILE_MALFORMED, "not of the expected form"},
 	{KEYSTILE_TOO_LARGE, "larger than its limit, or than the room given"},
+	{KEYSTILE_FORBIDDEN, "not permitted"},
 };
 
 /* Errors without a row are the system's fault. */
@@ -41,6 +42,7 @@ static const struct {
 	{KS_MALFORMED, KEYSTILE_MALFORMED},
 	{KS_TOO_LARGE, KEYSTILE_TOO_LARGE},
 	{KS_FULL, KEYSTILE_TOO_LARGE},
+	{KS_FORBIDDEN, KEYSTILE_FORBIDDEN},
 };
 
 KS_PUBLIC const char *keystile_version(void)
@@ -84,6 +86,12 @@ KS_PUBLIC int keystile_open(const char *directory, struct keystile **ret_handle)
 	handle->verdict.texts = &handle->texts;
 	*ret_handle = handle;
 	return KEYSTILE_OK;
+}
+
+KS_PUBLIC void keystile_prefault(struct keystile *handle)
+{
+	if (handle)
+		ks_ringmap_reader_prefault(handle->reader);
 }
 
 KS_PUBLIC void keystile_close(struct keystile *handle)

@@ -26,7 +26,7 @@
 /* Pages in the write-ahead log at which it is copied back, and bytes to which it is cut after it grew beyond that. */
 #define CHECKPOINT_PAGES 16384
 #define WAL_KEPT_BYTES (128 << 20)
-#define BACKUP_STEP_PAGES 4096
+#define BACKUP_STEP_PAGES 1024
 #define SQL_TEXT_MAX 4096
 /* Rows that one statement inserts: SQLite keeps a copy of each page that a statement changes until it ends. */
 #define MANY_ROWS 8192
@@ -58,7 +58,8 @@ struct ks_sql {
 	sqlite3 *db;
 	enum ks_store_mode mode;
 	int lock; /* -1: none */
-	int wal_pages;
+	int wal_pages;      /* as of the last commit */
+	int checkpoint_due; /* at so many */
 	struct ks_sql_error *error;
 	struct rows rows;
 	struct ks_sql_stmt kept[KS_SQL_COUNT];
@@ -89,9 +90,20 @@ static const struct {
 	{SQLITE_TOOBIG, KS_TOO_LARGE},
 };
 
-static enum ks_err err_of(sqlite3 *db, int rc)
+/* What the system said to the last failure. Of a failed write to the write-ahead log SQLite tells the log's file alone. */
+static int system_errno(sqlite3 *db)
 {
 	int number = sqlite3_system_errno(db);
+	sqlite3_file *log = NULL;
+
+	if (number == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log && log->pMethods)
+		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+	return number;
+}
+
+static enum ks_err err_of(sqlite3 *db, int rc)
+{
+	int number = system_errno(db);
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(codes); i++) {
 		if (codes[i].code == rc || codes[i].code == (rc & 0xff))
@@ -347,6 +359,9 @@ static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
 
 	(void)db;
 	(void)name;
+	/* Fewer than before: it began anew. */
+	if (pages < sql->wal_pages)
+		sql->checkpoint_due = CHECKPOINT_PAGES;
 	sql->wal_pages = pages;
 	return SQLITE_OK;
 }
@@ -417,6 +432,7 @@ static enum ks_err set_up(struct ks_sql *sql)
 		 WRITER_CACHE_KIB, WAL_KEPT_BYTES);
 	KS_TRY(run(sql, script, "cannot prepare the store"));
 	/* Takes the place of SQLite's own checkpoints. */
+	sql->checkpoint_due = CHECKPOINT_PAGES;
 	sqlite3_wal_hook(sql->db, wal_grew, sql);
 	return KS_OK;
 }
@@ -711,21 +727,29 @@ static enum ks_err sqlite_begin(struct ks_sql *sql)
 	return err;
 }
 
+/* Copies the write-ahead log back, so that it can begin anew. What was committed stays committed: if this fails, or a reader still needs the log, it
+ * is tried again when the log has grown by as much. */
+static void checkpoint(struct ks_sql *sql)
+{
+	sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	sql->checkpoint_due = sql->wal_pages + CHECKPOINT_PAGES;
+}
+
 static enum ks_err sqlite_commit(struct ks_sql *sql)
 {
 	int rc = sqlite3_exec(sql->db, "COMMIT", NULL, NULL, NULL);
 
-	if (rc != SQLITE_OK) {
-		enum ks_err err = failed(sql, rc, "cannot commit");
-		sqlite_rollback(sql);
-		return err;
+	if (rc == SQLITE_OK) {
+		if (sql->wal_pages >= sql->checkpoint_due)
+			checkpoint(sql);
+		return KS_OK;
 	}
-	if (sql->wal_pages >= CHECKPOINT_PAGES) {
-		/* What was committed stays committed: a checkpoint that fails is tried again after the next commit. */
-		sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		sql->wal_pages = 0;
-	}
-	return KS_OK;
+	enum ks_err err = failed(sql, rc, "cannot commit");
+	sqlite_rollback(sql);
+	/* On a full disk the log may be what fills it. */
+	if (err == KS_DISK_FULL)
+		checkpoint(sql);
+	return err;
 }
 
 /* ---- backup ---- */

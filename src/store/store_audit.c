@@ -30,11 +30,11 @@ enum ks_err ks_store_audit_append(struct ks_store *store, const struct ks_audit_
 /* The least id that is given at `time` or later. */
 static int64_t first_id(int64_t time)
 {
-	int64_t since = time - ID_EPOCH_MS;
-
-	if (since <= 0)
+	if (time <= ID_EPOCH_MS)
 		return 1;
-	return since > INT64_MAX >> ID_RANDOM_BITS ? INT64_MAX : since << ID_RANDOM_BITS;
+	if (time - ID_EPOCH_MS > INT64_MAX >> ID_RANDOM_BITS)
+		return INT64_MAX;
+	return (time - ID_EPOCH_MS) << ID_RANDOM_BITS;
 }
 
 enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter, ks_audit_each *each, void *ctx)

@@ -140,7 +140,7 @@ static enum ks_err fold(struct ks_store *store, int64_t step, int64_t into_ms, i
 {
 	struct batch batch;
 
-	while (*folded < limit) {
+	while (before > 0 && *folded < limit) {
 		batch.n = 0;
 		KS_TRY(ks_store_query(store, KS_SQL_USAGE_OLD,
 				      (struct ks_sql_value[]){ks_value_i64(step), ks_value_i64(floor_to(before, into_ms)),

@@ -36,6 +36,8 @@ class Contract:
     def operation(self, method, target):
         """The operation that a request belongs to; None where the description has none."""
         path = target.split("?", 1)[0]
+        # Below it stands the path that Envoy asks about.
+        path = "/v1/authorize" if path.startswith("/v1/authorize/") else path
         method = "GET" if method == "HEAD" else method
         for _, pattern, its_method, template, operation in self.operations:
             if its_method == method and pattern.match(path):

@@ -2,6 +2,7 @@
 tenants that the tests share."""
 import itertools
 import json
+import time
 import urllib.parse
 
 import keystile
@@ -98,6 +99,17 @@ def pointers(answer):
     return [e["pointer"] for e in answer.json.get("errors", [])]
 
 
+def eventually(look, wanted):
+    """Asks until the answer is as wanted; the time that it takes is no part of the test."""
+    deadline = time.monotonic() + keystile.PATIENCE_S
+    while True:
+        found = look()
+        if found == wanted:
+            return
+        assert time.monotonic() < deadline, f"{found} is not {wanted}"
+        time.sleep(0.02)
+
+
 def same_problem(a, b):
     """Two problems that tell the same: all but the request's id."""
     one, two = a.json, b.json
@@ -136,4 +148,4 @@ class World:
         return self.operator.as_key(tenant=tenant, **{"scopes": OWN_SCOPES, **members})
 
 
-__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "keystile", "lines", "new_key", "pointers", "same_problem", "unique"]
+__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "eventually", "keystile", "lines", "new_key", "pointers", "same_problem", "unique"]

@@ -1,21 +1,10 @@
 """Usage: counted in memory by every decision, in the store soon after."""
 import collections
 import datetime
-import time
 
-import keystile
 import pytest
 
-
-def eventually(look, wanted):
-    """Asks until the answer is as wanted; the time that it takes is no part of the test."""
-    deadline = time.monotonic() + keystile.PATIENCE_S
-    while True:
-        found = look()
-        if found == wanted:
-            return
-        assert time.monotonic() < deadline, f"{found} is not {wanted}"
-        time.sleep(0.02)
+from api_service import eventually
 
 
 def sums(operator, key, query=""):

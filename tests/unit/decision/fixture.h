@@ -29,8 +29,8 @@
 
 /* Numbers of the ids. */
 enum {
-	OPERATOR = 1, PARTNER_P, ACME, SALES, NORTH, LAB, ANNA_PERSONAL, BERT_PERSONAL, BLUE, PARTNER_Q, CORAL, DUNE, OASIS, EAST,
-	ANNA, BERT,
+	OPERATOR = 1, PARTNER_P, ACME, SALES, NORTH, LAB, ANNA_PERSONAL, BERT_PERSONAL, BLUE, PARTNER_Q, CORAL, DUNE,
+	OASIS, EAST, ANNA, BERT,
 	FIRST_KEY = 100
 };
 
@@ -100,6 +100,9 @@ struct fixture_key {
 	const char *token;        /* NULL: made of the number */
 };
 
+/** The first members of a tenant key bound to `of`. */
+#define KEY_OF(of, bound) .tenant = (of), .kind = KS_KIND_TENANT, .binding = KS_BINDING_##bound
+
 /** What is asked. */
 struct question {
 	const char *token;         /* Bearer; or one of the next two */
@@ -127,8 +130,8 @@ static inline void *fixture_map(uint64_t size)
 	return memory;
 }
 
-static inline void fixture_tenant(struct fixture *f, uint64_t id, uint64_t parent, enum ks_tenant_kind kind, const char *slug,
-				  uint64_t user, bool suspended)
+static inline void fixture_tenant(struct fixture *f, uint64_t id, uint64_t parent, enum ks_tenant_kind kind,
+				  const char *slug, uint64_t user, bool suspended)
 {
 	struct ks_ring_tenant_record record = {.id = id, .parent = parent, .kind = kind, .suspended = suspended,
 					       .slug = ks_str_c(slug), .user = user};
@@ -173,7 +176,16 @@ static inline void fixture_policy_put(struct fixture *f, enum ks_ring_policy whi
 	ks_policy_free(&policy);
 }
 
-/** Everything but keys; the platform's policy is the one above. */
+/** Puts everything but keys into f->ring, which is empty; the platform's policy is the one above. */
+static inline void fixture_fill(struct fixture *f)
+{
+	f->next_key = FIRST_KEY;
+	f->next_grant = 1;
+	fixture_policy_put(f, KS_RING_POLICY_PLATFORM, fixture_policy);
+	fixture_people(f);
+}
+
+/** The world in memory of its own. */
 static inline void fixture_open(struct fixture *f)
 {
 	struct ks_ring_geometry geometry = ks_ring_plan(1000, 100, 100, 1000, 100, 1u << 20);
@@ -183,14 +195,11 @@ static inline void fixture_open(struct fixture *f)
 	f->usage_size = ks_usage_size(&geometry);
 	f->memory = fixture_map(f->size);
 	f->usage_memory = fixture_map(f->usage_size);
-	f->next_key = FIRST_KEY;
-	f->next_grant = 1;
 	fixture_must(ks_ring_format(f->memory, f->size, &geometry, &stamp, &f->ring) == KS_OK);
 	fixture_must(ks_usage_format(f->usage_memory, f->usage_size, &geometry, stamp.generation) == KS_OK);
 	fixture_must(ks_usage_attach(f->usage_memory, f->usage_size, f->ring.header, &f->usage) == KS_OK);
 	f->ring.usage = &f->usage;
-	fixture_policy_put(f, KS_RING_POLICY_PLATFORM, fixture_policy);
-	fixture_people(f);
+	fixture_fill(f);
 	atomic_store(&f->ring.header->complete, 1);
 }
 
@@ -202,7 +211,8 @@ static inline void fixture_close(struct fixture *f)
 
 static inline uint64_t fixture_grant(struct fixture *f, const struct fixture_key *key)
 {
-	struct ks_ring_grant_record record = {.id = f->next_grant++, .rate_requests = key->requests, .rate_window_s = key->window_s};
+	struct ks_ring_grant_record record = {.id = f->next_grant++, .rate_requests = key->requests,
+					      .rate_window_s = key->window_s};
 	struct ks_str rest = ks_str_c(key->scopes), name, tail;
 	struct ks_cidr cidr;
 	uint16_t number;
@@ -227,7 +237,8 @@ static inline uint64_t fixture_grant(struct fixture *f, const struct fixture_key
 }
 
 /** Puts a key and writes its token. Returns its id. */
-static inline uint64_t fixture_key_put(struct fixture *f, const struct fixture_key *key, char ret_token[KS_TOKEN_TEXT_SIZE])
+static inline uint64_t fixture_key_put(struct fixture *f, const struct fixture_key *key,
+				       char ret_token[KS_TOKEN_TEXT_SIZE])
 {
 	struct ks_ring_key_record record = {
 		.id = f->next_key++,

@@ -10,6 +10,7 @@
 #include "base/ctenc.h"
 #include "fixture.h"
 
+#define SPACE_HOST "acme." DOMAIN_NAME
 #define ALL "contacts:read contacts:write trust:read trust:write"
 
 /* Keys of every binding, all scopes. */
@@ -24,7 +25,8 @@ static struct tokens t;
 
 static void put(uint64_t tenant, enum ks_kind kind, enum ks_binding binding, char *ret_token)
 {
-	fixture_key_put(&f, &(struct fixture_key){.tenant = tenant, .kind = kind, .binding = binding, .scopes = ALL}, ret_token);
+	fixture_key_put(&f, &(struct fixture_key){.tenant = tenant, .kind = kind, .binding = binding, .scopes = ALL},
+			ret_token);
 }
 
 static int open_world(void **state)
@@ -64,7 +66,8 @@ static void assert_lookup(const struct question *q, enum ks_lookup_detail detail
 	struct ks_decision d = ask(&f, q);
 
 	assert_string_equal(ks_lookup_detail_text(d.lookup), ks_lookup_detail_text(detail));
-	assert_int_equal(d.reason, detail == KS_LOOKUP_EXPIRED ? KS_REASON_CREDENTIAL_EXPIRED : KS_REASON_CREDENTIAL_INVALID);
+	assert_int_equal(d.reason, detail == KS_LOOKUP_EXPIRED ? KS_REASON_CREDENTIAL_EXPIRED
+							       : KS_REASON_CREDENTIAL_INVALID);
 	assert_int_equal(d.step, KS_STEP_LOOKUP);
 }
 
@@ -123,10 +126,7 @@ static void foreign_tokens_only_where_keys_were_imported(void **state)
 	REFUSED(CREDENTIAL_MALFORMED, .token = foreign);
 	ks_ring_set_foreign(&f.ring);
 	LOOKUP_FAILS(UNKNOWN, .token = foreign);
-	fixture_key_put(&f,
-			&(struct fixture_key){.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION,
-					      .scopes = ALL, .token = foreign},
-			token);
+	fixture_key_put(&f, &(struct fixture_key){KEY_OF(ACME, ORGANIZATION), .scopes = ALL, .token = foreign}, token);
 	ALLOWED(.token = foreign);
 }
 
@@ -142,7 +142,7 @@ static void unknown_and_jwt(void **state)
 
 static void revoked_before_expired_before_the_tenant(void **state)
 {
-	struct fixture_key key = {.tenant = OASIS, .kind = KS_KIND_TENANT, .binding = KS_BINDING_SUB_ENTITY,
+	struct fixture_key key = {KEY_OF(OASIS, SUB_ENTITY),
 				  .ends_ms = NOW, .revoked = true};
 	char revoked[KS_TOKEN_TEXT_SIZE], expired[KS_TOKEN_TEXT_SIZE], rotated[KS_TOKEN_TEXT_SIZE];
 
@@ -161,7 +161,7 @@ static void revoked_before_expired_before_the_tenant(void **state)
 
 static void the_end_is_exact(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION),
 				  .scopes = ALL, .ends_ms = NOW};
 	char token[KS_TOKEN_TEXT_SIZE];
 
@@ -223,26 +223,26 @@ static const char *basic(const char *user, const char *token)
 
 static void basic_asks_binding_then_project_then_space(void **state)
 {
-	const char *lab = fixture_id(KS_ID_PROJECT, LAB);
+	const char *lab = fixture_id(KS_ID_PROJECT, LAB), *acme = fixture_id(KS_ID_ORGANIZATION, ACME);
 
 	(void)state;
-	LOOKUP_FAILS(NOT_PROJECT, .authorization = basic(fixture_id(KS_ID_ORGANIZATION, ACME), t.acme), .host = "acme." DOMAIN_NAME);
-	LOOKUP_FAILS(PROJECT, .authorization = basic("", t.lab), .host = "acme." DOMAIN_NAME);
-	LOOKUP_FAILS(PROJECT, .authorization = basic(fixture_id(KS_ID_PROJECT, NORTH), t.lab), .host = "acme." DOMAIN_NAME);
-	LOOKUP_FAILS(PROJECT, .authorization = basic(fixture_id(KS_ID_SUB_ENTITY, LAB), t.lab), .host = "acme." DOMAIN_NAME);
+	LOOKUP_FAILS(NOT_PROJECT, .authorization = basic(acme, t.acme), .host = SPACE_HOST);
+	LOOKUP_FAILS(PROJECT, .authorization = basic("", t.lab), .host = SPACE_HOST);
+	LOOKUP_FAILS(PROJECT, .authorization = basic(fixture_id(KS_ID_PROJECT, NORTH), t.lab), .host = SPACE_HOST);
+	LOOKUP_FAILS(PROJECT, .authorization = basic(fixture_id(KS_ID_SUB_ENTITY, LAB), t.lab), .host = SPACE_HOST);
 	LOOKUP_FAILS(SPACE, .authorization = basic(lab, t.lab));
 	LOOKUP_FAILS(SPACE, .authorization = basic(lab, t.lab), .host = "blue." DOMAIN_NAME);
-	ALLOWED(.authorization = basic(lab, t.lab), .host = "acme." DOMAIN_NAME);
+	ALLOWED(.authorization = basic(lab, t.lab), .host = SPACE_HOST);
 	assert_true(f.credential.basic_tried);
 }
 
 static void hosts(void **state)
 {
-	static const char *const good[] = {"acme." DOMAIN_NAME, "ACME.Keystile.TEST", "acme." DOMAIN_NAME ".", "acme." DOMAIN_NAME ":443",
-					   "acme." DOMAIN_NAME ".:8443", "acme." DOMAIN_NAME ":"};
-	static const char *const bad[] = {"acme", DOMAIN_NAME, "." DOMAIN_NAME, "xacme." DOMAIN_NAME, "x.acme." DOMAIN_NAME,
-					  "acme." DOMAIN_NAME "..", "acme." DOMAIN_NAME ":443.", "acme." DOMAIN_NAME ":80:80",
-					  "acme." DOMAIN_NAME ":x", " acme." DOMAIN_NAME, "acme-" DOMAIN_NAME, ":443", "443", ".", ":"};
+	static const char *const good[] = {SPACE_HOST, "ACME.Keystile.TEST", SPACE_HOST ".", SPACE_HOST ":443",
+					   SPACE_HOST ".:8443", SPACE_HOST ":"};
+	static const char *const bad[] = {"acme", DOMAIN_NAME, "." DOMAIN_NAME, "x" SPACE_HOST, "x." SPACE_HOST,
+					  SPACE_HOST "..", SPACE_HOST ":443.", SPACE_HOST ":80:80", SPACE_HOST ":x",
+					  " " SPACE_HOST, "acme-" DOMAIN_NAME, ":443", "443", ".", ":"};
 	const char *authorization = basic(fixture_id(KS_ID_PROJECT, LAB), t.lab);
 
 	(void)state;
@@ -304,8 +304,7 @@ static void nothing_is_allowed_by_default(void **state)
 	char token[KS_TOKEN_TEXT_SIZE];
 
 	(void)state;
-	fixture_key_put(&f, &(struct fixture_key){.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION},
-			token);
+	fixture_key_put(&f, &(struct fixture_key){KEY_OF(ACME, ORGANIZATION)}, token);
 	REFUSED(SCOPE_MISSING, .token = token);
 	atomic_store(&f.ring.header->policy_at[KS_RING_POLICY_PLATFORM], 0);
 	REFUSED(ROUTE_UNKNOWN, .token = t.operator);
@@ -326,7 +325,7 @@ static void kinds(void **state)
 
 static void environments(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION),
 				  .environment = KS_ENVIRONMENT_SANDBOX, .scopes = "", .cidr = "192.0.2.0/24"};
 	char token[KS_TOKEN_TEXT_SIZE];
 
@@ -340,7 +339,7 @@ static void environments(void **state)
 
 static void addresses(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION, .scopes = ALL,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION), .scopes = ALL,
 				  .cidr = "192.0.2.128/25"};
 	char token[KS_TOKEN_TEXT_SIZE];
 
@@ -359,7 +358,7 @@ static void addresses(void **state)
 
 static void scopes(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION),
 				  .scopes = "contacts:write trust:read"};
 	char token[KS_TOKEN_TEXT_SIZE];
 	struct ks_decision d;
@@ -378,7 +377,7 @@ static void scopes(void **state)
 
 static void the_first_missing_scope_is_named(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION),
 				  .scopes = "trust:read"};
 	char token[KS_TOKEN_TEXT_SIZE];
 	struct ks_decision d;
@@ -409,7 +408,8 @@ static void tenant_header_rules(void **state)
 
 static void texts_that_are_no_tenant(void **state)
 {
-	static const char *const bad[] = {"x", " ", "*", "org_", "org_0000000000000", "0000000000003", "org_000000000000u"};
+	static const char *const bad[] = {"x",    " ", "*", "org_", "org_0000000000000", "0000000000003",
+					  "org_000000000000u"};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(bad); i++)
@@ -447,7 +447,8 @@ static void who_sees_what(void **state)
 	const struct {
 		char letter;
 		const char *token;
-	} keys[] = {{'o', t.operator}, {'p', t.partner}, {'a', t.acme}, {'s', t.sales}, {'l', t.lab}, {'u', t.anna}, {'e', t.east}};
+	} keys[] = {{'o', t.operator}, {'p', t.partner}, {'a', t.acme}, {'s', t.sales},
+		    {'l', t.lab},      {'u', t.anna},    {'e', t.east}};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(visibility); i++) {
@@ -483,19 +484,20 @@ static void suspended_memberships_do_not_count(void **state)
 
 static void a_partner_may_not_name_itself_where_it_must_choose(void **state)
 {
-	const char *self = fixture_id(KS_ID_PARTNER, PARTNER_P);
+	const char *self = fixture_id(KS_ID_PARTNER, PARTNER_P), *sales = fixture_id(KS_ID_SUB_ENTITY, SALES);
 
 	(void)state;
 	REFUSED(TENANT_FORBIDDEN, .token = t.partner, .path = "/allocation", .tenant = self);
 	REFUSED(TENANT_FORBIDDEN, .token = t.partner, .path = "/explicit", .tenant = self);
-	REFUSED(TENANT_FORBIDDEN, .token = t.partner, .path = "/explicit", .tenant = fixture_id(KS_ID_SUB_ENTITY, SALES));
+	REFUSED(TENANT_FORBIDDEN, .token = t.partner, .path = "/explicit", .tenant = sales);
 	ALLOWED(.token = t.partner, .tenant = self);
 	ALLOWED(.token = t.operator, .path = "/explicit", .tenant = self);
 }
 
 static void what_an_allow_carries(void **state)
 {
-	struct ks_decision d = ask(&f, &(struct question){.token = t.partner, .tenant = fixture_id(KS_ID_ORGANIZATION, BLUE)});
+	const char *blue = fixture_id(KS_ID_ORGANIZATION, BLUE);
+	struct ks_decision d = ask(&f, &(struct question){.token = t.partner, .tenant = blue});
 
 	(void)state;
 	assert_int_equal(d.tenant, ks_ring_tenant(&f.ring, BLUE));
@@ -538,7 +540,7 @@ static void inherited_reads_walk_up(void **state)
 
 static void rates(void **state)
 {
-	struct fixture_key key = {.tenant = ACME, .kind = KS_KIND_TENANT, .binding = KS_BINDING_ORGANIZATION, .scopes = ALL,
+	struct fixture_key key = {KEY_OF(ACME, ORGANIZATION), .scopes = ALL,
 				  .requests = 2, .window_s = 10};
 	char token[KS_TOKEN_TEXT_SIZE];
 	struct ks_decision d;
@@ -563,7 +565,7 @@ static void rates(void **state)
 
 static void the_credential_alone(void **state)
 {
-	struct fixture_key key = {.tenant = LAB, .kind = KS_KIND_TENANT, .binding = KS_BINDING_PROJECT, .requests = 1,
+	struct fixture_key key = {KEY_OF(LAB, PROJECT), .requests = 1,
 				  .window_s = 100, .cidr = "192.0.2.0/24"};
 	char token[KS_TOKEN_TEXT_SIZE];
 	struct ks_decision d;
@@ -573,8 +575,8 @@ static void the_credential_alone(void **state)
 	REFUSED(ADDRESS_NOT_ALLOWED, .token = token, .alone = true);
 	LOOKUP_FAILS(USER_DISABLED, .token = t.bert, .alone = true);
 	for (int i = 0; i < 3; i++) {
-		d = ask(&f, &(struct question){.token = token, .alone = true, .address = "192.0.2.9", .tenant = "nobody",
-					       .tenant_repeated = true, .path = "//", .method = ""});
+		d = ask(&f, &(struct question){.token = token, .alone = true, .address = "192.0.2.9", .path = "//",
+					       .method = "", .tenant = "nobody", .tenant_repeated = true});
 		assert_int_equal(d.reason, KS_REASON_OK);
 		assert_int_equal(d.tenant, ks_ring_tenant(&f.ring, LAB));
 		assert_int_equal(d.organization, ks_ring_tenant(&f.ring, ACME));

@@ -16,17 +16,17 @@ static int open_world(void **state)
 	(void)state;
 	fixture_open(&f);
 	fixture_key_put(&f,
-			&(struct fixture_key){.tenant = LAB, .kind = KS_KIND_TENANT, .binding = KS_BINDING_PROJECT,
+			&(struct fixture_key){KEY_OF(LAB, PROJECT),
 					      .environment = KS_ENVIRONMENT_SANDBOX, .requests = 5, .window_s = 10,
 					      .scopes = "contacts:read trust:read"},
 			lab);
 	fixture_key_put(&f,
-			&(struct fixture_key){.tenant = ANNA_PERSONAL, .kind = KS_KIND_TENANT, .binding = KS_BINDING_USER,
+			&(struct fixture_key){KEY_OF(ANNA_PERSONAL, USER),
 					      .scopes = "contacts:read"},
 			anna);
 	fixture_key_put(&f,
-			&(struct fixture_key){.tenant = PARTNER_P, .kind = KS_KIND_PARTNER, .binding = KS_BINDING_PARTNER,
-					      .scopes = "contacts:read"},
+			&(struct fixture_key){.tenant = PARTNER_P, .kind = KS_KIND_PARTNER,
+					      .binding = KS_BINDING_PARTNER, .scopes = "contacts:read"},
 			partner);
 	return 0;
 }

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
+#include <sched.h>
 
 #include "fixture.h"
 
@@ -67,7 +67,7 @@ static void wait_for_readers(struct shared *shared)
 		uint64_t before = atomic_load(&shared->lookups[i]);
 
 		while (atomic_load(&shared->lookups[i]) == before)
-			continue;
+			(void)sched_yield();
 	}
 }
 
@@ -104,12 +104,12 @@ static void run(void (*end)(struct ks_ring *ring, uint64_t n), uint64_t (*tenant
 		}
 	}
 	while (atomic_load(&shared->ready) < READERS)
-		continue;
+		(void)sched_yield();
 	for (uint64_t n = 0; n < KEYS; n++) {
 		atomic_store(&shared->next, n);
 		end(ks_ringmap_writer_ring(writer), n);
 		atomic_store(&shared->ended[n], 1);
-		if (n % 256 == 0)
+		if (n % 512 == 0)
 			wait_for_readers(shared);
 		if (n % (KEYS / GROWTHS) == 100) {
 			geometry.key_slots += 1000;
@@ -119,7 +119,7 @@ static void run(void (*end)(struct ks_ring *ring, uint64_t n), uint64_t (*tenant
 	/* Each reader has at least one look at what is over. */
 	for (unsigned i = 0; i < READERS; i++) {
 		while (atomic_load(&shared->refused_after[i]) == 0)
-			continue;
+			(void)sched_yield();
 	}
 	atomic_store(&shared->stop, true);
 	for (unsigned i = 0; i < READERS; i++) {

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same program for a compiler of C++.
+#include "header.c"
