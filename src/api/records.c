@@ -36,6 +36,7 @@ static struct ks_str take_value(struct ks_cursor *c)
 		ks_cursor_literal(c, KS_STR("null"));
 		return c->failed ? KS_STR("") : ks_str_of(from, 4);
 	}
+	c->failed |= ks_cursor_peek(c) != '[' && ks_cursor_peek(c) != '{';
 	do {
 		int b = ks_cursor_peek(c);
 

@@ -7,6 +7,7 @@
 #include "engine/import_priv.h"
 
 #define POINTER_NAME_MAX 64
+#define NOT_JSON "is not one JSON object"
 
 /* A line being read. */
 struct reading {
@@ -535,9 +536,8 @@ static enum ks_err read_object(struct reading *l, struct ks_json_read *r)
 		enum ks_err err = read_member(l, r, &seen);
 
 		/* Where the JSON is broken, or ends too soon, a member looks wrong because of that. */
-		r->c.failed |= ks_json_read_peek(r) == '\0';
-		if (ks_json_read_failed(r))
-			return KS_OK;
+		if (ks_json_read_failed(r) || ks_json_read_peek(r) == '\0')
+			return wrong(l, "", NOT_JSON);
 		KS_TRY(err);
 	}
 	return KS_OK;
@@ -558,7 +558,7 @@ enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch
 	/* What is malformed further back is found only where nothing is wrong before it. */
 	if (!ks_json_read_done(&r)) {
 		*ret_refusal = (struct ks_refusal){0};
-		return wrong(&l, "", "is not one JSON object");
+		return wrong(&l, "", NOT_JSON);
 	}
 	return check_line(&l);
 }

@@ -3,18 +3,27 @@
 
 struct ks_json_read ks_json_read_of(struct ks_str text)
 {
-	return (struct ks_json_read){ks_cursor_of(text)};
+	return (struct ks_json_read){.text = text};
 }
 
 static void fail(struct ks_json_read *r)
 {
-	r->c.failed = true;
+	r->failed = true;
 }
 
-/* What is left, for looking ahead by index. */
+/* What is left, for looking ahead. */
 static struct ks_str rest(const struct ks_json_read *r)
 {
-	return r->c.failed ? KS_STR("") : ks_str_of(r->c.p, ks_cursor_left(&r->c));
+	return r->failed ? KS_STR("") : ks_str_of(&r->text.p[r->at], r->text.n - r->at);
+}
+
+/* `n` of the bytes that are left. */
+static struct ks_str pass(struct ks_json_read *r, size_t n)
+{
+	struct ks_str passed = ks_str_of(&r->text.p[r->at], n);
+
+	r->at += n;
+	return passed;
 }
 
 static bool is_blank(char c)
@@ -24,22 +33,14 @@ static bool is_blank(char c)
 
 static void skip_blanks(struct ks_json_read *r)
 {
-	struct ks_str s = rest(r);
-	size_t n = 0;
-
-	while (n < s.n && is_blank(s.p[n]))
-		n++;
-	if (n > 0)
-		(void)ks_cursor_take(&r->c, n);
+	while (r->at < r->text.n && is_blank(r->text.p[r->at]))
+		r->at++;
 }
 
 char ks_json_read_peek(struct ks_json_read *r)
 {
-	struct ks_str s;
-
 	skip_blanks(r);
-	s = rest(r);
-	return s.n > 0 ? s.p[0] : '\0';
+	return r->failed || r->at == r->text.n ? '\0' : r->text.p[r->at];
 }
 
 static void take(struct ks_json_read *r, char c)
@@ -47,7 +48,7 @@ static void take(struct ks_json_read *r, char c)
 	if (ks_json_read_peek(r) != c)
 		fail(r);
 	else
-		(void)ks_cursor_take(&r->c, 1);
+		r->at++;
 }
 
 void ks_json_read_open(struct ks_json_read *r, char bracket)
@@ -60,7 +61,7 @@ bool ks_json_read_more(struct ks_json_read *r, bool *first, char closing)
 	char next = ks_json_read_peek(r);
 
 	if (next == closing) {
-		take(r, closing);
+		r->at++;
 		return false;
 	}
 	if (next == '\0')
@@ -69,7 +70,7 @@ bool ks_json_read_more(struct ks_json_read *r, bool *first, char closing)
 		*first = false;
 	else
 		take(r, ',');
-	return !r->c.failed;
+	return !r->failed;
 }
 
 /* ---- strings ---- */
@@ -166,12 +167,12 @@ struct ks_json_text ks_json_read_string(struct ks_json_read *r)
 
 	take(r, '"');
 	n = string_len(rest(r), &text.escaped);
-	if (r->c.failed || n == SIZE_MAX) {
+	if (r->failed || n == SIZE_MAX) {
 		fail(r);
 		return (struct ks_json_text){KS_STR(""), false};
 	}
-	text.raw = ks_cursor_take(&r->c, n);
-	(void)ks_cursor_take(&r->c, 1);
+	text.raw = pass(r, n);
+	r->at++; /* the quote */
 	return text;
 }
 
@@ -268,14 +269,14 @@ bool ks_json_read_u64(struct ks_json_read *r, uint64_t max, uint64_t *ret_value)
 {
 	struct ks_str raw = ks_json_read_raw(r);
 
-	return !r->c.failed && ks_str_to_u64(raw, max, ret_value);
+	return !r->failed && ks_str_to_u64(raw, max, ret_value);
 }
 
 static bool take_word(struct ks_json_read *r, struct ks_str word)
 {
 	if (!ks_str_starts(rest(r), word))
 		return false;
-	(void)ks_cursor_take(&r->c, word.n);
+	(void)pass(r, word.n);
 	return true;
 }
 
@@ -296,7 +297,7 @@ static void take_scalar(struct ks_json_read *r, char first)
 	}
 	n = number_len(rest(r));
 	if (n > 0)
-		(void)ks_cursor_take(&r->c, n);
+		(void)pass(r, n);
 	else if (!take_word(r, KS_STR("null")) && !take_word(r, KS_STR("true")) && !take_word(r, KS_STR("false")))
 		fail(r);
 }
@@ -329,23 +330,21 @@ static void take_value(struct ks_json_read *r)
 		take(r, c);
 		closing[depth] = c == '{' ? '}' : ']';
 		first[depth++] = true;
-	} while (depth > 0 && !r->c.failed);
+	} while (depth > 0 && !r->failed);
 }
 
 struct ks_str ks_json_read_raw(struct ks_json_read *r)
 {
-	struct ks_str before;
-	size_t left;
+	size_t from;
 
 	skip_blanks(r);
-	before = rest(r);
+	from = r->at;
 	take_value(r);
-	left = rest(r).n;
-	return r->c.failed ? KS_STR("") : ks_str_sub(before, 0, before.n - left);
+	return r->failed ? KS_STR("") : ks_str_of(&r->text.p[from], r->at - from);
 }
 
 bool ks_json_read_done(struct ks_json_read *r)
 {
 	skip_blanks(r);
-	return ks_cursor_done(&r->c);
+	return !r->failed && r->at == r->text.n;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Reading JSON (RFC 8259) value by value, strictly and without allocation: for imports, where a document a line would cost more than all the rest. The text must
- * be UTF-8 (ks_str_is_utf8; the reader does not ask). The first failure sticks, as with ks_cursor: read on and ask once. Pure. */
+ * be UTF-8 (ks_str_is_utf8; the reader does not ask). The first failure sticks: read on and ask once. By index, so that each access is compared
+ * with the length. Pure. */
 #pragma once
 
 #include "base/buf.h"
-#include "base/cursor.h"
 
 #define KS_JSON_READ_DEPTH 16 /* of values that are taken whole */
 
 struct ks_json_read {
-	struct ks_cursor c;
+	struct ks_str text;
+	size_t at;       /* what comes next; never beyond text.n */
+	bool failed;
 };
 
 struct ks_json_read ks_json_read_of(struct ks_str text);
@@ -50,5 +52,5 @@ KS_MUST_USE bool ks_json_read_done(struct ks_json_read *r);
 
 static inline bool ks_json_read_failed(const struct ks_json_read *r)
 {
-	return r->c.failed;
+	return r->failed;
 }

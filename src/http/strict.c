@@ -286,8 +286,10 @@ enum ks_http_refusal ks_http_seams(const struct ks_http_head *head, const char *
 
 	if (!take(&s, head->method, 1))
 		return KS_HTTP_REFUSED_method_malformed;
-	if (!take(&s, head->target, 1) || !take(&s, head->version, 2))
+	if (!take(&s, head->target, 1))
 		return KS_HTTP_REFUSED_target_malformed;
+	if (!take(&s, head->version, 2))
+		return KS_HTTP_REFUSED_request_malformed;
 	for (size_t i = 0; i < head->header_count; i++) {
 		const struct ks_header *h = &head->headers[i];
 

@@ -382,7 +382,7 @@ static void whole_heads_have_no_gaps(void **state)
 static void bare_line_ends_leave_gaps(void **state)
 {
 	(void)state;
-	assert_int_equal(seams_of("GET / HTTP/1.1\nHost: x\r\n\r\n"), KS_HTTP_REFUSED_target_malformed);
+	assert_int_equal(seams_of("GET / HTTP/1.1\nHost: x\r\n\r\n"), KS_HTTP_REFUSED_request_malformed);
 	assert_int_equal(seams_of("GET / HTTP/1.1\r\nHost: x\n\r\n"), KS_HTTP_REFUSED_header_value_control);
 	assert_int_equal(seams_of("GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n"), KS_HTTP_REFUSED_header_value_control);
 	assert_int_equal(seams_of("GET / HTTP/1.1\r\nHost: x\r\n\n"), KS_HTTP_REFUSED_header_value_control);
@@ -427,7 +427,7 @@ static void gaps_hold_zeros(void **state)
 	assert_int_equal(seams(&b), KS_HTTP_REFUSED_header_value_control);
 	split_raw(&b, WHOLE);
 	raw[strlen("GET /abc HTTP/1.1") + 1] = '\n';
-	assert_int_equal(seams(&b), KS_HTTP_REFUSED_target_malformed);
+	assert_int_equal(seams(&b), KS_HTTP_REFUSED_request_malformed);
 }
 
 /* A folded line is copied elsewhere by the library: the name is no more where it was. */
