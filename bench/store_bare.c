@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference for durable creations: bare SQLite, its own calls alone, writing the rows that one creation writes (a key, its change-log entry,
- * its audit entry) into the store's schema with the store's promises (WAL, synchronous FULL, foreign keys), `batch` creations a transaction.
+/* The reference for durable creations: bare SQLite, its own calls alone, writing the rows that one creation writes (a
+ * key, its change-log entry, its audit entry) into the store's schema with the store's promises (WAL, synchronous FULL,
+ * foreign keys), `batch` creations a transaction.
  *
  * usage: store_bare PATH COUNT BATCH        PATH must not exist. Prints creations a second. */
 #include <sqlite3.h>

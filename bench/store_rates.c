@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rates of the store on one core: an import, what a rebuild reads, and creations (key, change, audit) at 1, 10 and 100 a commit with the
- * distribution of the commits' times.
+/* Rates of the store on one core: an import, what a rebuild reads, and creations (key, change, audit) at 1, 10 and 100
+ * a commit with the distribution of the commits' times.
  *
  * usage: store_rates PATH KEYS TENANTS BATCH CREATIONS        PATH must not exist. */
 #include <stdio.h>
@@ -53,8 +53,12 @@ static uint64_t new_id(size_t n)
 static void make_tenants(void)
 {
 	bool made;
-	struct ks_tenant_row row = {.id = new_id(0), .kind = KS_TENANT_KIND_OPERATOR, .name = KS_STR("operator"), .created_by = KS_STR("system"),
-				    .suspended_at = KS_TIME_NONE, .deleted_at = KS_TIME_NONE};
+	struct ks_tenant_row row = {.id = new_id(0),
+				    .kind = KS_TENANT_KIND_OPERATOR,
+				    .name = KS_STR("operator"),
+				    .created_by = KS_STR("system"),
+				    .suspended_at = KS_TIME_NONE,
+				    .deleted_at = KS_TIME_NONE};
 
 	must(ks_store_begin(store), "begin");
 	must(ks_store_tenant_insert(store, &row), "tenant");
@@ -64,8 +68,10 @@ static void make_tenants(void)
 		row.id = row.organization = tenants[i] = new_id(0);
 		must(ks_store_tenant_insert(store, &row), "tenant");
 	}
-	must(ks_store_grant_intern(store, KS_STR("{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[\"contacts:read\"]}"), &grant,
-				   &made),
+	must(ks_store_grant_intern(
+		     store,
+		     KS_STR("{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[\"contacts:read\"]}"),
+		     &grant, &made),
 	     "grant");
 	must(ks_store_commit(store), "commit");
 }
@@ -75,10 +81,19 @@ static struct ks_key_row new_key(void)
 	uint64_t tenant = tenants[random64() % tenant_count];
 	uint64_t digest[4] = {random64(), random64(), random64(), random64()};
 	struct ks_key_row row = {
-		.tenant = tenant, .organization = tenant, .grant = grant, .kind = KS_KIND_TENANT,
-		.binding = KS_BINDING_ORGANIZATION, .name = KS_STR("CRM synchronisation"), .prefix = KS_STR("ks"),
-		.last_four = KS_STR("cdef"), .created_at = NOW, .created_by = KS_STR("key_0123456789abc"), .expires_at = KS_TIME_NONE,
-		.retires_at = KS_TIME_NONE, .revoked_at = KS_TIME_NONE,
+		.tenant = tenant,
+		.organization = tenant,
+		.grant = grant,
+		.kind = KS_KIND_TENANT,
+		.binding = KS_BINDING_ORGANIZATION,
+		.name = KS_STR("CRM synchronisation"),
+		.prefix = KS_STR("ks"),
+		.last_four = KS_STR("cdef"),
+		.created_at = NOW,
+		.created_by = KS_STR("key_0123456789abc"),
+		.expires_at = KS_TIME_NONE,
+		.retires_at = KS_TIME_NONE,
+		.revoked_at = KS_TIME_NONE,
 	};
 
 	memcpy(row.digest.bytes, digest, sizeof(digest));
@@ -107,7 +122,8 @@ static void import(size_t count, size_t batch)
 			rows[i].id = new_id(n + i);
 		must(ks_store_begin(store), "begin");
 		must(ks_store_keys_insert(store, rows, batch), "keys");
-		must(ks_store_change_append(store, KS_CHANGE_KEY_RANGE, rows[0].id, rows[batch - 1].id, &seq), "change");
+		must(ks_store_change_append(store, KS_CHANGE_KEY_RANGE, rows[0].id, rows[batch - 1].id, &seq),
+		     "change");
 		must(ks_store_commit(store), "commit");
 		seconds += seconds_now() - from;
 	}
@@ -134,7 +150,8 @@ static void read_cores(const char *uri)
 		uint64_t sum[2] = {0, 0};
 		double from = seconds_now();
 		must(ks_store_key_cores(reader, 0, UINT64_MAX, count_core, sum), "cores");
-		printf("cores: %.0f keys/s (%llu keys)\n", (double)sum[0] / (seconds_now() - from), (unsigned long long)sum[0]);
+		printf("cores: %.0f keys/s (%llu keys)\n", (double)sum[0] / (seconds_now() - from),
+		       (unsigned long long)sum[0]);
 	}
 	ks_store_close(&reader);
 }
@@ -147,10 +164,17 @@ static void create(size_t n)
 
 	row.id = new_id(n);
 	ks_id_format(KS_ID_KEY, row.id, object);
-	struct ks_audit_row audit = {.id = new_id(n), .at = NOW, .organization = row.organization, .tenant = row.tenant,
-				     .actor = KS_STR("key_0123456789abc"), .action = KS_STR("key.create"), .object = ks_str_c(object),
-				     .outcome = KS_STR("ok"), .address = KS_STR("192.0.2.7"),
-				     .request_id = KS_STR("0123456789abcdef0123456789abcdef"), .detail = KS_STR("{}")};
+	struct ks_audit_row audit = {.id = new_id(n),
+				     .at = NOW,
+				     .organization = row.organization,
+				     .tenant = row.tenant,
+				     .actor = KS_STR("key_0123456789abc"),
+				     .action = KS_STR("key.create"),
+				     .object = ks_str_c(object),
+				     .outcome = KS_STR("ok"),
+				     .address = KS_STR("192.0.2.7"),
+				     .request_id = KS_STR("0123456789abcdef0123456789abcdef"),
+				     .detail = KS_STR("{}")};
 	must(ks_store_savepoint(store), "savepoint");
 	must(ks_store_key_insert(store, &row), "key");
 	must(ks_store_change_append(store, KS_CHANGE_KEY, row.id, 0, &seq), "change");
@@ -182,8 +206,8 @@ static void creations(size_t start, size_t count, size_t batch)
 	double seconds = seconds_now() - from;
 	qsort(times, commits, sizeof(*times), by_value);
 	printf("creations, %zu a commit: %.0f /s; commit p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", batch,
-	       (double)(commits * batch) / seconds, times[commits / 2] * 1e6, times[commits * 99 / 100] * 1e6, times[commits * 999 / 1000] * 1e6,
-	       times[commits - 1] * 1e6);
+	       (double)(commits * batch) / seconds, times[commits / 2] * 1e6, times[commits * 99 / 100] * 1e6,
+	       times[commits * 999 / 1000] * 1e6, times[commits - 1] * 1e6);
 	free(times);
 }
 

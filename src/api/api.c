@@ -25,6 +25,7 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 
 	if (!api)
 		return KS_MEMORY;
+	ks_in_wipes();
 	api->engine = engine;
 	api->options = *options;
 	ks_tasks_init(&api->tasks);

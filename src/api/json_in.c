@@ -1,8 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/json_in.h"
 
+#include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/secret.h"
+
+/* ---- memory ---- */
+
+static void wipe_and_free(void *p)
+{
+	if (p)
+		ks_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void set_memory(void)
+{
+	json_set_alloc_funcs(malloc, wipe_and_free);
+}
+
+void ks_in_wipes(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, set_memory);
+}
+
+/* ---- parsing ---- */
 
 json_t *ks_in_parse(struct ks_str text, char ret_detail[256])
 {

@@ -22,6 +22,9 @@ struct ks_in {
 	struct ks_in_problem problems[KS_IN_PROBLEMS_MAX];
 };
 
+/** From now on the JSON library wipes what it gives back: bodies hold tokens. Once, before any JSON is parsed; any thread. */
+void ks_in_wipes(void);
+
 /** Parses `text` into an object (free with json_decref). NULL: *ret_detail (256 bytes) says why and where. */
 json_t *ks_in_parse(struct ks_str text, char ret_detail[256]);
 

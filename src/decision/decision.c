@@ -234,7 +234,8 @@ static enum ks_reason step_scope(struct walk *w)
 			return KS_REASON_SCOPE_MISSING;
 		}
 	}
-	return ks_scopes_empty(held) ? KS_REASON_SCOPE_MISSING : KS_REASON_OK;
+	/* Whoever holds a scope that the rule names has one. */
+	return w->rule->scope_count == 0 && ks_scopes_empty(held) ? KS_REASON_SCOPE_MISSING : KS_REASON_OK;
 }
 
 /* ---- 8. tenant ---- */
@@ -327,14 +328,12 @@ static void walk_up(struct walk *w)
 {
 	const struct ks_ring_tenant *tenant = &w->ring->tenants[w->d->tenant];
 	struct ks_str method = w->request->method;
-	uint8_t stop;
 
 	if (w->d->organization == KS_RING_NONE)
 		return;
 	if (!ks_str_eq(method, KS_STR("GET")) && !ks_str_eq(method, KS_STR("HEAD")))
 		return;
-	stop = w->ring->tenants[w->d->organization].depth;
-	for (uint8_t depth = tenant->depth; depth > stop; depth--)
+	for (uint8_t depth = tenant->depth; depth > 0 && tenant->path[depth] != w->d->organization; depth--)
 		w->d->inherited[w->d->inherited_count++] = tenant->path[depth - 1];
 }
 

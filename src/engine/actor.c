@@ -49,7 +49,8 @@ void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *
 
 void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor)
 {
-	struct ks_actor actor = {.local = true, .kind = KS_KIND_TENANT, .binding = KS_BINDING_OPERATOR, .is_operator = true};
+	struct ks_actor actor = {
+		.local = true, .kind = KS_KIND_TENANT, .binding = KS_BINDING_OPERATOR, .is_operator = true};
 	uint32_t count = atomic_load_explicit(&ring->header->tenant_count, memory_order_acquire);
 
 	put_text(actor.id, sizeof(actor.id), "local");
@@ -85,7 +86,8 @@ static bool partner_sees(const struct ks_ring *ring, uint32_t own, uint32_t inde
 	const struct ks_ring_tenant *tenant = &ring->tenants[index];
 
 	return index == own
-	       || (tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0 && tenant->path[tenant->depth - 1] == own);
+	       || (tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0
+		   && tenant->path[tenant->depth - 1] == own);
 }
 
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Who asks for a change, and how far that reaches. Made from a decision, or local: the owner of the data directory at a terminal. */
+/** Who asks for a change, and how far that reaches. Made from a decision, or local: the owner of the data directory at
+ * a terminal. */
 #pragma once
 
 #include "decision/decision.h"
@@ -15,7 +16,8 @@ struct ks_actor {
 	uint64_t own;                      /* tenant that the credential is bound to (id); 0 local */
 	uint64_t effective;                /* effective tenant (id) */
 	bool is_operator;                  /* bound to the operator, and not a runtime key: may grant every scope */
-	uint64_t visible[KS_ACTOR_VISIBLE_MAX]; /* roots (tenant ids), the first ones of very many; ks_actor_sees asks the ring and knows all */
+	/** Roots (tenant ids), the first ones of very many; ks_actor_sees asks the ring and knows all. */
+	uint64_t visible[KS_ACTOR_VISIBLE_MAX];
 	size_t visible_count;
 	uint64_t visible_alone;            /* bit i: of visible[i] the tenant alone is seen, not what is below */
 	char address[KS_ADDR_TEXT_SIZE];   /* empty: none */
@@ -26,6 +28,6 @@ struct ks_actor {
 void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_actor *ret_actor);
 void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor);
 
-/** True if the actor sees the tenant with this id: it exists, is not deleted, and lies within what the actor's credential sees as of this ring (the table of
- * docs/internals/decision.md): memberships count as they are now. */
+/** True if the actor sees the tenant with this id: it exists, is not deleted, and lies within what the actor's
+ * credential sees as of this ring (the table of docs/internals/decision.md): memberships count as they are now. */
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);

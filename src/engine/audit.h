@@ -16,9 +16,11 @@ struct ks_audit_note {
 	struct ks_str detail;        /* JSON object of at most KS_STORE_DETAIL_MAX bytes, or empty; never a secret */
 };
 
-/** Adds a member to a detail under construction (an empty buffer at first); ks_audit_end closes it and returns the text, empty where it did not fit. */
+/** Adds a member to a detail under construction (an empty buffer at first); ks_audit_end closes it and returns the
+ * text, empty where it did not fit. */
 void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value);
 struct ks_str ks_audit_end(struct ks_buf *detail);
 
-/** Appends the entry. `actor` NULL: the service itself ("system"). on_behalf is the actor's effective tenant where that is not its own. */
+/** Appends the entry. `actor` NULL: the service itself ("system"). on_behalf is the actor's effective tenant where that
+ * is not its own. */
 KS_MUST_USE enum ks_err ks_tx_audit(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_audit_note *note);

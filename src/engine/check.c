@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does the ring say what the truth says? Everything of the truth is looked up in the ring; that the numbers agree, too, shows that there is nothing
- * beside it. */
+/* Does the ring say what the truth says? Everything of the truth is looked up in the ring; that the numbers agree, too,
+ * shows that there is nothing beside it. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -44,7 +44,8 @@ static uint32_t flags_at(const struct ks_ring *ring, uint32_t index)
 	return atomic_load_explicit(&ring->tenants[index].flags, memory_order_acquire);
 }
 
-static uint32_t flags_wanted(const struct ks_ring *ring, const struct ks_ring_tenant *t, const struct ks_tenant_row *row)
+static uint32_t flags_wanted(const struct ks_ring *ring, const struct ks_ring_tenant *t,
+			     const struct ks_tenant_row *row)
 {
 	uint32_t flags = (row->suspended_at != KS_TIME_NONE ? KS_TENANT_SUSPENDED : 0)
 			 | (row->deleted_at != KS_TIME_NONE ? KS_TENANT_DELETED : 0);
@@ -76,7 +77,8 @@ static enum ks_err compare_tenant(void *ctx, const struct ks_tenant_row *row)
 	if (flags_at(c->ring, index) != flags_wanted(c->ring, t, row))
 		return differs(c, "%s has flags %u, not %u", tenant_text(row, text), flags_at(c->ring, index),
 			       flags_wanted(c->ring, t, row));
-	if (id_at(c->ring, t->organization) != row->organization || !ks_str_eq_nocase(ks_ring_slug(c->ring, index), row->slug))
+	if (id_at(c->ring, t->organization) != row->organization
+	    || !ks_str_eq_nocase(ks_ring_slug(c->ring, index), row->slug))
 		return differs(c, "%s has another organization or slug", tenant_text(row, text));
 	if ((t->user == KS_RING_NONE ? 0 : c->ring->users[t->user].id) != row->user)
 		return differs(c, "%s is of another user", tenant_text(row, text));
@@ -115,7 +117,8 @@ static enum ks_err compare_user(void *ctx, const struct ks_user_row *row)
 	if (c->user == KS_RING_NONE)
 		return differs(c, "%s is missing", text);
 	user = &c->ring->users[c->user];
-	if (((atomic_load_explicit(&user->flags, memory_order_acquire) & KS_USER_DISABLED) != 0) != (row->disabled_at != KS_TIME_NONE))
+	if (((atomic_load_explicit(&user->flags, memory_order_acquire) & KS_USER_DISABLED) != 0)
+	    != (row->disabled_at != KS_TIME_NONE))
 		return differs(c, "%s is disabled in one and not in the other", text);
 	if (id_at(c->ring, atomic_load_explicit(&user->personal, memory_order_acquire)) != row->personal)
 		return differs(c, "%s has another personal tenant", text);
@@ -129,7 +132,8 @@ static enum ks_err compare_user(void *ctx, const struct ks_user_row *row)
 
 /* ---- grants ---- */
 
-static bool same_cidrs(const struct ks_ring *ring, const struct ks_ring_grant *grant, const struct ks_ring_grant_record *record)
+static bool same_cidrs(const struct ks_ring *ring, const struct ks_ring_grant *grant,
+		       const struct ks_ring_grant_record *record)
 {
 	const struct ks_cidr *cidrs = ks_ring_cidrs(ring, grant);
 
@@ -175,9 +179,9 @@ static bool same_state(const struct ks_ring_key *key, const struct ks_key_core *
 {
 	uint32_t state = atomic_load_explicit(&key->state, memory_order_acquire);
 
-	return ((state & KS_KEY_REVOKED) != 0) == core->revoked && ((state & KS_KEY_ROTATED_OUT) != 0) == core->rotated_out
-	       && KS_KEY_KIND(state) == core->kind && KS_KEY_BINDING(state) == core->binding
-	       && KS_KEY_ENVIRONMENT(state) == core->environment
+	return ((state & KS_KEY_REVOKED) != 0) == core->revoked
+	       && ((state & KS_KEY_ROTATED_OUT) != 0) == core->rotated_out && KS_KEY_KIND(state) == core->kind
+	       && KS_KEY_BINDING(state) == core->binding && KS_KEY_ENVIRONMENT(state) == core->environment
 	       && atomic_load_explicit(&key->ends_ms, memory_order_acquire) == core->ends_ms;
 }
 
@@ -190,8 +194,8 @@ static enum ks_err compare_key(void *ctx, const struct ks_key_core *core)
 
 	c->report.keys++;
 	key = ks_ring_key(c->ring, &core->digest, ks_ring_home(c->ring, &core->digest), &slot);
-	if (key && key->id == core->id && id_at(c->ring, key->tenant) == core->tenant && c->ring->grants[key->grant].id == core->grant
-	    && same_state(key, core))
+	if (key && key->id == core->id && id_at(c->ring, key->tenant) == core->tenant
+	    && c->ring->grants[key->grant].id == core->grant && same_state(key, core))
 		return KS_OK;
 	ks_id_format(KS_ID_KEY, core->id, text);
 	return differs(c, "%s is %s", text, key ? "otherwise" : "missing");
@@ -221,7 +225,8 @@ static enum ks_err compare_counts(struct comparing *c)
 	}
 	KS_TRY(ks_store_change_last(c->store, &last));
 	if (atomic_load_explicit(&h->position, memory_order_acquire) != last)
-		(void)differs(c, "at change %llu, not %llu", (unsigned long long)atomic_load_explicit(&h->position, memory_order_acquire),
+		(void)differs(c, "at change %llu, not %llu",
+			      (unsigned long long)atomic_load_explicit(&h->position, memory_order_acquire),
 			      (unsigned long long)last);
 	return KS_OK;
 }

@@ -61,7 +61,8 @@ enum ks_err ks_engine_problem(struct ks_engine_problem *problem, enum ks_err err
 	return err;
 }
 
-enum ks_err ks_refuse(struct ks_refusal *refusal, enum ks_err err, const char *code, const char *pointer, const char *fmt, ...)
+enum ks_err ks_refuse(struct ks_refusal *refusal, enum ks_err err, const char *code, const char *pointer,
+		      const char *fmt, ...)
 {
 	va_list args;
 
@@ -133,9 +134,11 @@ static enum ks_err check_options(const struct ks_engine_options *o, struct ks_en
 	if (!o->data_directory || o->data_directory[0] == '\0')
 		return ks_engine_problem(problem, KS_MALFORMED, "no data directory is given");
 	if (!ks_token_prefix_ok(ks_str_c(o->prefix_live)))
-		return ks_engine_problem(problem, KS_MALFORMED, "\"%s\" cannot be the prefix of a token", o->prefix_live);
+		return ks_engine_problem(problem, KS_MALFORMED, "\"%s\" cannot be the prefix of a token",
+					 o->prefix_live);
 	if (!ks_token_prefix_ok(ks_str_c(o->prefix_sandbox)))
-		return ks_engine_problem(problem, KS_MALFORMED, "\"%s\" cannot be the prefix of a token", o->prefix_sandbox);
+		return ks_engine_problem(problem, KS_MALFORMED, "\"%s\" cannot be the prefix of a token",
+					 o->prefix_sandbox);
 	return KS_OK;
 }
 
@@ -159,8 +162,8 @@ static enum ks_err open_store(struct ks_engine *engine, struct ks_engine_problem
 		return ks_engine_problem(problem, KS_NOT_FOUND, "there is no store at %s", engine->store_uri);
 	err = ks_store_open(engine->store_uri, KS_STORE_WRITER, &engine->store);
 	if (err != KS_OK)
-		return ks_engine_problem(problem, err, "the store %s cannot be opened: %s (%s)", engine->store_uri, ks_err_text(err),
-					 ks_store_error(NULL));
+		return ks_engine_problem(problem, err, "the store %s cannot be opened: %s (%s)", engine->store_uri,
+					 ks_err_text(err), ks_store_error(NULL));
 	err = ks_store_identity(engine->store, engine->store_id);
 	if (err == KS_OK)
 		err = ks_store_last_id(engine->store, &engine->ids.last);
@@ -240,6 +243,26 @@ static enum ks_err open_ringmap(struct ks_engine *engine, const struct ks_ring_g
 	return ks_ringmap_writer_open(&options, geometry, engine->options.rebuild_ring, &engine->ringmap, ret_fresh);
 }
 
+/* Readers that have a ring elsewhere by its own name would go on deciding by it, and never hear of a revocation. A
+ * writer of another store ends it for them: they refuse, or follow <data>/ring to the new one. What cannot be opened
+ * has no readers either, or is not ours. */
+static void end_ring(const struct ks_engine *engine, const char *directory)
+{
+	struct ks_ringmap_options options = {
+		.directory = directory, .domain = KS_STR(""), .group = engine->options.ring_group};
+	struct ks_ring_geometry geometry = ks_ring_plan(1, 1, 1, 1, 1, 1);
+	struct ks_ringmap_writer *writer = NULL;
+	bool fresh;
+	enum ks_err err;
+
+	if (directory[0] == '\0' || access(directory, F_OK) != 0)
+		return;
+	err = ks_ringmap_writer_open(&options, &geometry, true, &writer, &fresh);
+	ks_ringmap_writer_close(&writer);
+	ks_engine_say(engine, 2, "ring_ended", "%s is given up%s%s", directory, err == KS_OK ? "" : ": ",
+		      err == KS_OK ? "" : ks_err_text(err));
+}
+
 static enum ks_err open_ring_somewhere(struct ks_engine *engine, bool *ret_fresh)
 {
 	struct ks_ring_geometry geometry;
@@ -253,8 +276,9 @@ static enum ks_err open_ring_somewhere(struct ks_engine *engine, bool *ret_fresh
 	if (err == KS_OK || err == KS_BUSY || err == KS_MALFORMED || engine->options.ring_directory)
 		return err;
 	KS_TRY(ks_place_ring_fallback(engine, &fallback));
-	ks_engine_say(engine, 2, "ring_elsewhere", "%s cannot be used (%s): the ring is in %s", engine->ring_directory, ks_err_text(err),
-		      fallback);
+	ks_engine_say(engine, 2, "ring_elsewhere", "%s cannot be used (%s): the ring is in %s", engine->ring_directory,
+		      ks_err_text(err), fallback);
+	end_ring(engine, engine->ring_directory);
 	free(engine->ring_directory);
 	engine->ring_directory = fallback;
 	return open_ringmap(engine, &geometry, ret_fresh);
@@ -280,12 +304,17 @@ static enum ks_err bring_up(struct ks_engine *engine, bool fresh)
 static enum ks_err open_ring(struct ks_engine *engine, struct ks_engine_problem *problem)
 {
 	bool fresh = false;
+	char before[PATH_MAX];
 	enum ks_err err = open_ring_somewhere(engine, &fresh);
 
 	if (err == KS_OK)
 		err = bring_up(engine, fresh);
-	if (err == KS_OK)
+	if (err == KS_OK) {
+		ks_place_linked(engine, before);
+		if (!ks_str_eq(ks_str_c(before), ks_str_c(engine->ring_directory)))
+			end_ring(engine, before);
 		err = ks_place_link(engine);
+	}
 	if (err != KS_OK)
 		return ks_engine_problem(problem, err, "the ring in %s cannot be brought up: %s",
 					 engine->ring_directory ? engine->ring_directory : "?", ks_err_text(err));
@@ -327,7 +356,8 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	return ks_usage_start(engine);
 }
 
-enum ks_err ks_engine_open(const struct ks_engine_options *options, struct ks_engine **ret_engine, struct ks_engine_problem *ret_problem)
+enum ks_err ks_engine_open(const struct ks_engine_options *options, struct ks_engine **ret_engine,
+			   struct ks_engine_problem *ret_problem)
 {
 	struct ks_engine *engine = new_engine();
 	enum ks_err err;

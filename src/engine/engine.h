@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The service without its transports: the truth, its projection, and the one thread that writes both. Every change is a job; jobs that wait at the same time
- * share one durable commit; after the commit the projection is brought up to date, and only then the job is done. */
+/** The service without its transports: the truth, its projection, and the one thread that writes both. Every change is
+ * a job; jobs that wait at the same time share one durable commit; after the commit the projection is brought up to
+ * date, and only then the job is done. */
 #pragma once
 
 #include "decision/decision.h"
@@ -9,19 +10,21 @@
 
 struct ks_engine;
 
-/** Tells what happens inside, for the log. `level`: 0 debug, 1 info, 2 warning, 3 error. `event` is a static word; `text` ends with the call. Never a secret. */
+/** Tells what happens inside, for the log. `level`: 0 debug, 1 info, 2 warning, 3 error. `event` is a static word;
+ * `text` ends with the call. Never a secret. */
 typedef void ks_engine_log(void *ctx, int level, const char *event, const char *text);
 
 struct ks_engine_options {
 	const char *data_directory;
 	const char *store_uri;             /* NULL: sqlite:<data>/keystile.db */
-	const char *ring_directory;        /* NULL: a directory of this data directory's own under /dev/shm where that has room, else
-					    * <data>/ring-files; <data>/ring links to the one in use */
+	/** NULL: a directory of this data directory's own under /dev/shm where that has room, else <data>/ring-files;
+	 * <data>/ring links to the one in use. */
+	const char *ring_directory;
 	int64_t ring_group;                /* gid or -1 */
-	bool prefault;                     /* map all of the ring at once: a daemon's writes then wait for no page fault */
+	bool prefault;                     /* map all of the ring at once, so that no write waits for a page fault */
 	const char *domain;                /* of space URLs; may be empty */
 	const char *policy_path;           /* platform policy; NULL: none, every platform route is unknown */
-	struct ks_str self_policy;         /* YAML of the service's own API; its scopes alone may begin with "keystile:"; empty: none */
+	struct ks_str self_policy; /* YAML of our own API; its scopes alone begin with "keystile:"; empty: none */
 	const char *prefix_live;           /* of new tokens */
 	const char *prefix_sandbox;
 	bool checksum;                     /* new tokens carry one */
@@ -39,16 +42,17 @@ struct ks_engine_problem {
 	char text[512];
 };
 
-/** Opens (KS_BUSY: another daemon or command has this data directory; KS_NOT_FOUND: no store and `create` is false; KS_FORBIDDEN: others may write to the data
- * directory; KS_VERSION, KS_CORRUPT, KS_MALFORMED: policy or option, with the text in *ret_problem), makes the operator's tenant where there is none,
- * brings the ring up to the truth, puts the policies in force and starts the writer and usage threads. What `options` points to is copied, but for
- * the contexts. */
+/** Opens (KS_BUSY: another daemon or command has this data directory; KS_NOT_FOUND: no store and `create` is false;
+ * KS_FORBIDDEN: others may write to the data directory; KS_VERSION, KS_CORRUPT, KS_MALFORMED: policy or option, with
+ * the text in *ret_problem), makes the operator's tenant where there is none, brings the ring up to the truth, puts the
+ * policies in force and starts the writer and usage threads. What `options` points to is copied (not the contexts). */
 KS_MUST_USE enum ks_err ks_engine_open(const struct ks_engine_options *options, struct ks_engine **ret_engine,
 				       struct ks_engine_problem *ret_problem);
 /** Finishes the jobs that were submitted, flushes usage, closes. Takes NULL. */
 void ks_engine_close(struct ks_engine **engine);
 
-/** True while the truth holds no key at all: the operator's first one (ks_engine_first_key, keys.h) is still to be made. Any thread. */
+/** True while the truth holds no key at all: the operator's first one (ks_engine_first_key, keys.h) is still to be
+ * made. Any thread. */
 bool ks_engine_is_fresh(const struct ks_engine *engine);
 
 /** The options in force: the engine's copy, with what was left open filled in. */
@@ -59,7 +63,7 @@ const char *ks_engine_ring_directory(const struct ks_engine *engine);
 /** Reads the policy file anew; KS_MALFORMED (problem filled) and the old one stays. Any thread. */
 KS_MUST_USE enum ks_err ks_engine_reload_policy(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
 
-/** The catalogues in force, counted: give back with ks_engine_policy_release. `platform` may be NULL (none configured). */
+/** The catalogues in force, counted: give back with ks_engine_policy_release. Both may be NULL (none configured). */
 struct ks_engine_policy {
 	const struct ks_policy *platform;
 	const struct ks_policy *self;
@@ -89,11 +93,11 @@ struct ks_refusal {
 	char detail[256];
 };
 
-/** What a job works with. Everything it writes is in one transaction with its change and audit entries, or nothing is. */
+/** What a job works with. Everything it writes is in one transaction with its change and audit entries, or nothing. */
 struct ks_tx {
 	struct ks_engine *engine;
 	struct ks_store *store;
-	const struct ks_ring *ring;   /* the projection before this transaction, exact for what earlier transactions did */
+	const struct ks_ring *ring;   /* the projection before this transaction: what earlier ones did is in it */
 	int64_t now_ms;
 };
 
@@ -103,14 +107,16 @@ uint64_t ks_tx_id(struct ks_tx *tx);
 /** Appends to the change log of this transaction; the projection applies it once the transaction is durable. */
 KS_MUST_USE enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t object, uint64_t object_end);
 
-/** Asks that `keys` more keys will fit into the projection, making it larger where they would not. What creates calls it before it writes. KS_DISK_FULL,
- * KS_FULL: it must not create; what only takes away goes on. */
+/** Asks that `keys` more keys will fit into the projection, making it larger where they would not. What creates calls
+ * it before it writes. KS_DISK_FULL, KS_FULL: it must not create; what only takes away goes on. */
 KS_MUST_USE enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys);
 
 struct ks_job {
-	/** Runs on the writer thread within a savepoint; anything but KS_OK undoes what it wrote (and nothing else). May fill `refusal`. */
+	/** Runs on the writer thread within a savepoint; anything but KS_OK undoes what it wrote (and nothing else).
+	 * May fill `refusal`. */
 	enum ks_err (*run)(struct ks_job *job, struct ks_tx *tx);
-	/** Runs on the writer thread when the outcome is final: durable and visible to every reader of the ring, or undone. The job may be freed by it. */
+	/** Runs on the writer thread when the outcome is final: durable and visible to every reader of the ring, or
+	 * undone. The job may be freed by it. */
 	void (*done)(struct ks_job *job);
 	void *ctx;
 	enum ks_err err;
@@ -126,9 +132,10 @@ struct ks_job {
 #define KS_ENGINE_QUEUE_MAX 65536 /* jobs waiting */
 #define KS_ENGINE_BATCH_MAX 1000  /* jobs sharing a commit */
 
-/** Queues a job. KS_STOPPING or KS_FULL (too many are waiting: answer 503): `done` is then not called. Any thread; does not block.
- * A job whose own `run` fails is undone alone; where the store itself fails (KS_DISK_FULL, KS_STORE, KS_BUSY, KS_CORRUPT), all jobs of the transaction
- * fail with that error. KS_STORE can also mean that a change is durable but could not be projected: nothing else is accepted until it is. */
+/** Queues a job. KS_STOPPING or KS_FULL (too many are waiting: answer 503): `done` is then not called. Any thread; does
+ * not block. A job whose own `run` fails is undone alone; where the store itself fails (KS_DISK_FULL, KS_STORE,
+ * KS_BUSY, KS_CORRUPT), all jobs of the transaction fail with that error. KS_STORE can also mean that a change is
+ * durable but could not be projected: nothing else is accepted until it is. */
 KS_MUST_USE enum ks_err ks_engine_submit(struct ks_engine *engine, struct ks_job *job);
 
 /** Submits and waits; returns job->err. `done` must be NULL. Not on the writer thread. */
@@ -158,14 +165,15 @@ struct ks_engine_report {
 	uint64_t differences;
 	char first[256];              /* the first difference, for a person; empty: none */
 };
-/** Compares every key, tenant, user and grant of the truth with the ring, and their numbers, so that nothing is missing, different or too much. Changes wait
- * meanwhile. KS_OK where it could be compared, whatever it found. Any thread but the writer's. */
+/** Compares every key, tenant, user and grant of the truth with the ring, and their numbers, so that nothing is
+ * missing, different or too much. Changes wait meanwhile. KS_OK where it could be compared, whatever it found. Any
+ * thread but the writer's. */
 KS_MUST_USE enum ks_err ks_engine_check(struct ks_engine *engine, struct ks_engine_report *ret_report);
 
 /** Consistent copy of the truth into a new file, online. KS_CONFLICT: the file exists. Any thread. */
 KS_MUST_USE enum ks_err ks_engine_backup(struct ks_engine *engine, const char *path);
 
-/** Puts the backup at `path` in the place of the truth of `options`, atomically; nothing may have it open (KS_BUSY). The store as it was stays where the backup is not
- * whole, not ours or too new. The next open makes the ring anew. */
+/** Puts the backup at `path` in the place of the truth of `options`, atomically; nothing may have it open (KS_BUSY).
+ * The store as it was stays where the backup is not whole, not ours or too new. The next open makes the ring anew. */
 KS_MUST_USE enum ks_err ks_engine_restore(const struct ks_engine_options *options, const char *path,
 					  struct ks_engine_problem *ret_problem);

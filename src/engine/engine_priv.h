@@ -66,6 +66,8 @@ struct ks_usage_state {
 	struct ks_usage_entry *entries;
 	size_t entry_count, entry_cap;
 	int64_t next_chores_ms;
+	uint64_t lost_generation;    /* the generation that the next two are of, and counts lost by those before it */
+	uint64_t lost_here, lost_before;
 };
 
 struct ks_engine {
@@ -96,7 +98,7 @@ struct ks_engine {
 	struct ks_tx_log log;
 	uint64_t last_change;                   /* of the truth, durable */
 	uint64_t trimmed_to;                    /* change-log entries up to here are forgotten */
-	bool behind;                            /* the truth may have more than the ring: catch up before anything else */
+	bool behind;                            /* the truth may have more than the ring: first catch up */
 	int64_t grow_again_ms;                  /* growth failed: not before */
 	struct ks_ring_membership_record *memberships; /* KS_RING_MEMBERSHIPS_MAX, scratch */
 	char *grant_body;                       /* KS_GRANT_BODY_MAX, scratch of a job */
@@ -123,8 +125,8 @@ void ks_engine_progress(const struct ks_engine *engine, const char *what, uint64
 enum ks_err ks_engine_problem(struct ks_engine_problem *problem, enum ks_err err, const char *fmt, ...) KS_PRINTF(3, 4);
 
 /** Fills *refusal and returns `err`. `pointer` may be empty. */
-enum ks_err ks_refuse(struct ks_refusal *refusal, enum ks_err err, const char *code, const char *pointer, const char *fmt, ...)
-	KS_PRINTF(5, 6);
+enum ks_err ks_refuse(struct ks_refusal *refusal, enum ks_err err, const char *code, const char *pointer,
+		      const char *fmt, ...) KS_PRINTF(5, 6);
 /** The usual one: KS_MALFORMED, code "invalid". */
 #define ks_refuse_invalid(refusal, pointer, ...) ks_refuse(refusal, KS_MALFORMED, "invalid", pointer, __VA_ARGS__)
 /** Whatever the actor does not see. */
@@ -139,6 +141,8 @@ KS_MUST_USE enum ks_err ks_place_store(struct ks_engine *engine);
 KS_MUST_USE enum ks_err ks_place_ring(const struct ks_engine *engine, uint64_t size, char **ret_directory);
 /** The one within the data directory, for when the other cannot be had; heap. */
 KS_MUST_USE enum ks_err ks_place_ring_fallback(const struct ks_engine *engine, char **ret_directory);
+/** The directory that <data>/ring named until now; empty: none. */
+void ks_place_linked(const struct ks_engine *engine, char ret_directory[PATH_MAX]);
 /** <data>/ring names engine->ring_directory from now on. */
 KS_MUST_USE enum ks_err ks_place_link(const struct ks_engine *engine);
 
@@ -155,15 +159,17 @@ void ks_writer_note_ring(struct ks_engine *engine);
 /* ---- projector.c: from rows of the truth to records of the ring; the writer's ---- */
 /** Brings what one change is about into the ring, as the truth says it now. Makes the ring larger where it must. */
 KS_MUST_USE enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change);
-/** Applies the change log from the ring's position to its end. KS_CONFLICT: the log does not reach back that far, or the ring is ahead of it: rebuild. */
+/** Applies the change log from the ring's position to its end. KS_CONFLICT: the log does not reach back that far, or
+ * the ring is ahead of it: rebuild. */
 KS_MUST_USE enum ks_err ks_project_rest(struct ks_engine *engine);
 /** Makes the next generation, with room for `keys` more. */
 KS_MUST_USE enum ks_err ks_project_grow(struct ks_engine *engine, uint64_t keys, uint64_t arena_bytes);
 /** Parts of it, into a ring that is given (a rebuild's): KS_FULL is left to the caller. */
 KS_MUST_USE enum ks_err ks_project_tenant(struct ks_ring *ring, const struct ks_tenant_row *row);
-KS_MUST_USE enum ks_err ks_project_user(struct ks_engine *engine, struct ks_store *store, struct ks_ring *ring, uint64_t id, bool disabled,
-					bool with_memberships);
-KS_MUST_USE enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring, const struct ks_grant_row *row);
+KS_MUST_USE enum ks_err ks_project_user(struct ks_engine *engine, struct ks_store *store, struct ks_ring *ring,
+					uint64_t id, bool disabled, bool with_memberships);
+KS_MUST_USE enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring,
+					 const struct ks_grant_row *row);
 KS_MUST_USE enum ks_err ks_project_cores(struct ks_ring *ring, const struct ks_key_core *cores, size_t count);
 /** True if a member with this role sees what is below the tenant. */
 bool ks_role_reaches_below(struct ks_str role);
@@ -174,14 +180,15 @@ KS_MUST_USE enum ks_err ks_rebuild_ring(struct ks_engine *engine);
 /** Fills the generation that a fresh open made, and puts it in force. While opening. */
 KS_MUST_USE enum ks_err ks_rebuild_fresh(struct ks_engine *engine);
 /** A geometry for the truth as it is, `factor` times as large. */
-KS_MUST_USE enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor, struct ks_ring_geometry *ret_geometry);
+KS_MUST_USE enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor,
+					struct ks_ring_geometry *ret_geometry);
 
 /* ---- policy.c ---- */
-KS_MUST_USE enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch, struct ks_engine_policy_ref **ret_ref,
-					  struct ks_engine_problem *ret_problem);
+KS_MUST_USE enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch,
+					  struct ks_engine_policy_ref **ret_ref, struct ks_engine_problem *ret_problem);
 void ks_catalogue_release(struct ks_engine_policy_ref *ref);
-/** Puts the catalogues into the ring and in force. KS_FULL: no room in the ring's arena; KS_TOO_LARGE: more scopes than the ring has numbers for. Writer, or
- * while opening. */
+/** Puts the catalogues into the ring and in force. KS_FULL: no room in the ring's arena; KS_TOO_LARGE: more scopes than
+ * the ring has numbers for. Writer, or while opening. */
 KS_MUST_USE enum ks_err ks_catalogue_publish(const struct ks_engine_policy_ref *ref, struct ks_ring *ring);
 /** The same into the current generation, made larger where needed. */
 KS_MUST_USE enum ks_err ks_catalogue_publish_current(struct ks_engine *engine, const struct ks_engine_policy_ref *ref);

@@ -24,12 +24,14 @@ static bool may_grant(const struct ks_actor *actor, const struct ks_scope_table 
 {
 	uint16_t number;
 
-	return actor->local || actor->is_operator || (ks_scope_find(numbers, scope, &number) && ks_scopes_has(&actor->scopes, number));
+	return actor->local || actor->is_operator
+	       || (ks_scope_find(numbers, scope, &number) && ks_scopes_has(&actor->scopes, number));
 }
 
 static enum ks_err refuse_grant(struct ks_refusal *refusal, const char *pointer, struct ks_str scope)
 {
-	return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", pointer, "the scope %.*s is not the caller's to grant", KS_STR_ARG(scope));
+	return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", pointer, "the scope %.*s is not the caller's to grant",
+			 KS_STR_ARG(scope));
 }
 
 static void add_name(struct names *names, struct ks_str name)
@@ -170,7 +172,8 @@ static void put_body(const struct resolving *r, struct ks_buf *body)
 	ks_buf_put_byte(body, '{');
 	put_addresses(ask, body);
 	if (ask->rate_requests > 0)
-		ks_buf_printf(body, ",\"rate_limit\":{\"requests\":%u,\"window_s\":%u}", ask->rate_requests, ask->rate_window_s);
+		ks_buf_printf(body, ",\"rate_limit\":{\"requests\":%u,\"window_s\":%u}", ask->rate_requests,
+			      ask->rate_window_s);
 	else
 		ks_buf_put_c(body, ",\"rate_limit\":null");
 	ks_buf_put_c(body, ",\"roles\":[");
@@ -202,8 +205,9 @@ static enum ks_err check_limits(const struct ks_grant_ask *ask, struct ks_refusa
 	return KS_OK;
 }
 
-enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy, const struct ks_actor *actor,
-			     const struct ks_scope_table *numbers, struct ks_buf *body, struct ks_refusal *refusal)
+enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy,
+			     const struct ks_actor *actor, const struct ks_scope_table *numbers, struct ks_buf *body,
+			     struct ks_refusal *refusal)
 {
 	struct resolving r = {.ask = ask, .policy = policy, .actor = actor, .numbers = numbers, .refusal = refusal};
 
@@ -254,7 +258,8 @@ enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *acto
 	return err;
 }
 
-static enum ks_err read_scopes(const json_t *array, struct ks_scope_table *table, struct ks_scopes *ret_set, size_t *ret_left_out)
+static enum ks_err read_scopes(const json_t *array, struct ks_scope_table *table, struct ks_scopes *ret_set,
+			       size_t *ret_left_out)
 {
 	struct ks_scopes set = {{0}};
 	size_t left_out = 0;

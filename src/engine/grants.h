@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What a key may do: asked for, resolved against the policy for good, and kept as one canonical JSON text that equal keys share.
+/** What a key may do: asked for, resolved against the policy for good, and kept as one canonical JSON text that equal
+ * keys share.
  *
- * The text: {"addresses":["203.0.113.0/24"],"rate_limit":{"requests":600,"window_s":60},"roles":["r"],"scopes":["a:read"]}, without blanks, members in
- * this order, rate_limit null where there is none; scopes sorted by name, roles and addresses as given, each once. */
+ * The text:
+ * {"addresses":["203.0.113.0/24"],"rate_limit":{"requests":600,"window_s":60},"roles":["r"],"scopes":["a:read"]},
+ * without blanks, members in this order, rate_limit null where there is none; scopes sorted by name, roles and
+ * addresses as given, each once. */
 #pragma once
 
 #include "engine/engine_priv.h"
@@ -21,20 +24,24 @@ struct ks_grant_ask {
 	uint32_t rate_window_s;
 };
 
-/** Writes the canonical text of what `ask` comes to under `policy` today. Refusals: unknown scope or role, a scope that the kind may not hold, limits out of range
- * (invalid, with the pointer); a scope that the actor may not grant (not_grantable). `numbers` is the table that actor->scopes counts in.
- * KS_TOO_LARGE: `body` is too small (KS_GRANT_BODY_MAX is enough). */
-KS_MUST_USE enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy, const struct ks_actor *actor,
-					 const struct ks_scope_table *numbers, struct ks_buf *body, struct ks_refusal *refusal);
+/** Writes the canonical text of what `ask` comes to under `policy` today. Refusals: unknown scope or role, a scope that
+ * the kind may not hold, limits out of range (invalid, with the pointer); a scope that the actor may not grant
+ * (not_grantable). `numbers` is the table that actor->scopes counts in. KS_TOO_LARGE: `body` is too small
+ * (KS_GRANT_BODY_MAX is enough). */
+KS_MUST_USE enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy,
+					 const struct ks_actor *actor, const struct ks_scope_table *numbers,
+					 struct ks_buf *body, struct ks_refusal *refusal);
 
 /** Refuses what is in the canonical text `body` and the actor may not grant. KS_CORRUPT. */
-KS_MUST_USE enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *actor, const struct ks_scope_table *numbers,
-					     struct ks_refusal *refusal);
+KS_MUST_USE enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *actor,
+					     const struct ks_scope_table *numbers, struct ks_refusal *refusal);
 
 /** The id of the grant with this text, made now where there is none, with its change-log entry. */
 KS_MUST_USE enum ks_err ks_grant_intern(struct ks_tx *tx, struct ks_str body, uint64_t *ret_id);
 
-/** Reads a canonical text: into numbers of `scopes`, which gives new ones where needed. A scope for which it has none left is left out (no rule can ask for it) and
- * counted in *ret_left_out. Ranges go to `cidrs` (KS_RING_CIDRS_MAX), which the record borrows. KS_CORRUPT. */
-KS_MUST_USE enum ks_err ks_grant_read(const struct ks_grant_row *row, struct ks_scope_table *scopes, struct ks_cidr *cidrs,
-				      struct ks_ring_grant_record *ret_record, size_t *ret_left_out);
+/** Reads a canonical text: into numbers of `scopes`, which gives new ones where needed. A scope for which it has none
+ * left is left out (no rule can ask for it) and counted in *ret_left_out. Ranges go to `cidrs` (KS_RING_CIDRS_MAX),
+ * which the record borrows. KS_CORRUPT. */
+KS_MUST_USE enum ks_err ks_grant_read(const struct ks_grant_row *row, struct ks_scope_table *scopes,
+				      struct ks_cidr *cidrs, struct ks_ring_grant_record *ret_record,
+				      size_t *ret_left_out);

@@ -52,7 +52,8 @@ static void tell_bad(struct ks_import *import, struct ks_import_batch *batch)
 	if (batch->bad_count > 1)
 		qsort(batch->bad, batch->bad_count, sizeof(*batch->bad), by_line);
 	for (size_t i = 0; i < batch->bad_count && import->on_bad; i++)
-		import->on_bad(import->ctx, batch->bad[i].line, batch->bad[i].refusal.pointer, batch->bad[i].refusal.detail);
+		import->on_bad(import->ctx, batch->bad[i].line, batch->bad[i].refusal.pointer,
+			       batch->bad[i].refusal.detail);
 }
 
 /* Waits for the writer, settles the batch's accounts and empties it. */
@@ -134,7 +135,8 @@ static bool is_repeated(struct ks_import_batch *batch, const struct ks_digest *d
 	return false;
 }
 
-static enum ks_err read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line, struct ks_refusal *refusal)
+static enum ks_err read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line,
+			     struct ks_refusal *refusal)
 {
 	struct ks_import_row *row = &batch->rows[batch->count];
 
@@ -250,8 +252,8 @@ static void import_free(struct ks_import *import)
 }
 
 enum ks_err ks_import_begin(struct ks_engine *engine, const struct ks_actor *actor,
-			    void (*on_bad)(void *ctx, uint64_t line, const char *pointer, const char *detail), void *ctx,
-			    struct ks_import **ret_import)
+			    void (*on_bad)(void *ctx, uint64_t line, const char *pointer, const char *detail),
+			    void *ctx, struct ks_import **ret_import)
 {
 	struct ks_import *import;
 	bool ok;

@@ -157,7 +157,8 @@ static bool is_label_repeated(const struct ks_str *names, size_t count)
 	return false;
 }
 
-static enum ks_err read_label(struct reading *l, struct ks_json_read *r, struct ks_buf *scratch, struct ks_str *names, size_t count)
+static enum ks_err read_label(struct reading *l, struct ks_json_read *r, struct ks_buf *scratch, struct ks_str *names,
+			      size_t count)
 {
 	struct ks_str value;
 
@@ -310,8 +311,8 @@ struct lists {
 	struct ks_cidr addresses[KS_RING_CIDRS_MAX];
 };
 
-static enum ks_err read_strings(const struct reading *l, struct ks_str raw, const char *pointer, struct ks_buf *scratch, struct ks_str *items,
-				size_t cap, size_t *ret_count)
+static enum ks_err read_strings(const struct reading *l, struct ks_str raw, const char *pointer, struct ks_buf *scratch,
+				struct ks_str *items, size_t cap, size_t *ret_count)
 {
 	struct ks_json_read r = ks_json_read_of(raw);
 	bool first = true;
@@ -331,7 +332,8 @@ static enum ks_err read_strings(const struct reading *l, struct ks_str raw, cons
 	return KS_OK;
 }
 
-static enum ks_err ask_scopes(const struct reading *l, struct ks_buf *scratch, struct lists *lists, struct ks_grant_ask *ask)
+static enum ks_err ask_scopes(const struct reading *l, struct ks_buf *scratch, struct lists *lists,
+			      struct ks_grant_ask *ask)
 {
 	if (ks_str_empty(l->scopes))
 		return KS_OK;
@@ -342,7 +344,8 @@ static enum ks_err ask_scopes(const struct reading *l, struct ks_buf *scratch, s
 	return read_strings(l, l->scopes, "/scopes", scratch, lists->scopes, KS_KEY_SCOPES_MAX, &ask->scope_count);
 }
 
-static enum ks_err ask_addresses(const struct reading *l, struct ks_buf *scratch, struct lists *lists, struct ks_grant_ask *ask)
+static enum ks_err ask_addresses(const struct reading *l, struct ks_buf *scratch, struct lists *lists,
+				 struct ks_grant_ask *ask)
 {
 	struct ks_str items[KS_RING_CIDRS_MAX];
 
@@ -379,7 +382,8 @@ static enum ks_err ask_rate(const struct reading *l, struct ks_grant_ask *ask)
 			return wrong(l, "/rate_limit", "has a member twice");
 		seen |= 1u << window;
 		if (!ks_json_read_u64(&r, UINT32_MAX, &value) || value == 0)
-			return wrong(l, window ? "/rate_limit/window_s" : "/rate_limit/requests", "must be a positive whole number");
+			return wrong(l, window ? "/rate_limit/window_s" : "/rate_limit/requests",
+				     "must be a positive whole number");
 		*(window ? &ask->rate_window_s : &ask->rate_requests) = (uint32_t)value;
 	}
 	return seen == 3 ? KS_OK : wrong(l, "/rate_limit", "has the members requests and window_s");
@@ -463,7 +467,8 @@ static enum ks_err answer(const struct reading *l, struct ks_import_grant *grant
 	return grant->body ? KS_OK : KS_MEMORY;
 }
 
-static enum ks_err add_grant(const struct reading *l, uint64_t hash, struct ks_str raw, size_t at, struct ks_import_grant **ret_grant)
+static enum ks_err add_grant(const struct reading *l, uint64_t hash, struct ks_str raw, size_t at,
+			     struct ks_import_grant **ret_grant)
 {
 	struct ks_import_grant *grant = calloc(1, sizeof(*grant));
 	enum ks_err err;
@@ -515,7 +520,8 @@ static enum ks_err check_line(struct reading *l)
 	KS_TRY(ks_check_expiry(l->expires_given, row->expires_at, l->import->now_ms, l->refusal));
 	KS_TRY(ks_check_hints(row->prefix, row->last_four, l->refusal));
 	if (!l->kind_given)
-		row->kind = row->tenant && row->tenant_kind == KS_TENANT_KIND_PARTNER ? KS_KIND_PARTNER : KS_KIND_TENANT;
+		row->kind =
+			row->tenant && row->tenant_kind == KS_TENANT_KIND_PARTNER ? KS_KIND_PARTNER : KS_KIND_TENANT;
 	KS_TRY(find_grant(l, &row->grant));
 	if (!row->grant->body) {
 		*l->refusal = row->grant->refusal;
@@ -543,8 +549,8 @@ static enum ks_err read_object(struct reading *l, struct ks_json_read *r)
 	return KS_OK;
 }
 
-enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line, struct ks_import_row *ret_row,
-				struct ks_refusal *ret_refusal)
+enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line,
+				struct ks_import_row *ret_row, struct ks_refusal *ret_refusal)
 {
 	struct ks_json_read r = ks_json_read_of(line);
 	struct reading l = {.import = import, .row = ret_row, .text = &batch->text, .refusal = ret_refusal};

@@ -13,7 +13,7 @@
 #define KS_IMPORT_GRANTS_MAX 16384               /* different ones that are remembered */
 #define KS_IMPORT_GRANT_PLACES (1u << 15)
 
-/** What lines with the same kind and the same text of scopes, roles, addresses and rate_limit come to: found out once. */
+/** What lines with the same kind, scopes, roles, addresses and rate_limit, as texts, come to: found out once. */
 struct ks_import_grant {
 	uint64_t hash;
 	struct ks_str raw;             /* what was asked, as text; heap */
@@ -91,10 +91,11 @@ struct ks_import {
 	pthread_cond_t wake;
 	struct ks_import_result result;
 	enum ks_err err;               /* the first failure of the store: nothing is read after it */
-	bool failed;                   /* a batch was undone, and the ids of grants with it: the one behind it must not go on. The writer's */
+	bool failed;                   /* a batch was undone, with ids of grants: no other may go on. The writer's */
 };
 
-/** Reads one line that is not blank into the row; KS_OK, or what is wrong in *ret_refusal. KS_MEMORY alone is fatal. import_line.c. */
+/** Reads one line that is not blank into the row; KS_OK, or what is wrong in *ret_refusal. KS_MEMORY alone is fatal.
+ * import_line.c. */
 KS_MUST_USE enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line,
 					    struct ks_import_row *ret_row, struct ks_refusal *ret_refusal);
 
@@ -102,7 +103,8 @@ KS_MUST_USE enum ks_err ks_import_read_line(struct ks_import *import, struct ks_
 enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx);
 
 /** Remembers a bad line. KS_MEMORY. */
-KS_MUST_USE enum ks_err ks_import_note_bad(struct ks_import_batch *batch, uint64_t line, const struct ks_refusal *refusal);
+KS_MUST_USE enum ks_err ks_import_note_bad(struct ks_import_batch *batch, uint64_t line,
+					   const struct ks_refusal *refusal);
 
-/** The grant for what the line asks, from memory or found out now. KS_MEMORY; a refused one is returned as such. import_line.c. */
+/** No row may refer to one. import_line.c. */
 void ks_import_forget_grants(struct ks_import *import);

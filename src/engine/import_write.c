@@ -54,7 +54,8 @@ static enum ks_err check_row(struct writing *w, const struct ks_import_row *row,
 	uint64_t slot;
 
 	if (ks_ring_key(ring, &row->digest, ks_ring_home(ring, &row->digest), &slot))
-		return ks_refuse(refusal, KS_CONFLICT, "conflict", "/sha256", "there is a key with this digest already");
+		return ks_refuse(refusal, KS_CONFLICT, "conflict", "/sha256",
+				 "there is a key with this digest already");
 	KS_TRY(find_home(w, row, refusal));
 	return ks_key_find_kind(w->home.binding, &w->import->actor, true, (enum ks_kind)row->kind, &kind, refusal);
 }
@@ -70,7 +71,8 @@ static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 
 	KS_TRY(intern(w, row->grant));
 	w->import->out[w->count++] = (struct ks_key_row){
-		/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the change log names them all. */
+		/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the
+		   change log names them all. */
 		.id = ks_id_next(&tx->engine->ids, tx->now_ms, 0),
 		.digest = row->digest,
 		.tenant = w->home.tenant,

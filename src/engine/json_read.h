@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Reading JSON (RFC 8259) value by value, strictly and without allocation: for imports, where a document a line would cost more than all the rest. The text must
- * be UTF-8 (ks_str_is_utf8; the reader does not ask). The first failure sticks: read on and ask once. By index, so that each access is compared
- * with the length. Pure. */
+/** Reading JSON (RFC 8259) value by value, strictly and without allocation: for imports, where a document a line would
+ * cost more than all the rest. The text must be UTF-8 (ks_str_is_utf8; the reader does not ask). The first failure
+ * sticks: read on and ask once. By index, so that each access is compared with the length. Pure. */
 #pragma once
 
 #include "base/buf.h"
@@ -16,13 +16,15 @@ struct ks_json_read {
 
 struct ks_json_read ks_json_read_of(struct ks_str text);
 
-/** The first byte of the value that comes next, blanks skipped: one of { [ " - 0-9 t f n; 0 at the end or after a failure. */
+/** The first byte of the value that comes next, blanks skipped: one of { [ " - 0-9 t f n; 0 at the end or after a
+ * failure. */
 char ks_json_read_peek(struct ks_json_read *r);
 
 /** Takes an opening { or [. */
 void ks_json_read_open(struct ks_json_read *r, char bracket);
 
-/** True: another element comes (its comma is taken). False: the closing bracket is taken, or it failed. *first is true before the first call. */
+/** True: another element comes (its comma is taken). False: the closing bracket is taken, or it failed. *first is true
+ * before the first call. */
 KS_MUST_USE bool ks_json_read_more(struct ks_json_read *r, bool *first, char closing);
 
 /** A string as it stands between its quotes. */
@@ -32,7 +34,8 @@ struct ks_json_text {
 };
 /** Takes a string. Escapes are checked; a lone surrogate fails. */
 struct ks_json_text ks_json_read_string(struct ks_json_read *r);
-/** The string itself: borrowed from the document, or decoded into `to` (at most as long as `raw`) where it has escapes. */
+/** The string itself: borrowed from the document, or decoded into `to` (at most as long as `raw`) where it has escapes.
+ */
 struct ks_str ks_json_text_decode(struct ks_json_text text, struct ks_buf *to);
 
 /** Takes the name of a member and its colon. */

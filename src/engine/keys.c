@@ -37,12 +37,15 @@ static enum ks_err mint(const struct ks_engine *engine, enum ks_environment envi
 	return KS_OK;
 }
 
-/* Hands the token out and forgets it. */
-static void give(struct minted *minted, uint64_t id, struct ks_key_made *ret_made)
+static void wipe_minted(struct minted *minted)
+{
+	ks_wipe(minted, sizeof(*minted));
+}
+
+static void give(const struct minted *minted, uint64_t id, struct ks_key_made *ret_made)
 {
 	ret_made->id = id;
 	memcpy(ret_made->token, minted->token, sizeof(ret_made->token));
-	ks_wipe(minted, sizeof(*minted));
 }
 
 /* ---- what is written ---- */
@@ -55,8 +58,8 @@ static void put_id(struct ks_buf *detail, const char *name, uint64_t key)
 	ks_audit_put(detail, name, ks_str_c(text));
 }
 
-static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action, const struct ks_key_row *row,
-			 struct ks_buf *detail)
+static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+			 const struct ks_key_row *row, struct ks_buf *detail)
 {
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
@@ -87,8 +90,8 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 
 /* ---- create ---- */
 
-static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_input *input, enum ks_kind kind,
-			   uint64_t *ret_grant, struct ks_refusal *refusal)
+static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_input *input,
+			   enum ks_kind kind, uint64_t *ret_grant, struct ks_refusal *refusal)
 {
 	const struct ks_engine_policy_ref *ref = tx->engine->policy;
 	struct ks_engine_policy policy = {.platform = ref->platform, .self = ref->self};
@@ -133,10 +136,12 @@ static enum ks_err check_digest(struct ks_tx *tx, const struct ks_digest *digest
 	search.found = ks_ring_key(tx->ring, digest, ks_ring_home(tx->ring, digest), &slot) != NULL;
 	for (size_t i = 0; i < log->change_count; i++) {
 		if (log->changes[i].kind == KS_CHANGE_KEY)
-			KS_TRY(ks_store_key_cores(tx->store, log->changes[i].object, log->changes[i].object, compare_digest, &search));
+			KS_TRY(ks_store_key_cores(tx->store, log->changes[i].object, log->changes[i].object,
+						  compare_digest, &search));
 	}
 	if (search.found)
-		return ks_refuse(refusal, KS_CONFLICT, "conflict", "/sha256", "there is a key with this digest already");
+		return ks_refuse(refusal, KS_CONFLICT, "conflict", "/sha256",
+				 "there is a key with this digest already");
 	return KS_OK;
 }
 
@@ -151,9 +156,10 @@ static enum ks_err check_input(const struct ks_tx *tx, const struct ks_key_input
 }
 
 enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_home *home,
-			     const struct ks_key_input *input, struct ks_key_made *ret_made, struct ks_refusal *ret_refusal)
+			     const struct ks_key_input *input, struct ks_key_made *ret_made,
+			     struct ks_refusal *ret_refusal)
 {
-	struct minted minted = {.digest = input->digest, .prefix = input->prefix};
+	KS_AUTO(wipe_minted) struct minted minted = {.digest = input->digest, .prefix = input->prefix};
 	enum ks_kind kind;
 	uint64_t grant, id;
 
@@ -225,12 +231,14 @@ static enum ks_err keep_row(void *ctx, const struct ks_key_row *row)
 	kept->row = *row;
 	kept->row.name = keep_text(kept->name, sizeof(kept->name), row->name);
 	kept->row.labels = keep_text(kept->labels, sizeof(kept->labels), row->labels);
-	kept->row.prefix = kept->row.last_four = kept->row.created_by = kept->row.revoked_by = kept->row.last_used_address = KS_STR("");
+	kept->row.prefix = kept->row.last_four = kept->row.created_by = kept->row.revoked_by =
+		kept->row.last_used_address = KS_STR("");
 	return KS_OK;
 }
 
 /* What is not seen does not exist. */
-static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept, struct ks_refusal *refusal)
+static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
+			struct ks_refusal *refusal)
 {
 	enum ks_err err = ks_store_key_get(tx->store, id, keep_row, kept);
 
@@ -241,7 +249,8 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 	return KS_OK;
 }
 
-enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_str name, struct ks_refusal *ret_refusal)
+enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_str name,
+			   struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
 	char text[DETAIL_SIZE];
@@ -288,8 +297,8 @@ static enum ks_err check_body(void *ctx, const struct ks_grant_row *row)
 	return ks_grant_check_actor(row->body, check->actor, check->numbers, check->refusal);
 }
 
-static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old, uint32_t overlap_s,
-				  struct ks_refusal *refusal)
+static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old,
+				  uint32_t overlap_s, struct ks_refusal *refusal)
 {
 	struct body_check check = {actor, tx->ring->scopes, refusal};
 
@@ -300,7 +309,8 @@ static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor
 	if (old->rotated_to)
 		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "the key was rotated already");
 	if (old->kind == KS_KIND_RUNTIME && !actor->local)
-		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", "", "runtime keys are made by the operator's command line only");
+		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", "",
+				 "runtime keys are made by the operator's command line only");
 	return ks_store_grant_get(tx->store, old->grant, check_body, &check);
 }
 
@@ -317,7 +327,8 @@ static enum ks_err find_end(const struct ks_tx *tx, const struct ks_key_row *old
 }
 
 /* The old key ends. With no overlap it is revoked as well: an end by the clock would come back if the clock did. */
-static enum ks_err retire(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old, uint32_t overlap_s, uint64_t successor)
+static enum ks_err retire(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old,
+			  uint32_t overlap_s, uint64_t successor)
 {
 	char text[DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
@@ -332,12 +343,13 @@ static enum ks_err retire(struct ks_tx *tx, const struct ks_actor *actor, const 
 	return audit(tx, actor, "key.rotate", old, &detail);
 }
 
-enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, uint32_t overlap_s, bool expires_given,
-			   int64_t expires_at, struct ks_key_made *ret_made, struct ks_refusal *ret_refusal)
+enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, uint32_t overlap_s,
+			   bool expires_given, int64_t expires_at, struct ks_key_made *ret_made,
+			   struct ks_refusal *ret_refusal)
 {
 	struct kept old;
 	struct ks_key_row row;
-	struct minted minted;
+	KS_AUTO(wipe_minted) struct minted minted = {.prefix = KS_STR("")};
 
 	KS_TRY(find(tx, actor, id, &old, ret_refusal));
 	KS_TRY(check_rotation(tx, actor, &old.row, overlap_s, ret_refusal));

@@ -37,10 +37,12 @@ static bool is_plain(struct ks_str text)
 enum ks_err ks_check_label(struct ks_str name, struct ks_str value, struct ks_refusal *refusal)
 {
 	if (name.n == 0 || name.n > KS_LABEL_NAME_MAX || !is_plain(name))
-		return ks_refuse_invalid(refusal, "/labels", "names must be 1 to %d bytes of UTF-8 without control characters",
+		return ks_refuse_invalid(refusal, "/labels",
+					 "names must be 1 to %d bytes of UTF-8 without control characters",
 					 KS_LABEL_NAME_MAX);
 	if (value.n > KS_LABEL_VALUE_MAX || !is_plain(value))
-		return ks_refuse_invalid(refusal, "/labels", "values must be at most %d bytes of UTF-8 without control characters",
+		return ks_refuse_invalid(refusal, "/labels",
+					 "values must be at most %d bytes of UTF-8 without control characters",
 					 KS_LABEL_VALUE_MAX);
 	return KS_OK;
 }
@@ -58,7 +60,8 @@ static enum ks_err check_members(json_t *labels, struct ks_refusal *refusal)
 	{
 		if (!json_is_string(value))
 			return ks_refuse_invalid(refusal, "/labels", "must be an object of strings");
-		KS_TRY(ks_check_label(ks_str_c(name), ks_str_of(json_string_value(value), json_string_length(value)), refusal));
+		KS_TRY(ks_check_label(ks_str_c(name), ks_str_of(json_string_value(value), json_string_length(value)),
+				      refusal));
 	}
 	return KS_OK;
 }
@@ -93,9 +96,11 @@ static bool is_token_text(struct ks_str text)
 enum ks_err ks_check_hints(struct ks_str prefix, struct ks_str last_four, struct ks_refusal *refusal)
 {
 	if (prefix.n > KS_TOKEN_PREFIX_MAX || !is_token_text(prefix))
-		return ks_refuse_invalid(refusal, "/prefix", "must be at most %d characters of a token", KS_TOKEN_PREFIX_MAX);
+		return ks_refuse_invalid(refusal, "/prefix", "must be at most %d characters of a token",
+					 KS_TOKEN_PREFIX_MAX);
 	if (last_four.n > KS_LAST_FOUR_MAX || !is_token_text(last_four))
-		return ks_refuse_invalid(refusal, "/last_four", "must be at most %d characters of a token", KS_LAST_FOUR_MAX);
+		return ks_refuse_invalid(refusal, "/last_four", "must be at most %d characters of a token",
+					 KS_LAST_FOUR_MAX);
 	return KS_OK;
 }
 
@@ -168,7 +173,8 @@ enum ks_err ks_key_find_kind(enum ks_binding binding, const struct ks_actor *act
 	if (!given)
 		kind = kind_of[binding];
 	if (kind != kind_of[binding] && !(kind == KS_KIND_RUNTIME && binding == KS_BINDING_OPERATOR))
-		return ks_refuse_invalid(refusal, "/kind", "keys of this tenant are of kind %s", ks_kind_text(kind_of[binding]));
+		return ks_refuse_invalid(refusal, "/kind", "keys of this tenant are of kind %s",
+					 ks_kind_text(kind_of[binding]));
 	if (kind == KS_KIND_RUNTIME && !actor->local)
 		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", "/kind",
 				 "runtime keys are made by the operator's command line only");

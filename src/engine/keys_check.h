@@ -28,17 +28,20 @@ KS_MUST_USE enum ks_err ks_check_labels(struct ks_str labels, struct ks_refusal 
 /** One label by itself. `name` and `value` are unescaped. */
 KS_MUST_USE enum ks_err ks_check_label(struct ks_str name, struct ks_str value, struct ks_refusal *refusal);
 
-/** Prefix (at most KS_TOKEN_PREFIX_MAX bytes) and last four characters (at most 4) of an imported token: of the alphabet of tokens; may be empty. */
+/** Prefix (at most KS_TOKEN_PREFIX_MAX bytes) and last four characters (at most 4) of an imported token: of the
+ * alphabet of tokens; may be empty. */
 KS_MUST_USE enum ks_err ks_check_hints(struct ks_str prefix, struct ks_str last_four, struct ks_refusal *refusal);
 
-/** Where a key for this tenant (0: the actor's effective one) and user (0: none) belongs. Refusals: tenant_forbidden, invalid. */
-KS_MUST_USE enum ks_err ks_key_find_home(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user,
-					 struct ks_key_home *ret_home, struct ks_refusal *refusal);
+/** Where a key for this tenant (0: the actor's effective one) and user (0: none) belongs. Refusals: tenant_forbidden,
+ * invalid. */
+KS_MUST_USE enum ks_err ks_key_find_home(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant,
+					 uint64_t user, struct ks_key_home *ret_home, struct ks_refusal *refusal);
 
 /** The kind of a key of this home. Refusals: invalid, not_grantable. */
-KS_MUST_USE enum ks_err ks_key_find_kind(enum ks_binding binding, const struct ks_actor *actor, bool given, enum ks_kind kind,
-					 enum ks_kind *ret_kind, struct ks_refusal *refusal);
+KS_MUST_USE enum ks_err ks_key_find_kind(enum ks_binding binding, const struct ks_actor *actor, bool given,
+					 enum ks_kind kind, enum ks_kind *ret_kind, struct ks_refusal *refusal);
 
 /** ks_keys_create for a home that is known already (a tenant made in this transaction). */
 KS_MUST_USE enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_home *home,
-					 const struct ks_key_input *input, struct ks_key_made *ret_made, struct ks_refusal *ret_refusal);
+					 const struct ks_key_input *input, struct ks_key_made *ret_made,
+					 struct ks_refusal *ret_refusal);

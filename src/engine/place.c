@@ -54,7 +54,8 @@ static enum ks_err check_directory(const char *path, struct ks_engine_problem *p
 	struct stat st;
 
 	if (stat(path, &st) != 0)
-		return ks_engine_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_SYSTEM, "%s: %s", path, strerror(errno));
+		return ks_engine_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_SYSTEM, "%s: %s", path,
+					 strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return ks_engine_problem(problem, KS_MALFORMED, "%s is not a directory", path);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
@@ -70,8 +71,10 @@ static enum ks_err busy(int fd, const char *path, struct ks_engine_problem *prob
 	struct ks_str line, rest;
 	uint64_t pid;
 
-	if (n > 0 && ks_str_split(ks_str_of(text, (size_t)n), '\n', &line, &rest) && ks_str_to_u64(line, INT32_MAX, &pid))
-		return ks_engine_problem(problem, KS_BUSY, "%s is in use by process %llu", path, (unsigned long long)pid);
+	if (n > 0 && ks_str_split(ks_str_of(text, (size_t)n), '\n', &line, &rest)
+	    && ks_str_to_u64(line, INT32_MAX, &pid))
+		return ks_engine_problem(problem, KS_BUSY, "%s is in use by process %llu", path,
+					 (unsigned long long)pid);
 	return ks_engine_problem(problem, KS_BUSY, "%s is in use by another process", path);
 }
 
@@ -135,7 +138,8 @@ enum ks_err ks_place_store(struct ks_engine *engine)
 
 /* ---- the ring's directory ---- */
 
-/* Files in memory are what the ring wants: it is rebuilt after a boot in any case. Twice the size, so that the next generation fits beside. */
+/* Files in memory are what the ring wants: it is rebuilt after a boot in any case. Twice the size, so that the next
+ * generation fits beside. */
 static bool has_room(uint64_t size)
 {
 	struct statfs fs;
@@ -212,6 +216,15 @@ static enum ks_err replace_link(const char *target, const char *fresh, const cha
 	if (symlink(target, fresh) != 0)
 		return errno == ENOSPC ? KS_DISK_FULL : KS_SYSTEM;
 	return rename(fresh, path) == 0 ? KS_OK : KS_SYSTEM;
+}
+
+void ks_place_linked(const struct ks_engine *engine, char ret_directory[PATH_MAX])
+{
+	char *path = join(engine->data_directory, "ring");
+	ssize_t n = path ? readlink(path, ret_directory, PATH_MAX - 1) : -1;
+
+	ret_directory[n > 0 ? n : 0] = '\0';
+	free(path);
 }
 
 enum ks_err ks_place_link(const struct ks_engine *engine)

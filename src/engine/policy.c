@@ -78,7 +78,8 @@ static enum ks_err read_file(const char *path, char **ret_text, size_t *ret_n, s
 	enum ks_err err = KS_OK;
 
 	if (fd < 0)
-		err = ks_engine_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_SYSTEM, "%s: %s", path, strerror(errno));
+		err = ks_engine_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_SYSTEM, "%s: %s", path,
+					strerror(errno));
 	else if (!text)
 		err = KS_MEMORY;
 	else if (read_all(fd, text, KS_POLICY_TEXT_MAX + 1, &n) != KS_OK)
@@ -121,8 +122,8 @@ static enum ks_err load_platform(const char *path, struct ks_policy **ret_policy
 	return err;
 }
 
-enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch, struct ks_engine_policy_ref **ret_ref,
-			      struct ks_engine_problem *ret_problem)
+enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch,
+			      struct ks_engine_policy_ref **ret_ref, struct ks_engine_problem *ret_problem)
 {
 	struct ks_engine_policy_ref *ref = calloc(1, sizeof(*ref));
 	enum ks_err err = KS_OK;
@@ -145,7 +146,8 @@ enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t 
 
 /* ---- into the ring ---- */
 
-/* The key of the table that is in force, so that an unchanged policy compiles to the same bytes and takes no room again. */
+/* The key of the table that is in force, so that an unchanged policy compiles to the same bytes and takes no room
+ * again. */
 static enum ks_err hash_key(const struct ks_ring *ring, enum ks_ring_policy which, uint64_t ret_key[2])
 {
 	const struct ks_policy_table *table = ks_ring_policy_table(ring, which);
@@ -244,6 +246,7 @@ enum ks_err ks_engine_reload_policy(struct ks_engine *engine, struct ks_engine_p
 	ks_catalogue_release(reload.ref);
 	if (err != KS_OK)
 		return ks_engine_problem(ret_problem, err, "the policy cannot be put in force: %s", ks_err_text(err));
-	ks_engine_say(engine, 1, "policy_loaded", "%s", engine->options.policy_path ? engine->options.policy_path : "none");
+	ks_engine_say(engine, 1, "policy_loaded", "%s",
+		      engine->options.policy_path ? engine->options.policy_path : "none");
 	return KS_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From rows of the truth to records of the ring. A change-log entry says only what has changed; what it is now is read from the rows, so that an entry may be
- * applied twice, or late, and the same code serves the change just made, the replay after a kill and the rebuild. */
+/* From rows of the truth to records of the ring. A change-log entry says only what has changed; what it is now is read
+ * from the rows, so that an entry may be applied twice, or late, and the same code serves the change just made, the
+ * replay after a kill and the rebuild. */
 #include "engine/grants.h"
 
 #define CORES_AT_ONCE 256
@@ -35,7 +36,8 @@ struct membership_list {
 	size_t count;
 };
 
-/* A tenant that the ring does not know yet has its own entry further on in the log, and the user another one behind it. */
+/* A tenant that the ring does not know yet has its own entry further on in the log, and the user another one behind it.
+ */
 static enum ks_err take_membership(void *ctx, const struct ks_membership_row *row)
 {
 	struct membership_list *list = ctx;
@@ -51,8 +53,8 @@ static enum ks_err take_membership(void *ctx, const struct ks_membership_row *ro
 	return KS_OK;
 }
 
-enum ks_err ks_project_user(struct ks_engine *engine, struct ks_store *store, struct ks_ring *ring, uint64_t id, bool disabled,
-			    bool with_memberships)
+enum ks_err ks_project_user(struct ks_engine *engine, struct ks_store *store, struct ks_ring *ring, uint64_t id,
+			    bool disabled, bool with_memberships)
 {
 	struct membership_list list = {.items = engine->memberships, .ring = ring};
 
@@ -73,14 +75,16 @@ enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring, con
 		return KS_OK;
 	KS_TRY(ks_grant_read(row, ring->scopes, cidrs, &record, &left_out));
 	if (left_out > 0)
-		ks_engine_say(engine, 2, "scopes_left_out", "grant %llu: %zu scopes beyond the ring's %d numbers; no policy names them",
+		ks_engine_say(engine, 2, "scopes_left_out",
+			      "grant %llu: %zu scopes beyond the ring's %d numbers; no policy names them",
 			      (unsigned long long)row->id, left_out, KS_SCOPES_MAX);
 	return ks_ring_put_grant(ring, &record, &index);
 }
 
 static enum ks_err put_core(struct ks_ring *ring, const struct ks_key_core *core)
 {
-	if (core->imported && !(atomic_load_explicit(&ring->header->flags, memory_order_relaxed) & KS_RING_FLAG_FOREIGN))
+	if (core->imported
+	    && !(atomic_load_explicit(&ring->header->flags, memory_order_relaxed) & KS_RING_FLAG_FOREIGN))
 		ks_ring_set_foreign(ring);
 	return ks_ring_put_key(ring, &(struct ks_ring_key_record){
 		.digest = core->digest,

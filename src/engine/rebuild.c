@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ring from the whole truth. Keys are by far the most: two threads read them, each through its own connection, and this one puts them into the ring. */
+/* The ring from the whole truth. Keys are by far the most: two threads read them, each through its own connection, and
+ * this one puts them into the ring. */
 #include <stdlib.h>
 
 #include "engine/grants.h"
@@ -12,7 +13,8 @@
 
 /* ---- geometry ---- */
 
-/* Address lists, memberships and slugs cannot be counted beforehand; a generation that turns out too small is made anew, larger. */
+/* Address lists, memberships and slugs cannot be counted beforehand; a generation that turns out too small is made
+ * anew, larger. */
 #define ARENA_BASE (1u << 20)
 #define ARENA_A_TENANT 32u
 #define ARENA_A_USER 64u
@@ -24,7 +26,8 @@ enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor, struct ks
 	uint64_t arena;
 
 	KS_TRY(ks_store_counts(engine->store, &counts));
-	arena = ARENA_BASE + counts.tenants * ARENA_A_TENANT + counts.users * ARENA_A_USER + counts.grants * ARENA_A_GRANT;
+	arena = ARENA_BASE + counts.tenants * ARENA_A_TENANT + counts.users * ARENA_A_USER
+		+ counts.grants * ARENA_A_GRANT;
 	*ret_geometry = ks_ring_plan(counts.keys, (uint32_t)KS_MIN(counts.tenants * factor, UINT32_MAX),
 				     (uint32_t)KS_MIN(counts.users * factor, UINT32_MAX),
 				     (uint32_t)KS_MIN(counts.grants * factor, UINT32_MAX),
@@ -45,7 +48,8 @@ static enum ks_err fill_user(void *ctx, const struct ks_user_row *row)
 {
 	struct filling *f = ctx;
 
-	return ks_project_user(f->engine, f->second, f->ring, row->id, row->disabled_at != KS_TIME_NONE, f->with_memberships);
+	return ks_project_user(f->engine, f->second, f->ring, row->id, row->disabled_at != KS_TIME_NONE,
+			       f->with_memberships);
 }
 
 static enum ks_err fill_tenant(void *ctx, const struct ks_tenant_row *row)
@@ -152,8 +156,8 @@ static enum ks_err exchange_chunk(struct key_reader *r)
 	return KS_OK;
 }
 
-/* Ids are times, so that half of a range of ids need not be half of its keys: a reader that has nothing left takes the upper half of what the
- * other still has, again and again. A reader looks at its bounds whenever a chunk is full. */
+/* Ids are times, so that half of a range of ids need not be half of its keys: a reader that has nothing left takes the
+ * upper half of what the other still has, again and again. A reader looks at its bounds whenever a chunk is full. */
 static enum ks_err take_core(void *ctx, const struct ks_key_core *core)
 {
 	struct key_reader *r = ctx;

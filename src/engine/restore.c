@@ -11,12 +11,14 @@ static enum ks_err restore(struct ks_engine *engine, const char *path, struct ks
 	KS_TRY(ks_place_store(engine));
 	err = ks_store_restore(path, engine->store_uri);
 	if (err != KS_OK)
-		return ks_engine_problem(problem, err, "%s cannot be restored: %s (%s)", path, ks_err_text(err), ks_store_error(NULL));
+		return ks_engine_problem(problem, err, "%s cannot be restored: %s (%s)", path, ks_err_text(err),
+					 ks_store_error(NULL));
 	return KS_OK;
 }
 
 /* The data directory is held as by an engine, so that none can be opened meanwhile. */
-enum ks_err ks_engine_restore(const struct ks_engine_options *options, const char *path, struct ks_engine_problem *ret_problem)
+enum ks_err ks_engine_restore(const struct ks_engine_options *options, const char *path,
+			      struct ks_engine_problem *ret_problem)
 {
 	struct ks_engine engine = {.options = *options, .lock_fd = -1};
 	enum ks_err err;

@@ -24,7 +24,8 @@ static const unsigned parents_of[KS_TENANT_KIND_COUNT] = {
 	[KS_TENANT_KIND_PROJECT] = BIT(ORGANIZATION) | BIT(SUB_ENTITY),
 };
 
-static enum ks_err check_place(const struct ks_ring *ring, uint32_t parent, enum ks_tenant_kind kind, struct ks_refusal *refusal)
+static enum ks_err check_place(const struct ks_ring *ring, uint32_t parent, enum ks_tenant_kind kind,
+			       struct ks_refusal *refusal)
 {
 	const struct ks_ring_tenant *above = &ring->tenants[parent];
 	unsigned nested = 0;
@@ -33,17 +34,19 @@ static enum ks_err check_place(const struct ks_ring *ring, uint32_t parent, enum
 		return ks_refuse_invalid(refusal, "/kind", "must be partner, organization, sub_entity or project");
 	if (!(parents_of[kind] & 1u << above->kind))
 		return ks_refuse_invalid(refusal, "/kind", "a tenant of kind %s does not go below one of kind %s",
-					 ks_tenant_kind_text(kind), ks_tenant_kind_text((enum ks_tenant_kind)above->kind));
+					 ks_tenant_kind_text(kind),
+					 ks_tenant_kind_text((enum ks_tenant_kind)above->kind));
 	for (unsigned d = 0; d <= above->depth; d++)
 		nested += ring->tenants[above->path[d]].kind == KS_TENANT_KIND_SUB_ENTITY;
 	if (kind == KS_TENANT_KIND_SUB_ENTITY && nested >= KS_SUB_ENTITY_DEPTH_MAX)
-		return ks_refuse_invalid(refusal, "/parent", "sub-entities nest at most %d deep", KS_SUB_ENTITY_DEPTH_MAX);
+		return ks_refuse_invalid(refusal, "/parent", "sub-entities nest at most %d deep",
+					 KS_SUB_ENTITY_DEPTH_MAX);
 	return KS_OK;
 }
 
 /* The tenant that something is to be made below; the actor's own where none is named. */
-static enum ks_err find_parent(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t parent, uint32_t *ret_index,
-			       struct ks_refusal *refusal)
+static enum ks_err find_parent(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t parent,
+			       uint32_t *ret_index, struct ks_refusal *refusal)
 {
 	uint64_t id = parent ? parent : actor->own ? actor->own : actor->effective;
 
@@ -128,7 +131,8 @@ static enum ks_err insert_with_made_slug(struct ks_tx *tx, struct ks_tenant_row 
 	return err;
 }
 
-static enum ks_err insert_row(struct ks_tx *tx, struct ks_tenant_row *row, struct ks_str slug, struct ks_refusal *refusal)
+static enum ks_err insert_row(struct ks_tx *tx, struct ks_tenant_row *row, struct ks_str slug,
+			      struct ks_refusal *refusal)
 {
 	enum ks_err err;
 
@@ -140,7 +144,8 @@ static enum ks_err insert_row(struct ks_tx *tx, struct ks_tenant_row *row, struc
 	if (ks_str_empty(slug))
 		return insert_with_made_slug(tx, row);
 	if (!slug_ok(slug))
-		return ks_refuse_invalid(refusal, "/slug", "must be 1 to %d of a-z, 0-9 and -, no - at its ends", KS_RING_SLUG_MAX);
+		return ks_refuse_invalid(refusal, "/slug", "must be 1 to %d of a-z, 0-9 and -, no - at its ends",
+					 KS_RING_SLUG_MAX);
 	row->slug = slug;
 	err = ks_store_tenant_insert(tx->store, row);
 	return err == KS_CONFLICT ? ks_refuse(refusal, err, "conflict", "/slug", "the slug is taken") : err;
@@ -148,8 +153,8 @@ static enum ks_err insert_row(struct ks_tx *tx, struct ks_tenant_row *row, struc
 
 /* ---- records of what was done ---- */
 
-static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action, const struct ks_tenant_row *row,
-			 struct ks_str detail)
+static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+			 const struct ks_tenant_row *row, struct ks_str detail)
 {
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
@@ -163,8 +168,9 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 
 /* ---- create ---- */
 
-static enum ks_err insert_tenant(struct ks_tx *tx, const struct ks_actor *actor, uint32_t parent, const struct ks_tenant_input *input,
-				 struct ks_tenant_row *row, struct ks_refusal *refusal)
+static enum ks_err insert_tenant(struct ks_tx *tx, const struct ks_actor *actor, uint32_t parent,
+				 const struct ks_tenant_input *input, struct ks_tenant_row *row,
+				 struct ks_refusal *refusal)
 {
 	const struct ks_ring_tenant *above = &tx->ring->tenants[parent];
 	char text[DETAIL_SIZE];
@@ -206,12 +212,14 @@ static enum ks_err prefix_pointer(struct ks_refusal *refusal, const char *prefix
 }
 
 static enum ks_err make_first_key(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_tenant_row *row,
-				  const struct ks_key_input *input, struct ks_key_made *ret_made, struct ks_refusal *refusal)
+				  const struct ks_key_input *input, struct ks_key_made *ret_made,
+				  struct ks_refusal *refusal)
 {
 	struct ks_key_home home = {.tenant = row->id, .organization = row->id, .binding = KS_BINDING_ORGANIZATION};
 
 	if (input->tenant || input->user)
-		return ks_refuse_invalid(refusal, input->tenant ? "/tenant" : "/user", "it belongs to the organization being made");
+		return ks_refuse_invalid(refusal, input->tenant ? "/tenant" : "/user",
+					 "it belongs to the organization being made");
 	return ks_key_create_at(tx, actor, &home, input, ret_made, refusal);
 }
 
@@ -251,7 +259,8 @@ enum ks_err ks_tenants_create(struct ks_tx *tx, const struct ks_actor *actor, co
 	made.id = row.id;
 	if (!ks_str_empty(input->administrator_email))
 		KS_TRY(prefix_pointer(ret_refusal, "/administrator",
-				      make_administrator(tx, actor, &row, input->administrator_email, &made.administrator, ret_refusal)));
+				      make_administrator(tx, actor, &row, input->administrator_email,
+							 &made.administrator, ret_refusal)));
 	if (input->first_key)
 		KS_TRY(prefix_pointer(ret_refusal, "/first_key",
 				      make_first_key(tx, actor, &row, input->first_key, &made.first_key, ret_refusal)));
@@ -279,7 +288,8 @@ static enum ks_err keep_row(void *ctx, const struct ks_tenant_row *row)
 	return KS_OK;
 }
 
-static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept, struct ks_refusal *refusal)
+static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
+			struct ks_refusal *refusal)
 {
 	if (!ks_actor_sees(actor, tx->ring, id) || ks_tx_is_gone(tx, id))
 		return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "there is no such tenant");
@@ -287,7 +297,8 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 }
 
 /* Nobody ends himself, or what he stands below. */
-static enum ks_err check_not_own(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_refusal *refusal)
+static enum ks_err check_not_own(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
+				 struct ks_refusal *refusal)
 {
 	const struct ks_ring *ring = tx->ring;
 	uint32_t target = ks_ring_tenant(ring, id);
@@ -300,15 +311,16 @@ static enum ks_err check_not_own(const struct ks_tx *tx, const struct ks_actor *
 	return KS_OK;
 }
 
-static enum ks_err update(struct ks_tx *tx, const struct ks_actor *actor, const char *action, const struct ks_tenant_row *row,
-			  struct ks_str detail)
+static enum ks_err update(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+			  const struct ks_tenant_row *row, struct ks_str detail)
 {
 	KS_TRY(ks_store_tenant_update(tx->store, row));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_TENANT, row->id, 0));
 	return audit(tx, actor, action, row, detail);
 }
 
-enum ks_err ks_tenants_rename(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_str name, struct ks_refusal *ret_refusal)
+enum ks_err ks_tenants_rename(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_str name,
+			      struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
 	char text[DETAIL_SIZE];
@@ -411,14 +423,16 @@ static enum ks_err end_users(struct ks_tx *tx, const struct ks_actor *actor, uin
 	return KS_OK;
 }
 
-enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_refusal *ret_refusal)
+enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
+			      struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
 
 	KS_TRY(find(tx, actor, id, &kept, ret_refusal));
 	KS_TRY(check_not_own(tx, actor, id, ret_refusal));
 	if (kept.row.kind == KS_TENANT_KIND_PERSONAL)
-		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "", "a personal tenant goes with its user's organization");
+		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "",
+				 "a personal tenant goes with its user's organization");
 	KS_TRY(check_empty(tx, id, ret_refusal));
 	if (kept.row.kind == KS_TENANT_KIND_ORGANIZATION)
 		KS_TRY(end_users(tx, actor, id));

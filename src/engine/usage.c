@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted uses on their way from the ring's counters into the truth. Drained in slices, summed up, written in jobs like any other change; what was drained and is not
- * durable yet when the process is killed is lost, and nothing else. */
+/* Counted uses on their way from the ring's counters into the truth. Drained in slices, summed up, written in jobs like
+ * any other change; what was drained and is not durable yet when the process is killed is lost, and nothing else. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -41,7 +41,8 @@ static bool has_room(struct ks_usage_state *u)
 }
 
 /* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. */
-static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item, int64_t now_ms)
+static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item,
+		      int64_t now_ms)
 {
 	const struct ks_ring_key *key;
 
@@ -54,7 +55,8 @@ static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, cons
 		.key = key->id,
 		.minute = now_ms - now_ms % MINUTE_MS,
 		.count = item->count,
-		.last_ms = item->last_ms == KS_TIME_NONE || item->last_ms < 0 ? KS_TIME_NONE : KS_MIN(item->last_ms, now_ms),
+		.last_ms = item->last_ms == KS_TIME_NONE || item->last_ms < 0 ? KS_TIME_NONE
+									      : KS_MIN(item->last_ms, now_ms),
 		.address = item->address,
 		.reason = (uint16_t)item->reason,
 		.scope = item->scope,
@@ -92,7 +94,8 @@ static bool drain_slice(struct ks_engine *engine, bool previous, uint64_t *gener
 static void drop_previous(struct ks_engine *engine)
 {
 	pthread_mutex_lock(&engine->ring_lock);
-	if (ks_ringmap_writer_previous(engine->ringmap) && ks_engine_now_ms() - engine->previous_since_ms > PREVIOUS_KEPT_MS)
+	if (ks_ringmap_writer_previous(engine->ringmap)
+	    && ks_engine_now_ms() - engine->previous_since_ms > PREVIOUS_KEPT_MS)
 		ks_ringmap_writer_drop_previous(engine->ringmap);
 	pthread_mutex_unlock(&engine->ring_lock);
 }
@@ -130,7 +133,8 @@ static void sum_up(struct ks_usage_state *u)
 		return;
 	qsort(u->entries, u->entry_count, sizeof(*u->entries), by_pair);
 	for (size_t i = 1; i < u->entry_count; i++) {
-		if (by_pair(&u->entries[kept], &u->entries[i]) == 0 && u->entries[kept].count + u->entries[i].count <= UINT32_MAX)
+		if (by_pair(&u->entries[kept], &u->entries[i]) == 0
+		    && u->entries[kept].count + u->entries[i].count <= UINT32_MAX)
 			merge(&u->entries[kept], &u->entries[i]);
 		else
 			u->entries[++kept] = u->entries[i];
@@ -214,16 +218,19 @@ static enum ks_err write_entries(struct ks_engine *engine)
 
 static void note_lost(struct ks_engine *engine)
 {
+	struct ks_usage_state *u = &engine->usage;
 	const struct ks_ring *ring;
-	uint64_t lost = 0;
 
 	pthread_mutex_lock(&engine->ring_lock);
 	ring = ks_ringmap_writer_ring(engine->ringmap);
-	if (ring->usage)
-		lost = ks_usage_lost(ring->usage);
+	if (ring->header->generation != u->lost_generation) {
+		u->lost_generation = ring->header->generation;
+		u->lost_before += u->lost_here;
+	}
+	u->lost_here = ring->usage ? ks_usage_lost(ring->usage) : 0;
 	pthread_mutex_unlock(&engine->ring_lock);
 	pthread_mutex_lock(&engine->stats_lock);
-	engine->stats.usage_lost = lost;
+	engine->stats.usage_lost = u->lost_before + u->lost_here;
 	pthread_mutex_unlock(&engine->stats_lock);
 }
 
@@ -255,7 +262,8 @@ static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 {
 	size_t *folded = job->ctx;
 
-	KS_TRY(ks_store_usage_fold(tx->store, tx->now_ms - MINUTES_KEPT_MS, tx->now_ms - HOURS_KEPT_MS, FOLD_AT_ONCE, folded));
+	KS_TRY(ks_store_usage_fold(tx->store, tx->now_ms - MINUTES_KEPT_MS, tx->now_ms - HOURS_KEPT_MS, FOLD_AT_ONCE,
+				   folded));
 	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
 }
 

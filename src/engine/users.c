@@ -44,7 +44,8 @@ static bool domain_ok(struct ks_str domain)
 	return dotted && rest.n > 0 && rest.p[0] != '-' && rest.p[rest.n - 1] != '-';
 }
 
-/* What mail systems deliver to, not all that RFC 5322 can write; ASCII, so that a domain is in its A-label form. In lower case into `to`. */
+/* What mail systems deliver to, not all that RFC 5322 can write; ASCII, so that a domain is in its A-label form. In
+ * lower case into `to`. */
 static bool read_email(struct ks_str text, struct ks_buf *to)
 {
 	struct ks_str local, domain;
@@ -53,13 +54,14 @@ static bool read_email(struct ks_str text, struct ks_buf *to)
 		ks_buf_put_byte(to, text.p[i] >= 'A' && text.p[i] <= 'Z' ? (char)(text.p[i] - 'A' + 'a') : text.p[i]);
 	if (text.n > EMAIL_MAX || !ks_buf_ok(to) || !ks_str_split(ks_buf_str(to), '@', &local, &domain))
 		return false;
-	return local.n <= EMAIL_LOCAL_MAX && all(local, is_local_char) && all(domain, is_domain_char) && domain_ok(domain);
+	return local.n <= EMAIL_LOCAL_MAX && all(local, is_local_char) && all(domain, is_domain_char)
+	       && domain_ok(domain);
 }
 
 /* ---- create ---- */
 
-static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t user, struct ks_str name,
-				   uint64_t *ret_id)
+static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t user,
+				   struct ks_str name, uint64_t *ret_id)
 {
 	uint64_t id = ks_tx_id(tx);
 
@@ -79,8 +81,8 @@ static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *acto
 	return KS_OK;
 }
 
-static enum ks_err audit_user(struct ks_tx *tx, const struct ks_actor *actor, const char *action, const struct ks_user_row *row,
-			      struct ks_str detail)
+static enum ks_err audit_user(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+			      const struct ks_user_row *row, struct ks_str detail)
 {
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
@@ -93,7 +95,8 @@ static enum ks_err audit_user(struct ks_tx *tx, const struct ks_actor *actor, co
 }
 
 /* The ring takes the user first: a personal tenant names its user. */
-static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, struct ks_user_row *row, struct ks_refusal *refusal)
+static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, struct ks_user_row *row,
+			       struct ks_refusal *refusal)
 {
 	char text[DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
@@ -111,8 +114,8 @@ static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, s
 	return audit_user(tx, actor, "user.create", row, ks_audit_end(&detail));
 }
 
-enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, const struct ks_user_input *input,
-			      uint64_t *ret_id, struct ks_refusal *refusal)
+enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,
+			      const struct ks_user_input *input, uint64_t *ret_id, struct ks_refusal *refusal)
 {
 	char text[EMAIL_MAX + 1];
 	struct ks_buf email = KS_BUF(text);
@@ -136,8 +139,8 @@ enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, ui
 	return KS_OK;
 }
 
-enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_user_input *input, uint64_t *ret_id,
-			    struct ks_refusal *ret_refusal)
+enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_user_input *input,
+			    uint64_t *ret_id, struct ks_refusal *ret_refusal)
 {
 	uint64_t organization = input->organization ? input->organization : actor->effective;
 	uint32_t index;
@@ -170,7 +173,8 @@ static enum ks_err keep_row(void *ctx, const struct ks_user_row *row)
 }
 
 /* Users belong to their organization: who sees that, sees them. */
-static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept, struct ks_refusal *refusal)
+static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
+			struct ks_refusal *refusal)
 {
 	enum ks_err err = ks_store_user_get(tx->store, id, keep_row, kept);
 
@@ -199,7 +203,8 @@ enum ks_err ks_user_disable_at(struct ks_tx *tx, const struct ks_actor *actor, u
 	return set_disabled(tx, actor, &kept.row, true);
 }
 
-enum ks_err ks_users_set_disabled(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, bool disabled, struct ks_refusal *ret_refusal)
+enum ks_err ks_users_set_disabled(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, bool disabled,
+				  struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
 
@@ -209,8 +214,8 @@ enum ks_err ks_users_set_disabled(struct ks_tx *tx, const struct ks_actor *actor
 
 /* ---- memberships ---- */
 
-static enum ks_err audit_member(struct ks_tx *tx, const struct ks_actor *actor, const char *action, uint64_t organization, uint64_t tenant,
-				uint64_t user, struct ks_str role)
+static enum ks_err audit_member(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+				uint64_t organization, uint64_t tenant, uint64_t user, struct ks_str role)
 {
 	char text[DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
@@ -227,8 +232,8 @@ static enum ks_err audit_member(struct ks_tx *tx, const struct ks_actor *actor, 
 	});
 }
 
-enum ks_err ks_member_put_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t tenant, uint64_t user,
-			     struct ks_str role)
+enum ks_err ks_member_put_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t tenant,
+			     uint64_t user, struct ks_str role)
 {
 	KS_TRY(ks_store_membership_put(tx->store, &(struct ks_membership_row){
 		.user = user,
@@ -253,8 +258,8 @@ static bool is_role(const struct ks_tx *tx, struct ks_str role)
 	return platform && ks_policy_role(platform, role);
 }
 
-static enum ks_err find_tenant(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t *ret_organization,
-			       struct ks_refusal *refusal)
+static enum ks_err find_tenant(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant,
+			       uint64_t *ret_organization, struct ks_refusal *refusal)
 {
 	const struct ks_ring_tenant *t;
 
@@ -282,8 +287,8 @@ static enum ks_err count_membership(void *ctx, const struct ks_membership_row *r
 	return KS_OK;
 }
 
-enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user, struct ks_str role,
-			   struct ks_refusal *ret_refusal)
+enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user,
+			   struct ks_str role, struct ks_refusal *ret_refusal)
 {
 	struct membership_count count = {.tenant = tenant};
 	struct kept kept;
@@ -296,13 +301,14 @@ enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint6
 		return ks_refuse_invalid(ret_refusal, "/role", "there is no such role");
 	KS_TRY(ks_store_memberships_of_user(tx->store, user, count_membership, &count));
 	if (!count.has && count.count >= KS_RING_MEMBERSHIPS_MAX)
-		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "", "the user is a member of %d tenants, which is the most",
-				 KS_RING_MEMBERSHIPS_MAX);
+		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "",
+				 "the user is a member of %d tenants, which is the most", KS_RING_MEMBERSHIPS_MAX);
 	KS_TRY(ks_tx_room(tx, 1));
 	return ks_member_put_at(tx, actor, organization, tenant, user, role);
 }
 
-enum ks_err ks_members_remove(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user, struct ks_refusal *ret_refusal)
+enum ks_err ks_members_remove(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user,
+			      struct ks_refusal *ret_refusal)
 {
 	uint64_t organization;
 	enum ks_err err;

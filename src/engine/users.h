@@ -4,14 +4,16 @@
 
 #include "engine/engine_priv.h"
 
-/** Makes the user with a personal tenant below `organization`, which exists in the truth but perhaps not in the ring yet. Refusals: invalid (/email, /name), conflict
+/** Makes the user with a personal tenant below `organization`, which exists in the truth but perhaps not in the ring
+ * yet. Refusals: invalid (/email, /name), conflict
  * (/email). */
 KS_MUST_USE enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,
-					  const struct ks_user_input *input, uint64_t *ret_id, struct ks_refusal *refusal);
+					  const struct ks_user_input *input, uint64_t *ret_id,
+					  struct ks_refusal *refusal);
 
 /** Disables a user that is not. */
 KS_MUST_USE enum ks_err ks_user_disable_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id);
 
 /** Writes the membership, its change and audit entries. */
-KS_MUST_USE enum ks_err ks_member_put_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t tenant,
-					 uint64_t user, struct ks_str role);
+KS_MUST_USE enum ks_err ks_member_put_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,
+					 uint64_t tenant, uint64_t user, struct ks_str role);

@@ -33,7 +33,8 @@ enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t ob
 	if (!grow_array((void **)&log->changes, &log->change_cap, log->change_count, sizeof(*log->changes)))
 		return KS_MEMORY;
 	KS_TRY(ks_store_change_append(tx->store, kind, object, object_end, &seq));
-	log->changes[log->change_count++] = (struct ks_change){.seq = seq, .kind = kind, .object = object, .object_end = object_end};
+	log->changes[log->change_count++] =
+		(struct ks_change){.seq = seq, .kind = kind, .object = object, .object_end = object_end};
 	return KS_OK;
 }
 
@@ -185,8 +186,8 @@ static void fall_behind(struct ks_engine *engine, struct ks_job *jobs, enum ks_e
 {
 	engine->behind = true;
 	fail_all(jobs, err, true);
-	ks_engine_say(engine, 3, "projection_failed", "changes are durable but not in the ring: %s; catching up before the next",
-		      ks_err_text(err));
+	ks_engine_say(engine, 3, "projection_failed",
+		      "changes are durable but not in the ring: %s; catching up before the next", ks_err_text(err));
 }
 
 static enum ks_err catch_up(struct ks_engine *engine)
@@ -323,7 +324,8 @@ static struct ks_job *take_batch(struct ks_engine *engine)
 	struct ks_job *last = first;
 	size_t count = 1;
 
-	while (!first->bulk && !first->apart && count < KS_ENGINE_BATCH_MAX && last->next && !last->next->bulk && !last->next->apart) {
+	while (!first->bulk && !first->apart && count < KS_ENGINE_BATCH_MAX && last->next && !last->next->bulk
+	       && !last->next->apart) {
 		last = last->next;
 		count++;
 	}

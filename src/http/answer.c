@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the exchange's answer to the wire. The library copies each header of an answer in three allocations, which for a dozen headers costs
- * more than all else here. So it is given one header, whose value is as long as the lines of all of them together, and the lines are then
- * written over the library's copy. It looks at no value again, and checks none: what could split a line is refused here. */
+/* From the exchange's answer to the wire. The library copies each header of an answer in three allocations, which for
+ * a dozen headers costs more than all else here. So it is given one header, whose value is as long as the lines of
+ * all of them together, and the lines are then written over the library's copy. It looks at no value again, and
+ * checks none: what could split a line is refused here. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -148,7 +149,8 @@ bool ks_conn_answer(struct ks_conn *c)
 
 /* ---- past the library ---- */
 
-/* All of it, or as much as the other end's window takes: an answer in mid-body is a farewell, and nobody waits for its reader. */
+/* All of it, or as much as the other end's window takes: an answer in mid-body is a farewell, and nobody waits for
+ * its reader. */
 static bool send_all(const struct ks_conn *c, struct ks_str bytes)
 {
 	const union MHD_ConnectionInfo *info = c->tls ? MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;

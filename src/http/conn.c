@@ -2,11 +2,12 @@
 /* One connection's requests, from the library's callbacks to the handler and back.
  *
  * Three things go beyond the library's interface, each a byte or two in its own buffer:
- * - The query is hidden from it: it would make a record of every "&", and refuse the request when its memory is full of them (or hang, before
- *   version 1.0; Debian 12 has 0.9.75).
- * - Before 1.0 it is shown an empty Cookie header first: it would make records of every cookie, and answer twice when its memory is full.
+ * - The query is hidden from it: it would make a record of every "&", and refuse the request when its memory is full
+ *   of them (or hang, before version 1.0; Debian 12 has 0.9.75).
+ * - Before 1.0 it is shown an empty Cookie header first: it would make records of every cookie, and answer twice when
+ *   its memory is full.
  * - Before 1.0 a malformed Content-Length, which it also answers twice, is answered here when it says so in its log.
- * Which version runs is asked at start. */
+ *   Which version runs is asked at start. */
 #include "http/conn.h"
 
 #include <stdlib.h>
@@ -239,7 +240,8 @@ static bool await(struct ks_conn *c)
 	return completed;
 }
 
-/* Calls the handler's finish. True: the answer is there. False: the connection is suspended, and comes back here when it is. */
+/* Calls the handler's finish. True: the answer is there. False: the connection is suspended, and comes back here when
+ * it is. */
 static bool finish(struct ks_conn *c)
 {
 	struct ks_http_server *server = c->server;
@@ -329,7 +331,8 @@ static enum MHD_Result body(struct ks_conn *c, const char *data, size_t *data_si
 		return abort_body(c, KS_HTTP_REFUSED_NOT);
 	count(&c->consumed, piece.n);
 	count(&c->body_seen, piece.n);
-	/* Where finish is pending, or the sink is busy, nothing is taken, so that the library comes back with the same piece. */
+	/* Where finish is pending, or the sink is busy, nothing is taken, so that the library comes back with the
+	 * same piece. */
 	if (!take_piece(c, piece, &result))
 		return result;
 	/* Its buffer is not cleared before its memory is given back, and a body may hold a secret. */
@@ -446,8 +449,9 @@ static void answer_bad_length(struct ks_conn *c)
 	ks_conn_answer_past(c);
 }
 
-/* Which connection it is that the library complains of is not told. It is one that this thread serves, and whose head has begun; if another of
- * those has also sent a malformed Content-Length already, then that one is refused a little early. */
+/* Which connection it is that the library complains of is not told. It is one that this thread serves, and whose head
+ * has begun; if another of those has also sent a malformed Content-Length already, then that one is refused a little
+ * early. */
 void ks_conn_log(void *ctx, const char *format, va_list arguments)
 {
 	struct ks_http_server *server = ctx;

@@ -11,10 +11,12 @@
 #include "http/strict.h"
 #include "http/tls.h"
 
-/* What libmicrohttpd gives a connection for the head of a request, its own records of it, and the head of the answer. It clears that much
- * for every request, and beyond 32 KiB maps pages instead; the largest head that the limits of exchange.h allow still fits. */
+/* What libmicrohttpd gives a connection for the head of a request, its own records of it, and the head of the answer.
+ * It clears that much for every request, and beyond 32 KiB maps pages instead; the largest head that the limits of
+ * exchange.h allow still fits. */
 #define KS_HTTP_POOL_BYTES ((size_t)32768)
-/* An answer that begin has given waits for a body of up to so many bytes, so that the connection can go on; beyond, it ends. */
+/* An answer that begin has given waits for a body of up to so many bytes, so that the connection can go on; beyond,
+ * it ends. */
 #define KS_HTTP_SWALLOW_MAX ((size_t)65536)
 /* Bodies for a sink, and answers, have a deadline that moves: this rate at least, besides the timeout. */
 #define KS_HTTP_BYTES_PER_MS 64
@@ -96,7 +98,8 @@ struct ks_conn {
 	char target[KS_TARGET_MAX];
 };
 
-/** A socket that the library has closed, drained until the other end closes too, so that the answer is not lost to a reset. */
+/** A socket that the library has closed, drained until the other end closes too, so that the answer is not lost to a
+ * reset. */
 struct ks_http_linger {
 	int fd;
 	int64_t until_ms;
@@ -122,8 +125,9 @@ struct ks_http_server {
 	_Atomic bool keeper_quits;
 	int64_t accept_again_ms;  /* the keeper's: no descriptors were left until then */
 
-	/* Under registry_lock. It is held while a socket is shut down and while it is unregistered, which comes before its close: so no
-	 * other file that got the same descriptor is ever hit. No other lock is taken inside. */
+	/* Under registry_lock. It is held while a socket is shut down and while it is unregistered, which comes
+	 * before its close: so no other file that got the same descriptor is ever hit. No other lock is taken inside.
+	 */
 	pthread_mutex_t registry_lock;
 	pthread_cond_t registry_empty;
 	struct ks_conn **by_fd;
@@ -162,7 +166,8 @@ void ks_conn_body_free(struct ks_conn *c);
 /* answer.c: the exchange's answer, to the library or past it. */
 /** Hands the answer to the library. False: it cannot be sent, end the connection. */
 KS_MUST_USE bool ks_conn_answer(struct ks_conn *c);
-/** Writes the answer straight to the socket, and its end: the library takes no answer while a body is coming, or when it has one of its own. */
+/** Writes the answer straight to the socket, and its end: the library takes no answer while a body is coming, or when
+ * it has one of its own. */
 void ks_conn_answer_past(struct ks_conn *c);
 /** Makes the exchange's answer the problem of `refusal`. */
 void ks_conn_answer_problem(struct ks_conn *c, enum ks_http_refusal refusal);
@@ -195,7 +200,8 @@ KS_MUST_USE enum ks_err ks_listen_local(const char *path, int *ret_fd, const cha
 bool ks_listen_peer_ok(int fd);
 
 /* stamp.c: what every answer carries; state is the thread's. */
-/** Writes 32 hexadecimal digits and a terminator. Not secret, and not to be guessed either by accident or by counting. */
+/** Writes 32 hexadecimal digits and a terminator. Not secret, and not to be guessed either by accident or by counting.
+ */
 void ks_stamp_request_id(char ret_id[KS_REQUEST_ID_MAX + 1]);
 /** "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7) of `now_ms`; valid until the thread's next call. */
 struct ks_str ks_stamp_date(int64_t now_ms);

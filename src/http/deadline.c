@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a connection is late. The clock of a request starts when its first byte is noticed and never starts again, whatever trickles in;
- * libmicrohttpd's own starts again with each byte. No byte is seen here: that one came is told by the kernel's count of them. */
+/* When a connection is late. The clock of a request starts when its first byte is noticed and never starts again,
+ * whatever trickles in; libmicrohttpd's own starts again with each byte. No byte is seen here: that one came is told
+ * by the kernel's count of them. */
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -21,7 +22,8 @@ static bool bytes_of(const struct ks_conn *c, uint64_t *ret_received, uint64_t *
 	return true;
 }
 
-/* Whether bytes of the next request have come. Where not all bytes are counted, those that came before the first look are not noticed. */
+/* Whether bytes of the next request have come. Where not all bytes are counted, those that came before the first look
+ * are not noticed. */
 static bool has_begun(struct ks_conn *c, uint64_t request)
 {
 	uint64_t bytes, acknowledged;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** One request and its response, whatever carries them: the HTTP server, or the command line acting without a daemon. */
+/** One request and its response, whatever carries them: the HTTP server, or the command line acting without a daemon.
+ */
 #pragma once
 
 #include "base/addr.h"
@@ -22,10 +23,10 @@ struct ks_header {
 
 #define KS_PIECE_MAX (256u << 10)   /* of what a sink is given at once */
 
-/** Takes a body piece by piece (imports). KS_OK: go on. KS_BUSY: nothing of this piece was taken; the carrier reads no more from the
- * client and offers the same piece again once ks_exchange_resume was called, which may have happened before the sink returned.
- * Anything else: the body is not wanted any more, and the handler's finish answers. The carrier calls it without holding anything that resume or complete
- * take. */
+/** Takes a body piece by piece (imports). KS_OK: go on. KS_BUSY: nothing of this piece was taken; the carrier reads no
+ * more from the client and offers the same piece again once ks_exchange_resume was called, which may have happened
+ * before the sink returned. Anything else: the body is not wanted any more, and the handler's finish answers. The
+ * carrier calls it without holding anything that resume or complete take. */
 typedef enum ks_err ks_body_sink(void *ctx, struct ks_str piece);
 
 struct ks_exchange {
@@ -47,7 +48,8 @@ struct ks_exchange {
 	ks_body_sink *sink;                 /* NULL: collect the body */
 	void *sink_ctx;
 
-	/* The response: set by begin (status != 0 answers at once, without reading the body), finish, or before ks_exchange_complete. */
+	/* The response: set by begin (status != 0 answers at once, without reading the body), finish, or before
+	 * ks_exchange_complete. */
 	int status;
 	struct ks_header answer_headers[KS_ANSWER_HEADERS_MAX];
 	size_t answer_header_count;
@@ -69,26 +71,28 @@ struct ks_exchange {
 /** Empties everything but the big arrays; sets body_max. */
 void ks_exchange_init(struct ks_exchange *exchange);
 
-/** The one header of this name (ASCII case ignored); empty where there is none. *ret_count (may be NULL) gets how many there are; the first is returned. */
+/** The one header of this name (ASCII case ignored); empty where there is none. *ret_count (may be NULL) gets how many
+ * there are; the first is returned. */
 struct ks_str ks_exchange_header(const struct ks_exchange *exchange, struct ks_str name, size_t *ret_count);
 
 /** Path and query of the target (query without the question mark). */
 struct ks_str ks_exchange_path(const struct ks_exchange *exchange);
 struct ks_str ks_exchange_query(const struct ks_exchange *exchange);
 
-/** Adds a response header. `name` must be static; `value` must stay (static, or in exchange->text, or in heap). Ignored beyond the maximum. */
+/** Adds a response header. `name` must be static; `value` must stay (static, or in exchange->text, or in heap).
+ * Ignored beyond the maximum. */
 void ks_exchange_answer_header(struct ks_exchange *exchange, struct ks_str name, struct ks_str value);
 
 /** Answers a pending exchange, once, from any thread. Nothing of the exchange may be touched afterwards. */
 void ks_exchange_complete(struct ks_exchange *exchange);
 
-/** Goes on with a body whose sink said KS_BUSY, once for each time that it did; from any thread, without waiting, also before the sink has
- * returned. Not after `closed`. */
+/** Goes on with a body whose sink said KS_BUSY, once for each time that it did; from any thread, without waiting, also
+ * before the sink has returned. Not after `closed`. */
 void ks_exchange_resume(struct ks_exchange *exchange);
 
-/** What serves exchanges. `begin` runs when the headers are in, `finish` when the body is; both on the carrier's threads, never two at a time for one
- * exchange. Neither blocks on a write: such work answers later (PENDING). `closed` runs once in the end, also when the client went away
- * after PENDING was completed. */
+/** What serves exchanges. `begin` runs when the headers are in, `finish` when the body is; both on the carrier's
+ * threads, never two at a time for one exchange. Neither blocks on a write: such work answers later (PENDING).
+ * `closed` runs once in the end, also when the client went away after PENDING was completed. */
 enum ks_finish { KS_FINISH_DONE, KS_FINISH_PENDING };
 
 struct ks_handler {

@@ -152,8 +152,8 @@ enum ks_err ks_listen_local(const char *path, int *ret_fd, const char **ret_prob
 	if (err != KS_OK)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* On Linux the file gets the mode that the socket has before: there is no moment in which others may connect, and
-	 * no umask to change under other threads. */
+	/* On Linux the file gets the mode that the socket has before: there is no moment in which others may connect,
+	 * and no umask to change under other threads. */
 	if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) || bind(fd, (struct sockaddr *)&un, sizeof(un)) || lstat(path, &about) ||
 	    (about.st_mode & (S_IRWXG | S_IRWXO)) || listen(fd, BACKLOG)) {
 		err = fd >= 0 && errno == EADDRINUSE ? KS_BUSY : KS_SYSTEM;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** How many connections each address has. An IPv6 address counts as its /64, which one customer commonly has whole. Not locked. */
+/** How many connections each address has. An IPv6 address counts as its /64, which one customer commonly has whole.
+ * Not locked. */
 #pragma once
 
 #include "base/addr.h"
@@ -23,7 +24,8 @@ KS_MUST_USE enum ks_err ks_peers_init(struct ks_peers *ret_peers, size_t peers_m
 /** Safe on a zero struct. */
 void ks_peers_free(struct ks_peers *peers);
 
-/** Counts one more, unless the address has `limit` already (0: no limit): then false. At most peers_max may be counted at once. */
+/** Counts one more, unless the address has `limit` already (0: no limit): then false. At most peers_max may be counted
+ * at once. */
 KS_MUST_USE bool ks_peers_add(struct ks_peers *peers, const struct ks_addr *addr, unsigned limit);
 
 /** Takes back what ks_peers_add counted. */

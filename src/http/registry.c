@@ -8,7 +8,8 @@
 
 #include "http/conn.h"
 
-/* Descriptors that are no connections: files, listening sockets, the library's own. Beyond them connections are refused. */
+/* Descriptors that are no connections: files, listening sockets, the library's own. Beyond them connections are
+ * refused. */
 #define OTHER_DESCRIPTORS 4096
 #define LINGER_MS 2000
 
@@ -135,7 +136,8 @@ void ks_registry_admit(struct ks_http_server *server, int fd, const struct socka
 	}
 	if (MHD_add_connection(local ? server->local : server->tcp, fd, address, address_size) == MHD_YES)
 		return;
-	/* It has closed the socket; nobody but this thread makes connections, so the number still stands for this one here. */
+	/* It has closed the socket; nobody but this thread makes connections, so the number still stands for this one
+	 * here. */
 	(void)pthread_mutex_lock(&server->registry_lock);
 	remove_locked(server, c);
 	(void)pthread_mutex_unlock(&server->registry_lock);
@@ -165,8 +167,8 @@ static void started(struct ks_http_server *server, struct MHD_Connection *mhd, v
 		(void)shutdown(fd, SHUT_RDWR);
 }
 
-/* Keeps the socket a little longer than the library: closing it with input unread would reset the connection, and the other end might lose the
- * answer over it. */
+/* Keeps the socket a little longer than the library: closing it with input unread would reset the connection, and the
+ * other end might lose the answer over it. */
 static void linger_locked(struct ks_http_server *server, const struct ks_conn *c)
 {
 	int fd;

@@ -10,7 +10,8 @@
 
 #define THREADS_MAX 64
 #define TIMEOUT_MIN_MS 50
-/* What was shut down is closed as soon as its thread looks; only a handler that hangs takes longer, and the library waits for that. */
+/* What was shut down is closed as soon as its thread looks; only a handler that hangs takes longer, and the library
+ * waits for that. */
 #define EMPTY_MS 10000u
 
 /* Leaves everything as it came: paths are read by one reader alone, urlpath. */
@@ -58,8 +59,8 @@ static struct MHD_Daemon *start_library(struct ks_http_server *server, unsigned 
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL};
 #endif
 	more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-	/* The logger comes first: the library uses it while it reads the options after it. The pool shares the limit of connections out evenly,
-	 * but not the connections; so each thread may have all of them. */
+	/* The logger comes first: the library uses it while it reads the options after it. The pool shares the limit
+	 * of connections out evenly, but not the connections; so each thread may have all of them. */
 	return MHD_start_daemon(flags, 0, NULL, NULL, ks_conn_handle, server,
 				MHD_OPTION_EXTERNAL_LOGGER, ks_conn_log, server,
 				MHD_OPTION_CONNECTION_LIMIT, connections * threads,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The HTTP server: libmicrohttpd behind a strict layer that refuses what could be read two ways (docs/threat-model.md), with absolute
- * deadlines, limits, TLS, a local socket, and a graceful stop. */
+/** The HTTP server: libmicrohttpd behind a strict layer that refuses what could be read two ways
+ * (docs/threat-model.md), with absolute deadlines, limits, TLS, a local socket, and a graceful stop. */
 #pragma once
 
 #include "base/err.h"
@@ -20,7 +20,8 @@ struct ks_http_options {
 	unsigned idle_timeout_ms;      /* keep-alive connection without a request */
 	unsigned request_timeout_ms;   /* absolute: first byte of a request to its last */
 	size_t body_total_max;         /* all bodies being received, together */
-	/** Called for what the strict layer refused and for connections cut by a deadline: reason is a static word such as "content_length_conflict". */
+	/** Called for what the strict layer refused and for connections cut by a deadline: reason is a static word
+	 * such as "content_length_conflict". */
 	void (*on_refused)(void *ctx, const char *reason, const struct ks_addr *peer);
 	void *on_refused_ctx;
 };
@@ -49,7 +50,8 @@ struct ks_http_options {
 	X(connection_limit)              \
 	X(local_peer)
 
-/** Starts serving on its own threads. KS_BUSY: the address is in use; KS_MALFORMED: a bad option (*ret_problem: static text); KS_SYSTEM. */
+/** Starts serving on its own threads. KS_BUSY: the address is in use; KS_MALFORMED: a bad option (*ret_problem: static
+ * text); KS_SYSTEM. */
 KS_MUST_USE enum ks_err ks_http_start(const struct ks_http_options *options, const struct ks_handler *handler,
 				      struct ks_http_server **ret_server, const char **ret_problem);
 

@@ -216,7 +216,8 @@ static enum ks_http_refusal check_framing(const struct ks_http_head *head, const
 	if (length->count && !ks_str_to_u64(length->first->value, INT64_MAX, &facts->length))
 		return KS_HTTP_REFUSED_content_length_malformed;
 	if (coding->count) {
-		/* Blanks after the word count: libmicrohttpd 0.9 would not recognise it, and never find the body's end. */
+		/* Blanks after the word count: libmicrohttpd 0.9 would not recognise it, and never find the body's
+		 * end. */
 		if (coding->count > 1 || head->version.p[7] == '0' ||
 		    !ks_str_eq_nocase(coding->first->value, KS_STR("chunked")))
 			return KS_HTTP_REFUSED_transfer_coding_unknown;

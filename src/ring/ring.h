@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The ring: the projection of the truth that decisions read. A flat, position-independent block of memory with one writer and any
- * number of readers in other processes; this header is its layout and its operations over memory that the caller maps
- * (ringmap/ does that). Pure: no file descriptor, clock, allocation or lock. FORMAT.md describes the bytes.
+/** The ring: the projection of the truth that decisions read. A flat, position-independent block of memory with one
+ * writer and any number of readers in other processes; this header is its layout and its operations over memory
+ * that the caller maps (ringmap/ does that). Pure: no file descriptor, clock, allocation or lock. FORMAT.md
+ * describes the bytes.
  *
- * How readers stay right without locks: a record is written whole and then published by one atomic store (a key's `state`, a count, an
- * offset); what is published never changes but for single atomic words (state bits, ends_ms, flags, offsets). Nothing is ever moved
- * or reused within a generation. When any part is full the writer builds a larger generation and readers pick it up. */
+ * How readers stay right without locks: a record is written whole and then published by one atomic store (a key's
+ * `state`, a count, an offset); what is published never changes but for single atomic words (state bits, ends_ms,
+ * flags, offsets). Nothing is ever moved or reused within a generation. When any part is full the writer builds a
+ * larger generation and readers pick it up. */
 #pragma once
 
 #include <stdatomic.h>
@@ -18,7 +20,7 @@
 #include "policy/policy.h"
 
 #define KS_RING_VERSION 1
-#define KS_RING_PROBES_MAX 256
+#define KS_RING_PROBES_MAX 512        /* not reached before 4/5 of the slots are taken; see README.md */
 #define KS_RING_NONE UINT32_MAX
 #define KS_RING_DOMAIN_MAX 127
 #define KS_RING_SLUG_MAX 63
@@ -44,7 +46,8 @@ struct ks_ring_geometry {
 #define KS_RING_ARENA_MIN 4096u
 #define KS_RING_ARENA_MAX ((UINT64_C(1) << 32) - 64)
 
-/** Bits of ks_ring_key.state. EMPTY ends a probe. The bits above KS_KEY_STATE_BITS are traits and never change. */
+/** Bits of ks_ring_key.state. A slot without LIVE ends a probe. The bits from KS_KEY_TRAITS_SHIFT on are traits and
+ * never change. */
 #define KS_KEY_LIVE 1u          /* the slot holds a key */
 #define KS_KEY_REVOKED 2u
 #define KS_KEY_ROTATED_OUT 4u   /* its end was set by a rotation: ending means credential_invalid */
@@ -143,7 +146,8 @@ struct ks_ring_header {
 	uint8_t store_id[16];     /* of the truth that this projects */
 	uint64_t slot_seed[2];
 	struct ks_ring_geometry geometry;
-	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at, keys_at;
+	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
+		keys_at;
 	uint32_t tenant_map_mask, user_map_mask, grant_map_mask;
 	char domain[KS_RING_DOMAIN_MAX + 1]; /* lower case, terminated; empty: Basic matches nothing */
 	uint32_t header_crc;
@@ -159,7 +163,7 @@ struct ks_ring_header {
 	_Atomic uint64_t arena_used;
 	_Atomic uint32_t tenant_count, user_count, grant_count, limiter_count;
 	_Atomic uint64_t revoked_count;
-	_Atomic uint64_t scopes_check;              /* writer's: number of scopes, and 32 bits of CRC-32 of their names */
+	_Atomic uint64_t scopes_check;              /* writer's: number of scopes, CRC-32 of their names */
 	_Atomic uint32_t full;                      /* writer's: bits of enum ks_ring_part that refused a record */
 };
 
@@ -195,14 +199,14 @@ struct ks_ring {
 /** Bytes of a generation of this geometry (a multiple of 4096); 0 if it is out of bounds. */
 uint64_t ks_ring_size(const struct ks_ring_geometry *geometry);
 
-/** The geometry that holds `keys`, `tenants`, `users`, `grants`, `limiters` and `arena_bytes` of the rest with room to grow, within 150 bytes a
- * key with its counters at 10 million keys; about 2 MiB for a service that has just been started. Numbers beyond the bounds are cut
- * to them. */
-struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t users, uint32_t grants, uint32_t limiters,
-				     uint64_t arena_bytes);
+/** The geometry that holds `keys`, `tenants`, `users`, `grants`, `limiters` and `arena_bytes` of the rest with room
+ * to grow, within 150 bytes a key with its counters at 10 million keys; about 2 MiB for a service that has just
+ * been started. Numbers beyond the bounds are cut to them. */
+struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t users, uint32_t grants,
+				     uint32_t limiters, uint64_t arena_bytes);
 
-/** The geometry of the generation after `ring`: every part that is nearly full, has refused a record, or would not hold `keys` and `arena_bytes` more
- * grows by half at least; the others stay. */
+/** The geometry of the generation after `ring`: every part that is nearly full, has refused a record, or would not
+ * hold `keys` and `arena_bytes` more grows by half at least; the others stay. */
 struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t keys, uint64_t arena_bytes);
 
 /** What a new generation is stamped with. */
@@ -210,29 +214,30 @@ struct ks_ring_stamp {
 	uint64_t generation;
 	uint8_t boot_id[16];
 	uint8_t store_id[16];
-	uint64_t slot_seed[2];          /* random; of the generation before where that is copied: then copying is a pass in order */
+	uint64_t slot_seed[2];          /* random; that of the generation before where it is copied */
 	struct ks_str domain;           /* letters, digits, "-" and "." */
 };
 
-/** Writes an empty generation into `memory` (zeroed, page-aligned, at least ks_ring_size bytes). KS_TOO_LARGE: `size` is too small or the
- * geometry out of bounds; KS_MALFORMED: the domain. ret_ring->usage is NULL. */
+/** Writes an empty generation into `memory` (zeroed, page-aligned, at least ks_ring_size bytes). KS_TOO_LARGE:
+ * `size` is too small or the geometry out of bounds; KS_MALFORMED: the domain. ret_ring->usage is NULL. */
 KS_MUST_USE enum ks_err ks_ring_format(void *memory, uint64_t size, const struct ks_ring_geometry *geometry,
 				       const struct ks_ring_stamp *stamp, struct ks_ring *ret_ring);
 
-/** Pointers into a generation made by another process. Checks magic, version, sizes, offsets and the header's checksum:
- * KS_CORRUPT, KS_VERSION. Does not read the records. ret_ring->usage is NULL. */
+/** Pointers into a generation made by another process. Checks magic, version, sizes, offsets and the header's
+ * checksum: KS_CORRUPT, KS_VERSION. Does not read the records. ret_ring->usage is NULL. */
 KS_MUST_USE enum ks_err ks_ring_attach(void *memory, uint64_t size, struct ks_ring *ret_ring);
 
-/** Reads every record and checks it (checksums, homes of the slots, indices within counts, arena offsets, paths, policies, maps), so that no
- * reader can be led outside the mapping whatever the bytes are. About 20 ns a key. KS_CORRUPT. The writer calls it before it goes on with an
- * existing file. What a killed writer left half done is mended: counts, the flags below a suspended tenant, lists of children, the
- * map's entry of a record published last. */
+/** Reads every record and checks it (checksums, homes of the slots, indices within counts, arena offsets, paths,
+ * policies, maps), so that no reader can be led outside the mapping whatever the bytes are. About 20 ns a key.
+ * KS_CORRUPT. The writer calls it before it goes on with an existing file. What a killed writer left half done is
+ * mended: counts, the flags below a suspended tenant, lists of children, the map's entry of a record published
+ * last. */
 KS_MUST_USE enum ks_err ks_ring_verify(struct ks_ring *ring);
 
 /* ---- reading: any process, any thread; the hottest are inline, in ring/ring_inline.h ----
  *
- * ks_ring_prefetch_key, ks_ring_key, ks_ring_prefetch_record, ks_ring_tenant, ks_ring_user, ks_ring_is_within, ks_ring_policy_table,
- * ks_ring_memberships_of. */
+ * ks_ring_prefetch_key, ks_ring_key, ks_ring_prefetch_record, ks_ring_tenant, ks_ring_user, ks_ring_is_within,
+ * ks_ring_policy_table, ks_ring_memberships_of. */
 
 /** The slug of the tenant at `tenant` (a valid index), borrowed; empty if it has none. */
 struct ks_str ks_ring_slug(const struct ks_ring *ring, uint32_t tenant);
@@ -244,8 +249,9 @@ const struct ks_cidr *ks_ring_cidrs(const struct ks_ring *ring, const struct ks_
 uint32_t ks_ring_grant(const struct ks_ring *ring, uint64_t id);
 
 /* ---- writing: one thread of one process; ring_write.c, ring_copy.c ----
- * Each is idempotent: the change-log may be replayed from an earlier position. Records carry what the truth says now. KS_FULL: make a
- * larger generation (ks_ring_plan_growth) and go on. After any other failure nothing has changed. */
+ *
+ * Each is idempotent: the change-log may be replayed from an earlier position. Records carry what the truth says now.
+ * KS_FULL: make a larger generation (ks_ring_plan_growth) and go on. After any other failure nothing has changed. */
 
 struct ks_ring_tenant_record {
 	uint64_t id;
@@ -253,13 +259,14 @@ struct ks_ring_tenant_record {
 	enum ks_tenant_kind kind;
 	bool suspended;
 	bool deleted;
-	struct ks_str slug;             /* at most KS_RING_SLUG_MAX bytes; kept in lower case; fixed when the tenant is added */
+	struct ks_str slug;             /* at most KS_RING_SLUG_MAX bytes; lower case is made of it; fixed */
 	uint64_t user;                  /* personal tenants: their user, which must be there; else 0 */
 };
 
-/** Adds a tenant (its parent and user must be there: KS_NOT_FOUND) or updates the flags of one that is, and of all below it: once it has returned, no
- * credential of a suspended tenant or of one below it is accepted. KS_CONFLICT: it is there with another parent, kind or user; KS_MALFORMED: id 0,
- * an operator with a parent, anything else without one, a user where none belongs, a bad kind; KS_TOO_LARGE: too deep, slug too long. */
+/** Adds a tenant (its parent and user must be there: KS_NOT_FOUND) or updates the flags of one that is, and of all
+ * below it: once it has returned, no credential of a suspended tenant or of one below it is accepted. KS_CONFLICT:
+ * it is there with another parent, kind or user; KS_MALFORMED: id 0, an operator with a parent, anything else
+ * without one, a user where none belongs, a bad kind; KS_TOO_LARGE: too deep, slug too long. */
 KS_MUST_USE enum ks_err ks_ring_put_tenant(struct ks_ring *ring, const struct ks_ring_tenant_record *record);
 
 struct ks_ring_membership_record {
@@ -268,8 +275,9 @@ struct ks_ring_membership_record {
 	bool below;
 };
 
-/** Adds a user or updates flags and memberships: the whole list, in any order; readers see the old one or the new one. Unknown tenants are
- * KS_NOT_FOUND, a tenant named twice KS_CONFLICT, more than KS_RING_MEMBERSHIPS_MAX KS_TOO_LARGE, id 0 KS_MALFORMED. */
+/** Adds a user or updates flags and memberships: the whole list, in any order; readers see the old one or the new
+ * one. Unknown tenants are KS_NOT_FOUND, a tenant named twice KS_CONFLICT, more than KS_RING_MEMBERSHIPS_MAX
+ * KS_TOO_LARGE, id 0 KS_MALFORMED. */
 KS_MUST_USE enum ks_err ks_ring_put_user(struct ks_ring *ring, uint64_t id, bool disabled,
 					 const struct ks_ring_membership_record *memberships, size_t count);
 
@@ -282,9 +290,10 @@ struct ks_ring_grant_record {
 	uint32_t rate_window_s;
 };
 
-/** Adds a grant or finds the one with this id. KS_CONFLICT: it is there and says something else; KS_TOO_LARGE: more than KS_RING_CIDRS_MAX
- * ranges; KS_MALFORMED: id 0, a range of more than 128 bits, a rate limit without a window. */
-KS_MUST_USE enum ks_err ks_ring_put_grant(struct ks_ring *ring, const struct ks_ring_grant_record *record, uint32_t *ret_index);
+/** Adds a grant or finds the one with this id. KS_CONFLICT: it is there and says something else; KS_TOO_LARGE: more
+ * than KS_RING_CIDRS_MAX ranges; KS_MALFORMED: id 0, a range of more than 128 bits, a rate limit without a window. */
+KS_MUST_USE enum ks_err ks_ring_put_grant(struct ks_ring *ring, const struct ks_ring_grant_record *record,
+					  uint32_t *ret_index);
 
 struct ks_ring_key_record {
 	struct ks_digest digest;
@@ -299,27 +308,32 @@ struct ks_ring_key_record {
 	bool rotated_out;
 };
 
-/** Adds a key, or brings one that is there up to date: revoked and rotated_out stay once they were said, and the earliest end stays. KS_CONFLICT: the
- * digest is there with another id, tenant, grant or kind; KS_MALFORMED: id 0 or a bad enum. After it returned with `revoked`, no reader
- * anywhere on the machine accepts the key. A key with a rate limit gets its limiter before it is published. Prefetching the slots of the records to come
+/** Adds a key, or brings one that is there up to date: revoked and rotated_out stay once they were said, and the
+ * earliest end stays. KS_CONFLICT: the digest is there with another id, tenant, grant or kind; KS_MALFORMED: id 0
+ * or a bad enum. After it returned with `revoked`, no reader anywhere on the machine accepts the key. A key with a
+ * rate limit gets its limiter before it is published. Prefetching the slots of the records to come
  * (ks_ring_prefetch_key) makes a bulk load two to three times as fast. */
 KS_MUST_USE enum ks_err ks_ring_put_key(struct ks_ring *ring, const struct ks_ring_key_record *record);
 
-/** Copies a compiled policy into the arena and puts it in force; does nothing where the same bytes are in force. KS_MALFORMED: the table is not
- * whole. */
-KS_MUST_USE enum ks_err ks_ring_put_policy(struct ks_ring *ring, enum ks_ring_policy which, const struct ks_policy_table *table);
+/** Copies a compiled policy into the arena and puts it in force; does nothing where the same bytes are in force.
+ * KS_MALFORMED: the table is not whole. */
+KS_MUST_USE enum ks_err ks_ring_put_policy(struct ks_ring *ring, enum ks_ring_policy which,
+					   const struct ks_policy_table *table);
 
-/** States that everything up to change-log entry `position` is in; scopes that were named since are under the checksum from here on. */
+/** States that everything up to change-log entry `position` is in; scopes that were named since are under the
+ * checksum from here on. */
 void ks_ring_set_position(struct ks_ring *ring, uint64_t position);
 
-/** From now on tokens of any form may be known (KS_RING_FLAG_FOREIGN). Call it before the first imported key is put. */
+/** From now on tokens of any form may be known (KS_RING_FLAG_FOREIGN). Call it before the first imported key is
+ * put. */
 void ks_ring_set_foreign(struct ks_ring *ring);
 
 /** Until when readers may vouch for what is in here. */
 void ks_ring_set_lease(struct ks_ring *ring, int64_t until_ms);
 
-/** Copies everything of `from` into the empty `to` (a larger geometry, a next generation; same store). Garbage of the arena stays behind. Where both have
- * counters, rate limiters go along (ks_usage_move_limiters) and counts do not. `complete` is not set. KS_FULL if `to` is too small. */
+/** Copies everything of `from` into the empty `to` (a larger geometry, a next generation; same store). Garbage of
+ * the arena stays behind. Where both have counters, rate limiters go along (ks_usage_move_limiters) and counts do
+ * not. `complete` is not set. KS_FULL if `to` is too small. */
 KS_MUST_USE enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to);
 
 /** True where fewer than `keys` more keys, or less than the small reserve of another part, would fit. */

@@ -12,7 +12,8 @@ static bool fits(const struct ks_ring_header *from, const struct ks_ring_header 
 }
 
 /* Brings `n` bytes of the arena over. *ret_at: their new place. */
-static enum ks_err copy_bytes(const struct ks_ring *from, uint64_t from_at, uint64_t n, struct ks_ring *to, uint64_t *ret_at)
+static enum ks_err copy_bytes(const struct ks_ring *from, uint64_t from_at, uint64_t n, struct ks_ring *to,
+			      uint64_t *ret_at)
 {
 	uint64_t at = ks_ring_arena_take(to, n);
 
@@ -73,8 +74,10 @@ static enum ks_err copy_user(const struct ks_ring *from, const struct ks_ring_us
 	}
 	user->id = old->id;
 	user->check = ks_ring_user_check(to, user);
-	atomic_store_explicit(&user->flags, atomic_load_explicit(&old->flags, memory_order_relaxed), memory_order_relaxed);
-	atomic_store_explicit(&user->personal, atomic_load_explicit(&old->personal, memory_order_relaxed), memory_order_relaxed);
+	atomic_store_explicit(&user->flags, atomic_load_explicit(&old->flags, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(&user->personal, atomic_load_explicit(&old->personal, memory_order_relaxed),
+			      memory_order_relaxed);
 	atomic_store_explicit(&user->memberships_at, (uint32_t)(at / 8), memory_order_release);
 	return KS_OK;
 }

@@ -27,8 +27,9 @@ static bool within(uint64_t n, uint64_t min, uint64_t max)
 
 static bool geometry_ok(const struct ks_ring_geometry *g)
 {
-	return within(g->key_slots, KS_RING_KEY_SLOTS_MIN, KS_RING_KEY_SLOTS_MAX) && within(g->tenants, 1, KS_RING_RECORDS_MAX)
-	       && within(g->users, 1, KS_RING_RECORDS_MAX) && within(g->grants, 1, KS_RING_RECORDS_MAX)
+	return within(g->key_slots, KS_RING_KEY_SLOTS_MIN, KS_RING_KEY_SLOTS_MAX)
+	       && within(g->tenants, 1, KS_RING_RECORDS_MAX) && within(g->users, 1, KS_RING_RECORDS_MAX)
+	       && within(g->grants, 1, KS_RING_RECORDS_MAX)
 	       && within(g->limiters, KS_RING_LIMITERS_MIN, KS_RING_LIMITERS_MAX)
 	       && within(g->arena_bytes, KS_RING_ARENA_MIN, KS_RING_ARENA_MAX) && g->arena_bytes % 64 == 0;
 }
@@ -95,8 +96,8 @@ static uint64_t arena_for(uint64_t bytes)
 	return round_up(bytes + bytes / 2 + (1u << 20), 64);
 }
 
-struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t users, uint32_t grants, uint32_t limiters,
-				     uint64_t arena_bytes)
+struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t users, uint32_t grants,
+				     uint32_t limiters, uint64_t arena_bytes)
 {
 	uint64_t cells = (uint64_t)limiters * 5 / 2 + 2048;
 
@@ -177,9 +178,10 @@ struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t
 	struct ks_ring_geometry g = ring->header->geometry;
 	struct fill fill = fill_of(ring);
 	uint64_t more = KS_MIN(KS_MAX(fill.keys / 2, keys), KS_RING_KEY_SLOTS_MAX);
-	struct ks_ring_geometry larger = ks_ring_plan(fill.keys + more, fill.tenants + fill.tenants / 2, fill.users + fill.users / 2,
-						      fill.grants + fill.grants / 2, fill.limiters + fill.limiters / 2,
-						      fill.arena + KS_MAX(fill.arena / 2, arena_bytes));
+	struct ks_ring_geometry larger =
+		ks_ring_plan(fill.keys + more, fill.tenants + fill.tenants / 2, fill.users + fill.users / 2,
+			     fill.grants + fill.grants / 2, fill.limiters + fill.limiters / 2,
+			     fill.arena + KS_MAX(fill.arena / 2, arena_bytes));
 
 	/* A part that refused records before it was counted full (long probes) must grow even so. */
 	if (keys_short(&fill, &g, keys))
@@ -191,7 +193,8 @@ struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t
 	if (records_short(fill.grants, g.grants))
 		g.grants = KS_MAX(larger.grants, g.grants);
 	if (limiters_short(&fill, &g))
-		g.limiters = (uint32_t)KS_MIN(KS_MAX(larger.limiters, (uint64_t)g.limiters * 3 / 2), (uint64_t)KS_RING_LIMITERS_MAX);
+		g.limiters = (uint32_t)KS_MIN(KS_MAX(larger.limiters, (uint64_t)g.limiters * 3 / 2),
+					      (uint64_t)KS_RING_LIMITERS_MAX);
 	if (arena_short(&fill, &g, arena_bytes))
 		g.arena_bytes = KS_MAX(larger.arena_bytes, g.arena_bytes);
 	return g;
@@ -241,8 +244,8 @@ static bool copy_domain(struct ks_str domain, char *ret_domain)
 	return true;
 }
 
-enum ks_err ks_ring_format(void *memory, uint64_t size, const struct ks_ring_geometry *geometry, const struct ks_ring_stamp *stamp,
-			   struct ks_ring *ret_ring)
+enum ks_err ks_ring_format(void *memory, uint64_t size, const struct ks_ring_geometry *geometry,
+			   const struct ks_ring_stamp *stamp, struct ks_ring *ret_ring)
 {
 	char domain[KS_RING_DOMAIN_MAX + 1] = {0};
 	struct ks_ring_header *h = memory;
@@ -301,8 +304,9 @@ enum ks_err ks_ring_attach(void *memory, uint64_t size, struct ks_ring *ret_ring
 		return KS_CORRUPT;
 	if (h->version != KS_RING_VERSION)
 		return KS_VERSION;
-	if (h->header_size != sizeof(*h) || h->header_crc != ks_ring_header_crc(h) || !ks_ring_layout_of(&h->geometry, &l)
-	    || h->total_size != l.total || size < l.total || !offsets_ok(h, &l) || h->domain[KS_RING_DOMAIN_MAX] != '\0')
+	if (h->header_size != sizeof(*h) || h->header_crc != ks_ring_header_crc(h)
+	    || !ks_ring_layout_of(&h->geometry, &l) || h->total_size != l.total || size < l.total
+	    || !offsets_ok(h, &l) || h->domain[KS_RING_DOMAIN_MAX] != '\0')
 		return KS_CORRUPT;
 	*ret_ring = pointers(memory, &l);
 	return KS_OK;

@@ -14,7 +14,8 @@
 
 /** Where everything stands in a ring file of a geometry. */
 struct ks_ring_layout {
-	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at, keys_at;
+	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
+		keys_at;
 	uint32_t tenant_map_mask, user_map_mask, grant_map_mask;
 	uint64_t total;
 };
@@ -25,10 +26,12 @@ KS_MUST_USE bool ks_ring_layout_of(const struct ks_ring_geometry *geometry, stru
 /** CRC-32 of the header up to `header_crc`. */
 uint32_t ks_ring_header_crc(const struct ks_ring_header *header);
 
-/** Checksums of what never changes in a record; they depend on the generation's seed. The two with lists read them from the arena, where they must lie. */
+/** Checksums of what never changes in a record; they depend on the generation's seed. The two with lists read them
+ * from the arena, where they must lie. */
 uint32_t ks_ring_tenant_check(const struct ks_ring *ring, const struct ks_ring_tenant *tenant);
 uint32_t ks_ring_user_check(const struct ks_ring *ring, const struct ks_ring_user *user);
-uint32_t ks_ring_grant_check(const struct ks_ring *ring, const struct ks_ring_grant *grant, const struct ks_cidr *cidrs);
+uint32_t ks_ring_grant_check(const struct ks_ring *ring, const struct ks_ring_grant *grant,
+			     const struct ks_cidr *cidrs);
 uint32_t ks_ring_memberships_check(const struct ks_ring *ring, const struct ks_ring_memberships *list);
 
 /** What `scopes_check` says of the first `count` scopes. */
@@ -41,8 +44,10 @@ static inline uint64_t ks_ring_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/** The check of a key whose traits are `traits` (the state word without its low bits). Four multiplications that do not wait for each other. */
-static inline uint32_t ks_ring_key_check(const struct ks_ring_header *header, const struct ks_ring_key *key, uint32_t traits)
+/** The check of a key whose traits are `traits` (the state word without its low bits). Four multiplications that do
+ * not wait for each other. */
+static inline uint32_t ks_ring_key_check(const struct ks_ring_header *header, const struct ks_ring_key *key,
+					 uint32_t traits)
 {
 	uint64_t seed = header->slot_seed[1] | 1;
 	uint64_t d[4], all;
@@ -63,7 +68,8 @@ static inline uint32_t ks_ring_key_check(const struct ks_ring_header *header, co
 /** Puts index `index` into a map under `id`, which is not in it. */
 void ks_ring_map_add(const struct ks_ring *ring, _Atomic uint32_t *map, uint32_t mask, uint64_t id, uint32_t index);
 
-/** `n` bytes of the arena, aligned to 8; 0: no room (and the part is marked full). The bytes are the caller's to fill before he publishes the offset. */
+/** `n` bytes of the arena, aligned to 8; 0: no room (and the part is marked full). The bytes are the caller's to
+ * fill before he publishes the offset. */
 uint64_t ks_ring_arena_take(struct ks_ring *ring, uint64_t n);
 
 /** Records that `part` refused something. Returns KS_FULL. */
@@ -72,7 +78,8 @@ enum ks_err ks_ring_refuse(struct ks_ring *ring, enum ks_ring_part part);
 /** Puts a whole key (its `check` is made here) into a free slot. KS_FULL, KS_CONFLICT: the digest is there. */
 KS_MUST_USE enum ks_err ks_ring_insert_key(struct ks_ring *ring, const struct ks_ring_key *key, uint32_t state);
 
-/** True where a rate-limited key has, or now gets, its limiter; or where nothing is limited because there are no counters. */
+/** True where a rate-limited key has, or now gets, its limiter; or where nothing is limited because there are no
+ * counters. */
 KS_MUST_USE enum ks_err ks_ring_claim_limiter(struct ks_ring *ring, uint64_t key_id, const struct ks_ring_grant *grant);
 
 /** Where everything stands in a usage file. */

@@ -57,7 +57,8 @@ uint32_t ks_ring_tenant_check(const struct ks_ring *ring, const struct ks_ring_t
 
 	_Static_assert(sizeof(fixed) == 80, "no padding");
 	memcpy(fixed.path, tenant->path, sizeof(fixed.path));
-	return ks_crc32(ks_crc32(seed_of(ring), &fixed, sizeof(fixed)), ring->arena + tenant->slug_at, tenant->slug_len);
+	return ks_crc32(ks_crc32(seed_of(ring), &fixed, sizeof(fixed)), ring->arena + tenant->slug_at,
+			tenant->slug_len);
 }
 
 uint32_t ks_ring_user_check(const struct ks_ring *ring, const struct ks_ring_user *user)
@@ -86,5 +87,6 @@ uint32_t ks_ring_memberships_check(const struct ks_ring *ring, const struct ks_r
 
 uint64_t ks_ring_scopes_check(const struct ks_ring *ring, uint32_t count)
 {
-	return (uint64_t)count << 32 | ks_crc32(seed_of(ring), ring->scopes->names, count * sizeof(ring->scopes->names[0]));
+	return (uint64_t)count << 32
+	       | ks_crc32(seed_of(ring), ring->scopes->names, count * sizeof(ring->scopes->names[0]));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/ring_priv.h"
 
-/* Nothing read from the records is believed before it was compared with the geometry, which ks_ring_attach has compared with the mapping. */
+/* Nothing read from the records is believed before it was compared with the geometry, which ks_ring_attach has
+ * compared with the mapping. */
 
 struct check {
 	struct ks_ring *ring;
@@ -24,8 +25,9 @@ static bool counts_ok(struct check *c)
 	c->tenants = atomic_load_explicit(&h->tenant_count, memory_order_acquire);
 	c->users = atomic_load_explicit(&h->user_count, memory_order_acquire);
 	c->grants = atomic_load_explicit(&h->grant_count, memory_order_acquire);
-	return c->arena_used >= KS_RING_ARENA_START && c->arena_used <= c->geometry->arena_bytes && c->arena_used % 8 == 0
-	       && c->tenants <= c->geometry->tenants && c->users <= c->geometry->users && c->grants <= c->geometry->grants;
+	return c->arena_used >= KS_RING_ARENA_START && c->arena_used <= c->geometry->arena_bytes
+	       && c->arena_used % 8 == 0 && c->tenants <= c->geometry->tenants && c->users <= c->geometry->users
+	       && c->grants <= c->geometry->grants;
 }
 
 static bool scopes_ok(const struct check *c)
@@ -63,10 +65,11 @@ static bool map_entries_ok(const _Atomic uint32_t *map, uint32_t mask, uint32_t 
 	return true;
 }
 
-/* The map leads from each id to its record and holds nothing else. `find` is safe once map_entries_ok has said so. A writer that is killed right after
- * publishing a record leaves the last one without its entry. */
+/* The map leads from each id to its record and holds nothing else. `find` is safe once map_entries_ok has said so.
+ * A writer that is killed right after publishing a record leaves the last one without its entry. */
 static bool map_ok(struct check *c, _Atomic uint32_t *map, uint32_t mask, uint32_t count,
-		   uint32_t (*find)(const struct ks_ring *ring, uint64_t id), uint64_t (*id_of)(const struct ks_ring *ring, uint32_t i))
+		   uint32_t (*find)(const struct ks_ring *ring, uint64_t id),
+		   uint64_t (*id_of)(const struct ks_ring *ring, uint32_t i))
 {
 	uint32_t used;
 
@@ -134,7 +137,8 @@ static bool tenant_ok(const struct check *c, uint32_t i)
 	if (t->kind >= KS_TENANT_KIND_COUNT || (flags & ~KS_TENANT_INACTIVE) || t->slug_len > KS_RING_SLUG_MAX
 	    || !(t->slug_len == 0 ? t->slug_at == 0 : in_arena(c, t->slug_at, t->slug_len, 1)))
 		return false;
-	if ((t->kind == KS_TENANT_KIND_PERSONAL) != (t->user < c->users) || (t->user >= c->users && t->user != KS_RING_NONE))
+	if ((t->kind == KS_TENANT_KIND_PERSONAL) != (t->user < c->users)
+	    || (t->user >= c->users && t->user != KS_RING_NONE))
 		return false;
 	return tenant_path_ok(c, i) && t->check == ks_ring_tenant_check(c->ring, t);
 }
@@ -282,8 +286,8 @@ static uint64_t run_before_first(const struct check *c)
 	return run;
 }
 
-/* A key can be found if every slot from its home on to it is taken and it is within the bound of probes. `run` is how many slots right before
- * this one are taken. */
+/* A key can be found if every slot from its home on to it is taken and it is within the bound of probes. `run` is
+ * how many slots right before this one are taken. */
 static bool reachable(const struct check *c, const struct ks_ring_key *key, uint64_t slot, uint64_t run)
 {
 	uint64_t home = ks_ring_home(c->ring, &key->digest);
@@ -310,7 +314,8 @@ static bool keys_ok(const struct check *c, struct key_counts *ret_counts)
 		uint32_t state = atomic_load_explicit(&key->state, memory_order_acquire);
 
 		if (!(state & KS_KEY_LIVE)) {
-			/* Whatever a killed writer wrote here was never published; the next key of this place overwrites it. */
+			/* Whatever a killed writer wrote here was never published; the next key of this place
+			 * overwrites it. */
 			if (state != 0)
 				return false;
 			run = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/ring_priv.h"
 
-/* The writer is alone: counts are read and stored, not added to atomically. Release: the record is there before the count says so. */
+/* The writer is alone: counts are read and stored, not added to atomically. Release: the record is there before
+ * the count says so. */
 static void raise_u32(_Atomic uint32_t *count)
 {
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_release);
@@ -28,7 +29,8 @@ uint64_t ks_ring_arena_take(struct ks_ring *ring, uint64_t n)
 		(void)ks_ring_refuse(ring, KS_RING_PART_ARENA);
 		return 0;
 	}
-	/* Before anything refers to the bytes: a writer killed in between leaves a gap, never a reference beyond what is used. */
+	/* Before anything refers to the bytes: a writer killed in between leaves a gap, never a reference beyond
+	 * what is used. */
 	atomic_store_explicit(&h->arena_used, used + room, memory_order_release);
 	return used;
 }
@@ -47,7 +49,8 @@ void ks_ring_map_add(const struct ks_ring *ring, _Atomic uint32_t *map, uint32_t
 
 static bool tenant_record_ok(const struct ks_ring_tenant_record *r)
 {
-	return r->id != 0 && (unsigned)r->kind < KS_TENANT_KIND_COUNT && (r->parent == 0) == (r->kind == KS_TENANT_KIND_OPERATOR)
+	return r->id != 0 && (unsigned)r->kind < KS_TENANT_KIND_COUNT
+	       && (r->parent == 0) == (r->kind == KS_TENANT_KIND_OPERATOR)
 	       && (r->user != 0) == (r->kind == KS_TENANT_KIND_PERSONAL);
 }
 
@@ -154,7 +157,8 @@ static void fill_tenant(const struct ks_ring *ring, uint32_t index, uint32_t par
 	tenant->next_sibling = above ? above->first_child : KS_RING_NONE;
 }
 
-static enum ks_err add_tenant(struct ks_ring *ring, uint32_t parent, uint32_t user, const struct ks_ring_tenant_record *record)
+static enum ks_err add_tenant(struct ks_ring *ring, uint32_t parent, uint32_t user,
+			      const struct ks_ring_tenant_record *record)
 {
 	struct ks_ring_header *h = ring->header;
 	uint32_t index = atomic_load_explicit(&h->tenant_count, memory_order_relaxed);
@@ -211,8 +215,8 @@ static struct ks_ring_memberships *list_at(const struct ks_ring *ring, uint64_t 
 }
 
 /* Fills a list in ascending order of tenant id (what comes from the truth is nearly always in order already). */
-static enum ks_err fill_memberships(const struct ks_ring *ring, const struct ks_ring_membership_record *records, size_t count,
-				    struct ks_ring_memberships *list)
+static enum ks_err fill_memberships(const struct ks_ring *ring, const struct ks_ring_membership_record *records,
+				    size_t count, struct ks_ring_memberships *list)
 {
 	list->count = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -240,9 +244,10 @@ static bool same_list(const struct ks_ring_memberships *a, const struct ks_ring_
 	return a->count == b->count && ks_str_eq(ks_str_of((const char *)a, n), ks_str_of((const char *)b, n));
 }
 
-/* The list in the arena, in units of 8 bytes. `current` is what is in force: where it says the same, its place is given back. */
-static enum ks_err store_memberships(struct ks_ring *ring, uint32_t current, const struct ks_ring_membership_record *records,
-				     size_t count, uint32_t *ret_at)
+/* The list in the arena, in units of 8 bytes. `current` is what is in force: where it says the same, its place is
+ * given back. */
+static enum ks_err store_memberships(struct ks_ring *ring, uint32_t current,
+				     const struct ks_ring_membership_record *records, size_t count, uint32_t *ret_at)
 {
 	uint64_t before = atomic_load_explicit(&ring->header->arena_used, memory_order_relaxed), at;
 	struct ks_ring_memberships *list;
@@ -268,8 +273,8 @@ static enum ks_err store_memberships(struct ks_ring *ring, uint32_t current, con
 	return err;
 }
 
-enum ks_err ks_ring_put_user(struct ks_ring *ring, uint64_t id, bool disabled, const struct ks_ring_membership_record *memberships,
-			     size_t count)
+enum ks_err ks_ring_put_user(struct ks_ring *ring, uint64_t id, bool disabled,
+			     const struct ks_ring_membership_record *memberships, size_t count)
 {
 	struct ks_ring_header *h = ring->header;
 	uint32_t index = ks_ring_user(ring, id), list = 0;
@@ -285,8 +290,8 @@ enum ks_err ks_ring_put_user(struct ks_ring *ring, uint64_t id, bool disabled, c
 	if (index >= h->geometry.users)
 		return ks_ring_refuse(ring, KS_RING_PART_USERS);
 	user = &ring->users[index];
-	KS_TRY(store_memberships(ring, is_new ? 0 : atomic_load_explicit(&user->memberships_at, memory_order_relaxed), memberships,
-				 count, &list));
+	KS_TRY(store_memberships(ring, is_new ? 0 : atomic_load_explicit(&user->memberships_at, memory_order_relaxed),
+				 memberships, count, &list));
 	atomic_store_explicit(&user->flags, disabled ? KS_USER_DISABLED : 0, memory_order_seq_cst);
 	atomic_store_explicit(&user->memberships_at, list, memory_order_seq_cst);
 	if (!is_new)
@@ -382,7 +387,8 @@ static void publish_key(struct ks_ring *ring, uint64_t slot, const struct ks_rin
 
 	to->digest = key->digest;
 	to->id = key->id;
-	atomic_store_explicit(&to->ends_ms, atomic_load_explicit(&key->ends_ms, memory_order_relaxed), memory_order_relaxed);
+	atomic_store_explicit(&to->ends_ms, atomic_load_explicit(&key->ends_ms, memory_order_relaxed),
+			      memory_order_relaxed);
 	to->tenant = key->tenant;
 	to->grant = key->grant;
 	to->check = ks_ring_key_check(h, to, state & KS_KEY_TRAITS_MASK);
@@ -436,7 +442,8 @@ static enum ks_err update_key(struct ks_ring *ring, uint64_t slot, const struct 
 	    || (before & KS_KEY_TRAITS_MASK) != (state & KS_KEY_TRAITS_MASK))
 		return KS_CONFLICT;
 	/* The bits first: whoever sees the end that a rotation set also sees that a rotation set it. */
-	before = atomic_fetch_or_explicit(&key->state, state & (KS_KEY_REVOKED | KS_KEY_ROTATED_OUT), memory_order_seq_cst);
+	before = atomic_fetch_or_explicit(&key->state, state & (KS_KEY_REVOKED | KS_KEY_ROTATED_OUT),
+					  memory_order_seq_cst);
 	if (ends < atomic_load_explicit(&key->ends_ms, memory_order_relaxed))
 		atomic_store_explicit(&key->ends_ms, ends, memory_order_seq_cst);
 	if ((state & KS_KEY_REVOKED) && !(before & KS_KEY_REVOKED))
@@ -454,8 +461,8 @@ enum ks_err ks_ring_put_key(struct ks_ring *ring, const struct ks_ring_key_recor
 	if (record->id == 0 || (unsigned)record->kind >= KS_KIND_COUNT || (unsigned)record->binding >= KS_BINDING_COUNT
 	    || (unsigned)record->environment >= KS_ENVIRONMENT_COUNT)
 		return KS_MALFORMED;
-	state = KS_KEY_TRAITS(record->kind, record->binding, record->environment) | (record->revoked ? KS_KEY_REVOKED : 0)
-		| (record->rotated_out ? KS_KEY_ROTATED_OUT : 0);
+	state = KS_KEY_TRAITS(record->kind, record->binding, record->environment)
+		| (record->revoked ? KS_KEY_REVOKED : 0) | (record->rotated_out ? KS_KEY_ROTATED_OUT : 0);
 	atomic_store_explicit(&key.ends_ms, record->ends_ms, memory_order_relaxed);
 	key.tenant = ks_ring_tenant(ring, record->tenant);
 	key.grant = ks_ring_grant(ring, record->grant);
@@ -477,7 +484,9 @@ enum ks_err ks_ring_put_policy(struct ks_ring *ring, enum ks_ring_policy which, 
 
 	if (!ks_policy_table_ok(table, table->size))
 		return KS_MALFORMED;
-	if (current && ks_str_eq(ks_str_of((const char *)current, current->size), ks_str_of((const char *)table, table->size)))
+	if (current
+	    && ks_str_eq(ks_str_of((const char *)current, current->size),
+			 ks_str_of((const char *)table, table->size)))
 		return KS_OK;
 	at = ks_ring_arena_take(ring, (uint64_t)table->size + 56);
 	if (at == 0)
@@ -495,7 +504,8 @@ void ks_ring_set_position(struct ks_ring *ring, uint64_t position)
 	uint32_t scopes = atomic_load_explicit(&ring->scopes->count, memory_order_relaxed);
 
 	if (checked >> 32 != scopes)
-		atomic_store_explicit(&ring->header->scopes_check, ks_ring_scopes_check(ring, scopes), memory_order_relaxed);
+		atomic_store_explicit(&ring->header->scopes_check, ks_ring_scopes_check(ring, scopes),
+				      memory_order_relaxed);
 	atomic_store_explicit(&ring->header->position, position, memory_order_release);
 }
 

@@ -21,14 +21,16 @@ bool ks_usage_layout_of(const struct ks_ring_geometry *geometry, struct ks_usage
 
 	if (ks_ring_size(geometry) == 0)
 		return false;
-	/* One detail for 16 slots, about 1.5 bytes a key: room for what the few keys in use between two drains do besides. */
+	/* One detail for 16 slots, about 1.5 bytes a key: room for what the few keys in use between two drains do
+	 * besides. */
 	l.buckets = KS_MAX(slots / 16, UINT64_C(4096)) / KS_USAGE_BUCKET;
 	details = l.buckets * KS_USAGE_BUCKET;
 	l.cell_marks_at = l.cells_at + slots * sizeof(struct ks_usage_cell);
 	l.details_at = round_up(l.cell_marks_at + slots / KS_USAGE_MARK_CELLS + 1, 128);
 	l.detail_marks_at = l.details_at + details * sizeof(struct ks_usage_detail);
 	l.limiters_at = round_up(l.detail_marks_at + details / KS_USAGE_MARK_CELLS + 1, 64);
-	l.total = round_up(l.limiters_at + (uint64_t)geometry->limiters * sizeof(struct ks_usage_limiter), KS_RING_PAGE);
+	l.total = round_up(l.limiters_at + (uint64_t)geometry->limiters * sizeof(struct ks_usage_limiter),
+			   KS_RING_PAGE);
 	*ret_layout = l;
 	return true;
 }
@@ -68,8 +70,8 @@ enum ks_err ks_usage_attach(void *memory, uint64_t size, const struct ks_ring_he
 		return KS_CORRUPT;
 	if (h->version != KS_USAGE_VERSION)
 		return KS_VERSION;
-	if (!ks_usage_layout_of(&ring->geometry, &l) || size < l.total || h->header_size != sizeof(*h) || h->total_size != l.total
-	    || h->generation != ring->generation || h->slots != ring->geometry.key_slots
+	if (!ks_usage_layout_of(&ring->geometry, &l) || size < l.total || h->header_size != sizeof(*h)
+	    || h->total_size != l.total || h->generation != ring->generation || h->slots != ring->geometry.key_slots
 	    || h->limiters != ring->geometry.limiters)
 		return KS_CORRUPT;
 	*ret_usage = (struct ks_usage){
@@ -89,8 +91,8 @@ enum ks_err ks_usage_attach(void *memory, uint64_t size, const struct ks_ring_he
 
 /* ---- counting ---- */
 
-/* After the count, both in the one order of all seq_cst operations: either the drainer, who takes the mark off before he looks, sees the
- * count, or this load sees that the mark is off. */
+/* After the count, both in the one order of all seq_cst operations: either the drainer, who takes the mark off
+ * before he looks, sees the count, or this load sees that the mark is off. */
 static void set_mark(_Atomic uint8_t *mark)
 {
 	if (atomic_load_explicit(mark, memory_order_seq_cst) == 0)
@@ -119,10 +121,11 @@ static bool add_to_cell(struct ks_usage *usage, uint64_t slot, uint64_t pair, ui
 
 /* Adds to one detail if it is `key`'s, or free and then claimed.
  *
- * The drainer empties a detail in this order: its key gets the mark "freeing", its word is exchanged for one with the next epoch, its key becomes 0. The
- * word is loaded before the key is compared: if the compare succeeds the word is one from before the exchange, for a later one would
- * have brought the changed key with it (acquire); and then the exchange of the word fails if the place was emptied meanwhile, because the
- * epoch differs. So no count ever goes to another key than its own. */
+ * The drainer empties a detail in this order: its key gets the mark "freeing", its word is exchanged for one with
+ * the next epoch, its key becomes 0. The word is loaded before the key is compared: if the compare succeeds the
+ * word is one from before the exchange, for a later one would have brought the changed key with it (acquire); and
+ * then the exchange of the word fails if the place was emptied meanwhile, because the epoch differs. So no count
+ * ever goes to another key than its own. */
 static bool add_to_detail(struct ks_usage_detail *detail, uint64_t key, uint64_t n)
 {
 	for (int i = 0; i < ATTEMPTS; i++) {
@@ -178,7 +181,8 @@ static void note_last(struct ks_usage_cell *cell, int64_t now_ms, const struct k
 	memcpy(words, address->bytes, sizeof(words));
 	atomic_store_explicit(&cell->address[0], words[0], memory_order_relaxed);
 	atomic_store_explicit(&cell->address[1], words[1], memory_order_relaxed);
-	atomic_store_explicit(&cell->last, now << KS_USAGE_CHECK_BITS | ks_usage_address_check(words), memory_order_release);
+	atomic_store_explicit(&cell->last, now << KS_USAGE_CHECK_BITS | ks_usage_address_check(words),
+			      memory_order_release);
 }
 
 void ks_usage_count(struct ks_usage *usage, uint64_t slot, enum ks_reason reason, uint16_t scope, int64_t now_ms,
@@ -290,7 +294,8 @@ static void tell_rate(struct ks_rate *rate, uint64_t tat, uint64_t now, uint64_t
 bool ks_usage_take(struct ks_usage *usage, uint64_t key_id, uint32_t requests, uint32_t window_s, int64_t now_ms,
 		   struct ks_rate *ret_rate)
 {
-	/* Sums stay below 2^64: now is below 2^63 / 10^6 ms, a window below 2^32 s, and a stored time at most one window ahead of some now. */
+	/* Sums stay below 2^64: now is below 2^63 / 10^6 ms, a window below 2^32 s, and a stored time at most one
+	 * window ahead of some now. */
 	uint64_t now = now_ms < 0 ? 0 : KS_MIN((uint64_t)now_ms, KS_USAGE_RATE_MS_MAX) * 1000000;
 	uint64_t window = window_s * NS_PER_S;
 	uint64_t interval = requests == 0 ? 1 : KS_MAX(window / requests, UINT64_C(1));

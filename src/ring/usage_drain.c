@@ -56,7 +56,8 @@ static void drain_cell(struct round *r, uint64_t slot)
 	take(r, slot, was & KS_USAGE_PAIR_MASK, was >> KS_USAGE_PAIR_BITS);
 }
 
-/* The order is that of add_to_detail in usage.c. A detail that a killed drainer left behind with the mark still has its key. */
+/* The order is that of add_to_detail in usage.c. A detail that a killed drainer left behind with the mark still
+ * has its key. */
 static void drain_detail(struct round *r, uint64_t i)
 {
 	struct ks_usage_detail *detail = &r->usage->details[i];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The bytes of the usage file, and one process's way to them. FORMAT.md. Included by ring/ring.h; use ring/usage.h.
+/** The bytes of the usage file, and one process's way to them. FORMAT.md. Included by ring/ring.h; use
+ * ring/usage.h.
  *
- * Every reader may write to this file, so nothing in it is trusted: offsets and sizes come from the ring's header, which readers cannot
- * write to, and are kept in memory of the process's own. */
+ * Every reader may write to this file, so nothing in it is trusted: offsets and sizes come from the ring's header,
+ * which readers cannot write to, and are kept in memory of the process's own. */
 #pragma once
 
 #include <stdatomic.h>
@@ -27,8 +28,9 @@ struct ks_usage_header {
 	_Alignas(64) _Atomic uint64_t lost;
 };
 
-/** One a slot: `word` is count (40 bits), reason (8), scope (16); 0 while nothing is counted. `last` is the time of the last use that was allowed in ms (44 bits)
- * and 20 bits of a hash of `address`, by which a torn address is told. */
+/** One a slot: `word` is count (40 bits), reason (8), scope (16); 0 while nothing is counted. `last` is the time of
+ * the last use that was allowed in ms (44 bits) and 20 bits of a hash of `address`, by which a torn address is
+ * told. */
 struct ks_usage_cell {
 	_Atomic uint64_t word;
 	_Atomic uint64_t last;
@@ -36,8 +38,8 @@ struct ks_usage_cell {
 };
 _Static_assert(sizeof(struct ks_usage_cell) == 32, "two cells a cache line");
 
-/** A pair that its key's cell had no place for. `key`: freeing (1 bit), slot + 1 (39), reason (8), scope (16); 0 while free. `word`: how often
- * this place was emptied (24 bits), count (40). */
+/** A pair that its key's cell had no place for. `key`: freeing (1 bit), slot + 1 (39), reason (8), scope (16); 0
+ * while free. `word`: how often this place was emptied (24 bits), count (40). */
 struct ks_usage_detail {
 	_Atomic uint64_t key;
 	_Atomic uint64_t word;

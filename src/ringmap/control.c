@@ -22,7 +22,8 @@ void ks_control_close(const struct ks_control *control)
 }
 
 /* The control file that is there, mapped; KS_CORRUPT if it is too short to be one. */
-static enum ks_err map_control(int directory, uid_t owner, bool writable, struct stat *ret_stat, struct ks_control **ret_control)
+static enum ks_err map_control(int directory, uid_t owner, bool writable, struct stat *ret_stat,
+			       struct ks_control **ret_control)
 {
 	void *memory = NULL;
 	enum ks_err err;
@@ -49,7 +50,8 @@ static enum ks_err make_control(int directory, const struct ks_access *access, c
 	int fd;
 
 	(void)unlinkat(directory, control_new, 0);
-	KS_TRY(ks_ringmap_file_make(directory, control_new, ks_ringmap_file_mode_ring(access->group), access->group, KS_CONTROL_SIZE, &fd));
+	KS_TRY(ks_ringmap_file_make(directory, control_new, ks_ringmap_file_mode_ring(access->group), access->group,
+				    KS_CONTROL_SIZE, &fd));
 	err = ks_ringmap_file_map(fd, KS_CONTROL_SIZE, true, &memory);
 	close(fd);
 	KS_TRY(err);
@@ -88,12 +90,13 @@ enum ks_err ks_control_open_writer(int directory, const struct ks_access *access
 	}
 	if (err != KS_OK && err != KS_NOT_FOUND && err != KS_CORRUPT && err != KS_FORBIDDEN)
 		return err;
-	/* A stranger's file or a link of that name is replaced; the directory is ours, so that renaming over it is allowed. */
+	/* A stranger's file or a link of that name is replaced; the directory is ours, so that renaming over it is
+	 * allowed. */
 	return make_control(directory, access, boot_id, last, ret_control);
 }
 
-enum ks_err ks_control_open_reader(int directory, uid_t owner, const uint8_t boot_id[16], dev_t *ret_device, ino_t *ret_inode,
-				   const struct ks_control **ret_control)
+enum ks_err ks_control_open_reader(int directory, uid_t owner, const uint8_t boot_id[16], dev_t *ret_device,
+				   ino_t *ret_inode, const struct ks_control **ret_control)
 {
 	struct ks_control *c;
 	enum ks_err err = KS_OK;

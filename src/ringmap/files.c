@@ -67,8 +67,9 @@ static enum ks_err err_of(int number)
 		int number;
 		enum ks_err err;
 	} rows[] = {
-		{ENOENT, KS_NOT_FOUND}, {EACCES, KS_FORBIDDEN}, {EPERM, KS_FORBIDDEN}, {ELOOP, KS_FORBIDDEN}, {EEXIST, KS_CONFLICT},
-		{ENOSPC, KS_DISK_FULL}, {EDQUOT, KS_DISK_FULL}, {EFBIG, KS_DISK_FULL}, {ENOMEM, KS_MEMORY},
+		{ENOENT, KS_NOT_FOUND}, {EACCES, KS_FORBIDDEN}, {EPERM, KS_FORBIDDEN},
+		{ELOOP, KS_FORBIDDEN},  {EEXIST, KS_CONFLICT},  {ENOSPC, KS_DISK_FULL},
+		{EDQUOT, KS_DISK_FULL}, {EFBIG, KS_DISK_FULL},  {ENOMEM, KS_MEMORY},
 	};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(rows); i++) {
@@ -78,7 +79,8 @@ static enum ks_err err_of(int number)
 	return KS_SYSTEM;
 }
 
-enum ks_err ks_ringmap_file_open(int directory, const char *name, int flags, uid_t owner, int *ret_fd, uint64_t *ret_size)
+enum ks_err ks_ringmap_file_open(int directory, const char *name, int flags, uid_t owner, int *ret_fd,
+				 uint64_t *ret_size)
 {
 	/* Not blocking: somebody may have put a fifo there. */
 	int fd = openat(directory, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -103,7 +105,8 @@ enum ks_err ks_ringmap_file_settle(int fd, mode_t mode, int64_t group)
 	return fchmod(fd, mode) ? err_of(errno) : KS_OK;
 }
 
-/* Memory for `size` bytes of a file at a boundary of huge pages, so that the kernel can map them as such; NULL and errno. */
+/* Memory for `size` bytes of a file at a boundary of huge pages, so that the kernel can map them as such; NULL and
+ * errno. */
 static void *map_aligned(int fd, uint64_t size, int protection)
 {
 	uint64_t room = size + HUGE_PAGE;
@@ -135,9 +138,9 @@ static void *map_aligned(int fd, uint64_t size, int protection)
 	return aligned;
 }
 
-/* Asks for the file in huge pages: with small ones half of the time of a lookup among millions of keys is the walk through the page tables. In
- * shared memory one may ask for it in any case (MADV_COLLAPSE, Linux 6.1); what is refused stays in small pages. A stretch must have a page
- * to be collapsed, the rest of it may be missing. */
+/* Asks for the file in huge pages: with small ones half of the time of a lookup among millions of keys is the walk
+ * through the page tables. In shared memory one may ask for it in any case (MADV_COLLAPSE, Linux 6.1); what is
+ * refused stays in small pages. A stretch must have a page to be collapsed, the rest of it may be missing. */
 static void take_huge_pages(int fd, uint64_t size)
 {
 	struct statfs about;
@@ -174,7 +177,8 @@ static int allocate(int fd, uint64_t size)
 	return failed;
 }
 
-enum ks_err ks_ringmap_file_make(int directory, const char *name, mode_t mode, int64_t group, uint64_t size, int *ret_fd)
+enum ks_err ks_ringmap_file_make(int directory, const char *name, mode_t mode, int64_t group, uint64_t size,
+				 int *ret_fd)
 {
 	int fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), failed;
 	enum ks_err err;

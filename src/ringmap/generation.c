@@ -38,8 +38,8 @@ void ks_generation_populate(struct ks_generation *generation, bool writer)
 
 /* ---- one that is there ---- */
 
-static enum ks_err map_part(int directory, uint64_t number, enum ks_ringmap_file_part part, uid_t owner, bool writable, void **ret_memory,
-			    uint64_t *ret_size)
+static enum ks_err map_part(int directory, uint64_t number, enum ks_ringmap_file_part part, uid_t owner,
+			    bool writable, void **ret_memory, uint64_t *ret_size)
 {
 	char name[KS_GENERATION_NAME_SIZE];
 	enum ks_err err;
@@ -67,7 +67,8 @@ static enum ks_err open_parts(int directory, uid_t owner, bool writer, struct ks
 	return KS_OK;
 }
 
-enum ks_err ks_generation_open(int directory, uint64_t number, uid_t owner, bool writer, struct ks_generation **ret_generation)
+enum ks_err ks_generation_open(int directory, uint64_t number, uid_t owner, bool writer,
+			       struct ks_generation **ret_generation)
 {
 	struct ks_generation *g = calloc(1, sizeof(*g));
 	enum ks_err err;
@@ -86,8 +87,8 @@ enum ks_err ks_generation_open(int directory, uint64_t number, uid_t owner, bool
 
 /* ---- a new one ---- */
 
-static enum ks_err make_part(int directory, uint64_t number, enum ks_ringmap_file_part part, mode_t mode, int64_t group, uint64_t size,
-			     void **ret_memory)
+static enum ks_err make_part(int directory, uint64_t number, enum ks_ringmap_file_part part, mode_t mode,
+			     int64_t group, uint64_t size, void **ret_memory)
 {
 	char name[KS_GENERATION_NAME_SIZE];
 	enum ks_err err;
@@ -107,9 +108,11 @@ static enum ks_err make_parts(int directory, const struct ks_ring_geometry *geom
 
 	if (ring_size == 0 || usage_size == 0)
 		return KS_TOO_LARGE;
-	KS_TRY(make_part(directory, g->number, KS_FILE_RING, ks_ringmap_file_mode_ring(group), group, ring_size, &g->ring_memory));
+	KS_TRY(make_part(directory, g->number, KS_FILE_RING, ks_ringmap_file_mode_ring(group), group, ring_size,
+			 &g->ring_memory));
 	g->ring_size = ring_size;
-	KS_TRY(make_part(directory, g->number, KS_FILE_USAGE, ks_ringmap_file_mode_usage(group), group, usage_size, &g->usage_memory));
+	KS_TRY(make_part(directory, g->number, KS_FILE_USAGE, ks_ringmap_file_mode_usage(group), group, usage_size,
+			 &g->usage_memory));
 	g->usage_size = usage_size;
 	KS_TRY(ks_ring_format(g->ring_memory, g->ring_size, geometry, stamp, &g->ring));
 	KS_TRY(ks_usage_format(g->usage_memory, g->usage_size, geometry, g->number));
@@ -118,8 +121,9 @@ static enum ks_err make_parts(int directory, const struct ks_ring_geometry *geom
 	return KS_OK;
 }
 
-enum ks_err ks_generation_make(int directory, const struct ks_ring_geometry *geometry, const struct ks_ring_stamp *stamp,
-			       int64_t group, struct ks_generation **ret_generation)
+enum ks_err ks_generation_make(int directory, const struct ks_ring_geometry *geometry,
+			       const struct ks_ring_stamp *stamp, int64_t group,
+			       struct ks_generation **ret_generation)
 {
 	struct ks_generation *g = calloc(1, sizeof(*g));
 	enum ks_err err;

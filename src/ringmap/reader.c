@@ -123,8 +123,8 @@ static enum ks_err follow(struct ks_ringmap_reader *r)
 	return err;
 }
 
-/* False where the path leads to another control file than the one that is mapped. A file that is merely gone is no reason to leave: its writer may
- * live on. */
+/* False where the path leads to another control file than the one that is mapped. A file that is merely gone is no
+ * reason to leave: its writer may live on. */
 static bool is_still_there(struct ks_ringmap_reader *r)
 {
 	int directory = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

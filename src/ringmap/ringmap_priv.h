@@ -50,11 +50,15 @@ struct ks_access {
 	int64_t group;  /* -1: the owner alone */
 };
 
-/** Opens a file of the directory with `flags`: no link, a regular file, of that owner. KS_NOT_FOUND, KS_FORBIDDEN, KS_SYSTEM. */
-KS_MUST_USE enum ks_err ks_ringmap_file_open(int directory, const char *name, int flags, uid_t owner, int *ret_fd, uint64_t *ret_size);
+/** Opens a file of the directory with `flags`: no link, a regular file, of that owner. KS_NOT_FOUND, KS_FORBIDDEN,
+ * KS_SYSTEM. */
+KS_MUST_USE enum ks_err ks_ringmap_file_open(int directory, const char *name, int flags, uid_t owner, int *ret_fd,
+					     uint64_t *ret_size);
 
-/** Makes a file of `size` bytes whose space is allocated. It must not exist (KS_CONFLICT). KS_DISK_FULL, KS_SYSTEM; nothing is left behind then. */
-KS_MUST_USE enum ks_err ks_ringmap_file_make(int directory, const char *name, mode_t mode, int64_t group, uint64_t size, int *ret_fd);
+/** Makes a file of `size` bytes whose space is allocated. It must not exist (KS_CONFLICT). KS_DISK_FULL, KS_SYSTEM;
+ * nothing is left behind then. */
+KS_MUST_USE enum ks_err ks_ringmap_file_make(int directory, const char *name, mode_t mode, int64_t group,
+					     uint64_t size, int *ret_fd);
 
 /** Sets mode and group. */
 KS_MUST_USE enum ks_err ks_ringmap_file_settle(int fd, mode_t mode, int64_t group);
@@ -70,8 +74,8 @@ KS_MUST_USE enum ks_err ks_ringmap_file_map(int fd, uint64_t size, bool writable
 /** Maps every page now; a kernel that cannot leaves it to the faults. */
 void ks_memory_populate(void *memory, uint64_t size, bool writable);
 
-/** Maps generation `number`, the ring writable if `writer`. The ring's header must say the same number. Nothing else is verified. KS_NOT_FOUND, KS_CORRUPT,
- * KS_VERSION, KS_FORBIDDEN, KS_MEMORY, KS_SYSTEM. */
+/** Maps generation `number`, the ring writable if `writer`. The ring's header must say the same number. Nothing
+ * else is verified. KS_NOT_FOUND, KS_CORRUPT, KS_VERSION, KS_FORBIDDEN, KS_MEMORY, KS_SYSTEM. */
 KS_MUST_USE enum ks_err ks_generation_open(int directory, uint64_t number, uid_t owner, bool writer,
 					   struct ks_generation **ret_generation);
 
@@ -88,7 +92,8 @@ void ks_generation_unlink(int directory, uint64_t number);
 /** Unmaps and frees; clears *generation; takes NULL. */
 void ks_generation_close(struct ks_generation **generation);
 
-/** The writer's `control`: what is there if it is sane and of this boot; otherwise a new one, and readers of the old one are told. */
+/** The writer's `control`: what is there if it is sane and of this boot; otherwise a new one, and readers of the
+ * old one are told. */
 KS_MUST_USE enum ks_err ks_control_open_writer(int directory, const struct ks_access *access, const uint8_t boot_id[16],
 					       struct ks_control **ret_control);
 

@@ -59,8 +59,8 @@ static enum ks_err take_lock(struct ks_ringmap_writer *w)
 	if (flock(w->lock, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ? KS_BUSY : KS_SYSTEM;
 	/* A lock on a file that was removed meanwhile keeps nobody out. */
-	if (fstat(w->lock, &held) || fstatat(w->directory, name, &named, AT_SYMLINK_NOFOLLOW) || held.st_ino != named.st_ino
-	    || held.st_dev != named.st_dev)
+	if (fstat(w->lock, &held) || fstatat(w->directory, name, &named, AT_SYMLINK_NOFOLLOW)
+	    || held.st_ino != named.st_ino || held.st_dev != named.st_dev)
 		return KS_BUSY;
 	return KS_OK;
 }
@@ -91,8 +91,8 @@ static enum ks_err remove_strays(struct ks_ringmap_writer *w)
 
 /* ---- generations ---- */
 
-static enum ks_err make_generation(struct ks_ringmap_writer *w, const struct ks_ring_geometry *geometry, const uint64_t seed[2],
-				   struct ks_generation **ret_generation)
+static enum ks_err make_generation(struct ks_ringmap_writer *w, const struct ks_ring_geometry *geometry,
+				   const uint64_t seed[2], struct ks_generation **ret_generation)
 {
 	uint64_t last = atomic_load_explicit(&w->control->last, memory_order_relaxed);
 	uint64_t current = atomic_load_explicit(&w->control->current, memory_order_relaxed);
@@ -278,8 +278,8 @@ static enum ks_err open_writer(struct ks_ringmap_writer *w, const struct ks_ring
 	return KS_OK;
 }
 
-enum ks_err ks_ringmap_writer_open(const struct ks_ringmap_options *options, const struct ks_ring_geometry *geometry, bool force_fresh,
-				   struct ks_ringmap_writer **ret_writer, bool *ret_fresh)
+enum ks_err ks_ringmap_writer_open(const struct ks_ringmap_options *options, const struct ks_ring_geometry *geometry,
+				   bool force_fresh, struct ks_ringmap_writer **ret_writer, bool *ret_fresh)
 {
 	struct ks_ringmap_writer *w;
 	enum ks_err err;

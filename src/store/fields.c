@@ -56,8 +56,8 @@ static bool save_one(const struct ks_field *field, const void *row, struct ks_sq
 	return false;
 }
 
-enum ks_err ks_fields_save(const struct ks_field *fields, size_t count, const void *row, struct ks_sql_value *ret_values,
-			   struct ks_sql_error *error)
+enum ks_err ks_fields_save(const struct ks_field *fields, size_t count, const void *row,
+			   struct ks_sql_value *ret_values, struct ks_sql_error *error)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (KS_LIKELY(save_one(&fields[i], row, &ret_values[i])))
@@ -135,8 +135,8 @@ static bool load_one(const struct ks_field *field, const struct ks_sql_value *va
 	return false;
 }
 
-enum ks_err ks_fields_load(const struct ks_field *fields, size_t count, const struct ks_sql_value *values, void *ret_row,
-			   struct ks_sql_error *error)
+enum ks_err ks_fields_load(const struct ks_field *fields, size_t count, const struct ks_sql_value *values,
+			   void *ret_row, struct ks_sql_error *error)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (KS_UNLIKELY(!load_one(&fields[i], &values[i], ret_row))) {

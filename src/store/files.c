@@ -15,8 +15,8 @@ static const struct {
 	int number;
 	enum ks_err err;
 } errnos[] = {
-	{ENOENT, KS_NOT_FOUND},  {EEXIST, KS_CONFLICT},   {ENOMEM, KS_MEMORY},
-	{ENOSPC, KS_DISK_FULL},  {EDQUOT, KS_DISK_FULL},  {EFBIG, KS_DISK_FULL},
+	{ENOENT, KS_NOT_FOUND}, {EEXIST, KS_CONFLICT},  {ENOMEM, KS_MEMORY},
+	{ENOSPC, KS_DISK_FULL}, {EDQUOT, KS_DISK_FULL}, {EFBIG, KS_DISK_FULL},
 };
 
 enum ks_err ks_file_failed(struct ks_sql_error *error, const char *what, const char *path)

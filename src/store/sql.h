@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What the store asks of a SQL database: one table of functions a driver. The statements are fixed and stand in statements.def in
- * SQL that every driver understands, with parameters $1, $2, …; whatever differs between databases (opening, locking, types of the schema,
- * pragmas, backup) is behind this line. Used by the files of this directory alone. */
+/** What the store asks of a SQL database: one table of functions a driver. The statements are fixed and stand in
+ * statements.def in SQL that every driver understands, with parameters $1, $2, …; whatever differs between databases
+ * (opening, locking, types of the schema, pragmas, backup) is behind this line. Used by the files of this directory
+ * alone. */
 #pragma once
 
 #include "base/err.h"
@@ -22,12 +23,7 @@ const char *ks_sql_name(enum ks_sql_id id);
 /** Highest number of parameters, and of columns, of a statement. */
 #define KS_SQL_VALUES_MAX 32
 
-enum ks_sql_type {
-	KS_SQL_NULL,
-	KS_SQL_INTEGER,
-	KS_SQL_TEXT,
-	KS_SQL_BLOB
-};
+enum ks_sql_type { KS_SQL_NULL, KS_SQL_INTEGER, KS_SQL_TEXT, KS_SQL_BLOB };
 
 struct ks_sql_value {
 	enum ks_sql_type type;
@@ -42,7 +38,8 @@ struct ks_sql_error {
 
 KS_PRINTF(2, 3) void ks_sql_explain(struct ks_sql_error *error, const char *fmt, ...);
 
-/** One step of the schema, in the dialect of one driver. Once released it is never edited: the store remembers its digest. */
+/** One step of the schema, in the dialect of one driver. Once released it is never edited: the store remembers its
+ * digest. */
 struct ks_sql_migration {
 	const char *name;
 	const unsigned char *text; /* terminated beyond `size` */
@@ -55,18 +52,19 @@ typedef enum ks_err ks_sql_source(void *ctx, struct ks_sql_value *ret_values);
 struct ks_sql;      /* a connection */
 struct ks_sql_stmt; /* a statement in use on it */
 
-/** One kind of database. All functions of one connection are called by one thread at a time. Those that can fail leave a text in the
- * connection's ks_sql_error. Failures are told as: KS_CONFLICT (a unique key is taken), KS_NOT_FOUND (a referenced row is missing),
- * KS_MALFORMED (a check of the schema), KS_IMMUTABLE (a trigger of the schema), KS_BUSY, KS_CORRUPT, KS_DISK_FULL, KS_TOO_LARGE,
- * KS_MEMORY, KS_STORE. */
+/** One kind of database. All functions of one connection are called by one thread at a time. Those that can fail leave
+ * a text in the connection's ks_sql_error. Failures are told as: KS_CONFLICT (a unique key is taken), KS_NOT_FOUND (a
+ * referenced row is missing), KS_MALFORMED (a check of the schema), KS_IMMUTABLE (a trigger of the schema), KS_BUSY,
+ * KS_CORRUPT, KS_DISK_FULL, KS_TOO_LARGE, KS_MEMORY, KS_STORE. */
 struct ks_sql_driver {
 	const char *scheme; /* of its URIs, with the colon */
 	const struct ks_sql_migration *migrations;
 	size_t migration_count;
 
-	/** Connects. A writer creates what is not there, and is alone until it closes (KS_BUSY). KS_NOT_FOUND: nothing to read there.
-	 * KS_MALFORMED: a bad address. `error` is kept and written to until close. */
-	enum ks_err (*open)(const char *address, enum ks_store_mode mode, struct ks_sql_error *error, struct ks_sql **ret_sql);
+	/** Connects. A writer creates what is not there, and is alone until it closes (KS_BUSY). KS_NOT_FOUND: nothing
+	 * to read there. KS_MALFORMED: a bad address. `error` is kept and written to until close. */
+	enum ks_err (*open)(const char *address, enum ks_store_mode mode, struct ks_sql_error *error,
+			    struct ks_sql **ret_sql);
 	/** All statements must be finished. An open transaction is rolled back. */
 	void (*close)(struct ks_sql *sql);
 
@@ -96,15 +94,20 @@ struct ks_sql_driver {
 	uint64_t (*changed)(struct ks_sql_stmt *stmt);
 	void (*finish)(struct ks_sql_stmt *stmt);
 
-	/** Runs `id`, an INSERT that ends in VALUES ($1, … $count), for each row of `source`, whose texts are borrowed until it returns. Several
-	 * times as fast as running it for each. After a failure rows may have been inserted: the caller undoes them. */
-	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source, void *ctx);
+	/** Runs `id`, an INSERT that ends in VALUES ($1, … $count), for each row of `source`, whose texts are borrowed
+	 * until it returns. Several times as fast as running it for each. After a failure rows may have been inserted:
+	 * the caller undoes them. */
+	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source,
+				   void *ctx);
 
 	/** As ks_store_backup, for whatever `sql` is connected to, from a connection of its own. */
-	enum ks_err (*backup)(struct ks_sql *sql, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx);
-	/** As ks_store_restore: copies `path` beside the place of `address`, checks the copy, lets `accept` look at it and change it over a
-	 * connection, and puts it in its place. What `accept` returns other than KS_OK ends it, and leaves everything as it was. */
-	enum ks_err (*restore)(const char *path, const char *address, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx,
+	enum ks_err (*backup)(struct ks_sql *sql, const char *path,
+			      void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx);
+	/** As ks_store_restore: copies `path` beside the place of `address`, checks the copy, lets `accept` look at it
+	 * and change it over a connection, and puts it in its place. What `accept` returns other than KS_OK ends it,
+	 * and leaves everything as it was. */
+	enum ks_err (*restore)(const char *path, const char *address,
+			       enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx,
 			       struct ks_sql_error *error);
 };
 

@@ -57,7 +57,7 @@ struct rows {
 struct ks_sql {
 	sqlite3 *db;
 	enum ks_store_mode mode;
-	int lock; /* -1: none */
+	int lock;           /* -1: none */
 	int wal_pages;      /* as of the last commit */
 	int checkpoint_due; /* at so many */
 	struct ks_sql_error *error;
@@ -90,13 +90,15 @@ static const struct {
 	{SQLITE_TOOBIG, KS_TOO_LARGE},
 };
 
-/* What the system said to the last failure. Of a failed write to the write-ahead log SQLite tells the log's file alone. */
+/* What the system said to the last failure. Of a failed write to the write-ahead log SQLite tells the log's file alone.
+ */
 static int system_errno(sqlite3 *db)
 {
 	int number = sqlite3_system_errno(db);
 	sqlite3_file *log = NULL;
 
-	if (number == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log && log->pMethods)
+	if (number == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log &&
+	    log->pMethods)
 		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
 	return number;
 }
@@ -154,7 +156,8 @@ static locale_t utf8;
 
 static void prepare_process(void)
 {
-	/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. Refused if SQLite runs already. */
+	/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. Refused if
+	 * SQLite runs already. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
@@ -231,7 +234,8 @@ static struct rows *rows_of(sqlite3_vtab_cursor *cursor)
 	return ((struct rows_table *)(void *)cursor->pVtab)->rows;
 }
 
-static int rows_connect(sqlite3 *db, void *ctx, int argc, const char *const *argv, sqlite3_vtab **ret_table, char **ret_error)
+static int rows_connect(sqlite3 *db, void *ctx, int argc, const char *const *argv, sqlite3_vtab **ret_table,
+			char **ret_error)
 {
 	char bytes[512];
 	struct ks_buf buf = KS_BUF(bytes);
@@ -369,7 +373,8 @@ static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
 /* A connection with the settings that all have. */
 static enum ks_err connect(struct ks_sql *sql, int flags)
 {
-	int rc = sqlite3_open_v2(sql->path, &sql->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, NULL);
+	int rc = sqlite3_open_v2(sql->path, &sql->db,
+				 flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, NULL);
 
 	if (rc != SQLITE_OK)
 		return failed(sql, rc, "cannot open the store");
@@ -379,14 +384,16 @@ static enum ks_err connect(struct ks_sql *sql, int flags)
 	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 0);
-	rc = sqlite3_create_function_v2(sql->db, "lower", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, sql_lower, NULL, NULL,
-					NULL);
+	rc = sqlite3_create_function_v2(sql->db, "lower", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+					NULL, sql_lower, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_module_v2(sql->db, "ks_rows", &rows_module, &sql->rows, NULL);
 	if (rc != SQLITE_OK)
 		return failed(sql, rc, "cannot prepare the store");
-	return run(sql, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF",
-		   "cannot prepare the store");
+	return run(
+		sql,
+		"PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF",
+		"cannot prepare the store");
 }
 
 static enum ks_err sqlite_version(struct ks_sql *sql, unsigned *ret_version)
@@ -411,7 +418,8 @@ static enum ks_err sqlite_set_version(struct ks_sql *sql, unsigned version)
 {
 	char script[96];
 
-	snprintf(script, sizeof(script), "PRAGMA application_id = %d; PRAGMA user_version = %u", APPLICATION_ID, version);
+	snprintf(script, sizeof(script), "PRAGMA application_id = %d; PRAGMA user_version = %u", APPLICATION_ID,
+		 version);
 	return run(sql, script, "cannot set the version");
 }
 
@@ -426,10 +434,11 @@ static enum ks_err set_up(struct ks_sql *sql)
 		snprintf(script, sizeof(script), "PRAGMA cache_size = -%d", READER_CACHE_KIB);
 		return run(sql, script, "cannot prepare the store");
 	}
-	snprintf(script, sizeof(script),
-		 "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -%d;"
-		 "PRAGMA journal_size_limit = %d",
-		 WRITER_CACHE_KIB, WAL_KEPT_BYTES);
+	snprintf(
+		script, sizeof(script),
+		"PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -%d;"
+		"PRAGMA journal_size_limit = %d",
+		WRITER_CACHE_KIB, WAL_KEPT_BYTES);
 	KS_TRY(run(sql, script, "cannot prepare the store"));
 	/* Takes the place of SQLite's own checkpoints. */
 	sql->checkpoint_due = CHECKPOINT_PAGES;
@@ -457,7 +466,8 @@ static enum ks_err set_path(struct ks_sql *sql, const char *address)
 	return KS_OK;
 }
 
-static enum ks_err new_connection(const char *address, enum ks_store_mode mode, struct ks_sql_error *error, struct ks_sql **ret_sql)
+static enum ks_err new_connection(const char *address, enum ks_store_mode mode, struct ks_sql_error *error,
+				  struct ks_sql **ret_sql)
 {
 	struct ks_sql *sql = calloc(1, sizeof(*sql));
 
@@ -499,7 +509,8 @@ static enum ks_err open_place(struct ks_sql *sql)
 	return set_up(sql);
 }
 
-static enum ks_err sqlite_open(const char *address, enum ks_store_mode mode, struct ks_sql_error *error, struct ks_sql **ret_sql)
+static enum ks_err sqlite_open(const char *address, enum ks_store_mode mode, struct ks_sql_error *error,
+			       struct ks_sql **ret_sql)
 {
 	struct ks_sql *sql;
 
@@ -633,8 +644,8 @@ static enum ks_err sqlite_step(struct ks_sql_stmt *stmt, bool *ret_row)
 	return KS_OK;
 }
 
-/* One sqlite3_column_value and cheap looks at it cost half of sqlite3_column_type and its like. They take no lock, and need none: a connection is
- * used by one thread at a time. */
+/* One sqlite3_column_value and cheap looks at it cost half of sqlite3_column_type and its like. They take no lock, and
+ * need none: a connection is used by one thread at a time. */
 static void sqlite_row(struct ks_sql_stmt *stmt, struct ks_sql_value *ret_values, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -679,7 +690,8 @@ static enum ks_err insert_some(struct ks_sql *sql, sqlite3_stmt *stmt)
 	return err;
 }
 
-static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source, void *ctx)
+static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source,
+				      void *ctx)
 {
 	sqlite3_stmt **stmt = &sql->kept_many[id];
 	struct rows *rows = &sql->rows;
@@ -727,8 +739,8 @@ static enum ks_err sqlite_begin(struct ks_sql *sql)
 	return err;
 }
 
-/* Copies the write-ahead log back, so that it can begin anew. What was committed stays committed: if this fails, or a reader still needs the log, it
- * is tried again when the log has grown by as much. */
+/* Copies the write-ahead log back, so that it can begin anew. What was committed stays committed: if this fails, or a
+ * reader still needs the log, it is tried again when the log has grown by as much. */
 static void checkpoint(struct ks_sql *sql)
 {
 	sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -755,7 +767,8 @@ static enum ks_err sqlite_commit(struct ks_sql *sql)
 /* ---- backup ---- */
 
 /* Copies under one read transaction of the source: a snapshot, whatever is committed meanwhile. */
-static enum ks_err copy_pages(struct ks_sql *from, struct ks_sql *to, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+static enum ks_err copy_pages(struct ks_sql *from, struct ks_sql *to,
+			      void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	int rc;
 
@@ -774,7 +787,8 @@ static enum ks_err copy_pages(struct ks_sql *from, struct ks_sql *to, void (*pro
 	return rc == SQLITE_DONE ? KS_OK : failed(to, rc, "cannot copy the store");
 }
 
-static enum ks_err backup_into(struct ks_sql *sql, const char *temporary, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+static enum ks_err backup_into(struct ks_sql *sql, const char *temporary,
+			       void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	struct ks_sql *from = NULL;
 	struct ks_sql *to = NULL;
@@ -793,7 +807,8 @@ static enum ks_err backup_into(struct ks_sql *sql, const char *temporary, void (
 	return err;
 }
 
-static enum ks_err sqlite_backup(struct ks_sql *sql, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+static enum ks_err sqlite_backup(struct ks_sql *sql, const char *path,
+				 void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	char temporary[KS_PATH_MAX];
 	int fd;
@@ -863,8 +878,9 @@ static void remove_beside(const char *path)
 	}
 }
 
-/* Brings everything of the store that will be replaced into its one file, so that what stands beside it can go, and a crash before the
- * replacement leaves it whole. A damaged one cannot be brought together, and loses what stood beside it. */
+/* Brings everything of the store that will be replaced into its one file, so that what stands beside it can go, and a
+ * crash before the replacement leaves it whole. A damaged one cannot be brought together, and loses what stood beside
+ * it. */
 static enum ks_err settle(struct ks_sql *target)
 {
 	if (!ks_file_exists(target->path)) {
@@ -901,7 +917,8 @@ static enum ks_err check_source(const char *path, struct ks_sql_error *error)
 	return KS_OK;
 }
 
-static enum ks_err restore_into(struct ks_sql *target, const char *path, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx)
+static enum ks_err restore_into(struct ks_sql *target, const char *path,
+				enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx)
 {
 	char temporary[KS_PATH_MAX];
 	struct ks_sql *copy = NULL;
@@ -926,7 +943,8 @@ static enum ks_err restore_into(struct ks_sql *target, const char *path, enum ks
 	return err;
 }
 
-static enum ks_err sqlite_restore(const char *path, const char *address, enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx,
+static enum ks_err sqlite_restore(const char *path, const char *address,
+				  enum ks_err (*accept)(void *ctx, struct ks_sql *sql), void *ctx,
 				  struct ks_sql_error *error)
 {
 	struct ks_sql *target;

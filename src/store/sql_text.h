@@ -6,8 +6,8 @@
 	"id, parent, organization, kind, user_id, name, slug, created_at, created_by, suspended_at, deleted_at"
 
 /* $1 parent, $2 organization, $3 kind, $4 before, $5 limit */
-#define SQL_TENANTS_WHERE(column)                                                       \
-	"SELECT " SQL_TENANT_COLUMNS " FROM tenants WHERE " column " AND deleted_at IS NULL" \
+#define SQL_TENANTS_WHERE(column)                                                                  \
+	"SELECT " SQL_TENANT_COLUMNS " FROM tenants WHERE " column " AND deleted_at IS NULL"       \
 	" AND ($1 = 0 OR parent = $1) AND ($2 = 0 OR organization = $2) AND ($3 < 0 OR kind = $3)" \
 	" ORDER BY id DESC LIMIT $5"
 
@@ -15,32 +15,32 @@
 
 #define SQL_MEMBERSHIP_COLUMNS "user_id, tenant, role, created_at, created_by"
 
-#define SQL_KEY_OWN_COLUMNS                                                               \
-	"k.id, k.digest, k.tenant, k.organization, k.user_id, k.grant_id, k.kind, k.binding," \
+#define SQL_KEY_OWN_COLUMNS                                                                                \
+	"k.id, k.digest, k.tenant, k.organization, k.user_id, k.grant_id, k.kind, k.binding,"              \
 	" k.environment, k.imported, k.name, k.prefix, k.last_four, k.labels, k.created_at, k.created_by," \
 	" k.expires_at, k.retires_at, k.revoked_at, k.revoked_by, k.rotated_from, k.rotated_to"
 #define SQL_KEY_COLUMNS SQL_KEY_OWN_COLUMNS ", u.uses, u.last_used_at, u.last_used_address"
 #define SQL_KEYS_FROM " FROM keys k LEFT JOIN key_usage u ON u.key_id = k.id WHERE "
 
 /* An end set by a rotation counts as a revocation, as in the decision. */
-#define SQL_KEY_STATUS                                                                                \
-	"CASE WHEN k.revoked_at IS NOT NULL"                                                          \
+#define SQL_KEY_STATUS                                                                               \
+	"CASE WHEN k.revoked_at IS NOT NULL"                                                         \
 	" OR (k.retires_at <= $7 AND (k.expires_at IS NULL OR k.retires_at <= k.expires_at)) THEN 2" \
 	" WHEN k.expires_at <= $7 THEN 1 ELSE 0 END"
 
-/* $1 organization, $2 user, $3 before, $4 kind, $5 environment, $6 status, $7 now, $8 unused since, $9 part of the name, $10 limit,
- * $11 tenant */
-#define SQL_KEYS_FILTER                                                                          \
-	" AND k.id < $3 AND ($1 = 0 OR k.organization = $1) AND ($2 = 0 OR k.user_id = $2)"      \
+/* $1 organization, $2 user, $3 before, $4 kind, $5 environment, $6 status, $7 now, $8 unused since, $9 part of the
+ * name, $10 limit, $11 tenant */
+#define SQL_KEYS_FILTER                                                                                           \
+	" AND k.id < $3 AND ($1 = 0 OR k.organization = $1) AND ($2 = 0 OR k.user_id = $2)"                       \
 	" AND ($4 < 0 OR k.kind = $4) AND ($5 < 0 OR k.environment = $5) AND ($6 = 3 OR $6 = " SQL_KEY_STATUS ")" \
-	" AND ($9 = '' OR lower(k.name) LIKE lower($9) ESCAPE '\\')"                             \
+	" AND ($9 = '' OR lower(k.name) LIKE lower($9) ESCAPE '\\')"                                              \
 	" AND (u.last_used_at IS NULL OR u.last_used_at < $8) ORDER BY k.id DESC LIMIT $10"
 
 #define SQL_AUDIT_COLUMNS \
 	"id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail"
 
 /* $1 organization, $2 tenant, $3 actor, $4 action, $5 first id, $6 before, $7 limit */
-#define SQL_AUDIT_WHERE(column)                                                                 \
-	"SELECT " SQL_AUDIT_COLUMNS " FROM audit WHERE " column " AND id >= $5 AND id < $6"      \
+#define SQL_AUDIT_WHERE(column)                                                                      \
+	"SELECT " SQL_AUDIT_COLUMNS " FROM audit WHERE " column " AND id >= $5 AND id < $6"          \
 	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR actor = $3)" \
 	" AND ($4 = '' OR action = $4) ORDER BY id DESC LIMIT $7"

@@ -28,8 +28,8 @@ void ks_store_set_open_error(const struct ks_sql_error *error)
 	open_error = *error;
 }
 
-enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const struct ks_sql_migration *migrations, size_t count,
-			       struct ks_store **ret_store)
+enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const struct ks_sql_migration *migrations,
+			       size_t count, struct ks_store **ret_store)
 {
 	const char *address;
 	const struct ks_sql_driver *driver = ks_store_driver_of(uri, &address);
@@ -60,7 +60,8 @@ enum ks_err ks_store_open(const char *uri, enum ks_store_mode mode, struct ks_st
 	const char *address;
 	const struct ks_sql_driver *driver = ks_store_driver_of(uri, &address);
 
-	return ks_store_open_with(uri, mode, driver ? driver->migrations : NULL, driver ? driver->migration_count : 0, ret_store);
+	return ks_store_open_with(uri, mode, driver ? driver->migrations : NULL, driver ? driver->migration_count : 0,
+				  ret_store);
 }
 
 void ks_store_close(struct ks_store **store)
@@ -117,10 +118,10 @@ static enum ks_err write_counts(struct ks_store *store)
 	if ((added->keys | added->tenants | added->users | added->grants) == 0)
 		return KS_OK;
 	return ks_store_write(store, KS_SQL_COUNTS_ADD,
-			      (struct ks_sql_value[]){ks_value_u64(added->keys), ks_value_u64(added->keys_limited),
-						      ks_value_u64(added->tenants), ks_value_u64(added->users),
-						      ks_value_u64(added->grants)},
-			      5, NULL);
+			      KS_PARAMS(ks_value_u64(added->keys), ks_value_u64(added->keys_limited),
+					ks_value_u64(added->tenants), ks_value_u64(added->users),
+					ks_value_u64(added->grants)),
+			      NULL);
 }
 
 enum ks_err ks_store_commit(struct ks_store *store)
@@ -218,12 +219,13 @@ static enum ks_err may_write(struct ks_store *store)
 {
 	if (KS_LIKELY(store->in_transaction && store->mode == KS_STORE_WRITER))
 		return KS_OK;
-	ks_sql_explain(&store->error, store->mode == KS_STORE_WRITER ? "changes are made within a transaction" : "a reader changes nothing");
+	ks_sql_explain(&store->error, store->mode == KS_STORE_WRITER ? "changes are made within a transaction"
+								     : "a reader changes nothing");
 	return KS_STORE;
 }
 
-enum ks_err ks_store_query(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count, size_t columns,
-			   ks_store_take *take, void *ctx)
+enum ks_err ks_store_query(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+			   size_t columns, ks_store_take *take, void *ctx)
 {
 	struct ks_sql_value values[KS_SQL_VALUES_MAX];
 	struct ks_sql_stmt *stmt;
@@ -265,8 +267,8 @@ static enum ks_err take_numbers(void *ctx, const struct ks_sql_value *values)
 	return KS_OK;
 }
 
-enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-				   size_t columns, int64_t *ret_numbers)
+enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+				   size_t count, size_t columns, int64_t *ret_numbers)
 {
 	struct numbers_taker taker = {ret_numbers, columns, false};
 
@@ -274,8 +276,8 @@ enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id, co
 	return taker.any ? KS_OK : KS_NOT_FOUND;
 }
 
-enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params, size_t count, size_t columns,
-			  ks_store_take *take)
+enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params,
+			  size_t count, size_t columns, ks_store_take *take)
 {
 	KS_TRY(ks_store_query(taker->store, id, params, count, columns, take, taker));
 	return taker->rows ? KS_OK : KS_NOT_FOUND;
@@ -304,14 +306,15 @@ enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const stru
 	return err == KS_OK ? KS_OK : failed(store, err);
 }
 
-enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-				     int64_t *ret_number)
+enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+				     size_t count, int64_t *ret_number)
 {
 	KS_TRY(may_write(store));
 	return ks_store_query_numbers(store, id, params, count, 1, ret_number);
 }
 
-enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count)
+enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+			       size_t count)
 {
 	uint64_t changed;
 
@@ -319,7 +322,8 @@ enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const 
 	return changed ? KS_OK : KS_NOT_FOUND;
 }
 
-enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count, const void *row)
+enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
+			    const void *row)
 {
 	struct ks_sql_value values[KS_SQL_VALUES_MAX];
 
@@ -348,8 +352,8 @@ static enum ks_err next_of_many(void *ctx, struct ks_sql_value *ret_values)
 	return KS_OK;
 }
 
-enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count, const void *rows,
-				 size_t stride, size_t row_count)
+enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
+				 const void *rows, size_t stride, size_t row_count)
 {
 	struct many_source source = {store, fields, count, rows, stride, row_count};
 

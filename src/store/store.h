@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The truth: what must survive. One interface over SQL drivers (sql.h): SQLite is the embedded default. A handle is one connection and not
- * thread-safe; one writer on the machine and any number of readers. Text in rows is borrowed: from the caller on writes, from the handle until
- * the callback returns on reads. Every change of state is made within one transaction together with its change-log and audit entries.
+/** The truth: what must survive. One interface over SQL drivers (sql.h): SQLite is the embedded default. A handle is
+ * one connection and not thread-safe; one writer on the machine and any number of readers. Text in rows is borrowed:
+ * from the caller on writes, from the handle until the callback returns on reads. Every change of state is made within
+ * one transaction together with its change-log and audit entries.
  *
- * Any function may give KS_STORE, KS_BUSY, KS_CORRUPT, KS_DISK_FULL or KS_MEMORY, and then nothing of what it was asked was done; the
- * comments name what else. Functions that write need a writer and an open transaction (KS_STORE without) and refuse rows beyond the
- * limits below with KS_TOO_LARGE, and ids of 0 or beyond 63 bits, times of KS_TIME_NONE where one is needed, enums out of range and text
- * with NUL or bad UTF-8 with KS_MALFORMED; a row that refers to one that is missing is KS_NOT_FOUND. A row that was refused leaves the
- * transaction as it was. Callbacks return KS_OK to go on; anything else ends the list and is what the function returns. They may call
- * other functions on the same handle, but not change the rows that are being listed. All functions block on the disk. */
+ * Any function may give KS_STORE, KS_BUSY, KS_CORRUPT, KS_DISK_FULL or KS_MEMORY, and then nothing of what it was asked
+ * was done; the comments name what else. Functions that write need a writer and an open transaction (KS_STORE without)
+ * and refuse rows beyond the limits below with KS_TOO_LARGE, and ids of 0 or beyond 63 bits, times of KS_TIME_NONE
+ * where one is needed, enums out of range and text with NUL or bad UTF-8 with KS_MALFORMED; a row that refers to one
+ * that is missing is KS_NOT_FOUND. A row that was refused leaves the transaction as it was. Callbacks return KS_OK to
+ * go on; anything else ends the list and is what the function returns. They may call other functions on the same
+ * handle, but not change the rows that are being listed. All functions block on the disk. */
 #pragma once
 
 #include "base/err.h"
@@ -17,12 +19,12 @@
 #include "crypto/sha256.h"
 #include "model/model.h"
 
-#define KS_STORE_NAME_MAX 200       /* bytes of a name */
-#define KS_STORE_LABELS_MAX 4096    /* bytes of the labels' JSON */
+#define KS_STORE_NAME_MAX 200    /* bytes of a name */
+#define KS_STORE_LABELS_MAX 4096 /* bytes of the labels' JSON */
 #define KS_STORE_ACTOR_MAX 32
-#define KS_STORE_DETAIL_MAX 4096    /* bytes of the JSON of an audit entry */
+#define KS_STORE_DETAIL_MAX 4096 /* bytes of the JSON of an audit entry */
 #define KS_STORE_SLUG_MAX 63
-#define KS_STORE_EMAIL_MAX 254      /* RFC 5321 4.5.3.1.3 */
+#define KS_STORE_EMAIL_MAX 254 /* RFC 5321 4.5.3.1.3 */
 #define KS_STORE_ROLE_MAX 63
 #define KS_STORE_GRANT_MAX 262144
 #define KS_STORE_PREFIX_MAX 64
@@ -33,7 +35,7 @@
 #define KS_STORE_ADDRESS_MAX 56
 #define KS_STORE_REQUEST_ID_MAX 128
 #define KS_STORE_IDEMPOTENCY_KEY_MAX 255
-#define KS_STORE_BODY_MAX 1048576   /* bytes of a remembered answer */
+#define KS_STORE_BODY_MAX 1048576 /* bytes of a remembered answer */
 
 /** Where 0 means "none", this means "any". */
 #define KS_STORE_ANY UINT64_MAX
@@ -41,31 +43,34 @@
 struct ks_store;
 
 enum ks_store_mode {
-	KS_STORE_WRITER,   /* opens or creates, migrates; one at a time */
-	KS_STORE_READER    /* must exist and be of this version */
+	KS_STORE_WRITER, /* opens or creates, migrates; one at a time */
+	KS_STORE_READER  /* must exist and be of this version */
 };
 
-/** Opens `uri`: "sqlite:PATH" (a file) now; other schemes are KS_MALFORMED. The folder is made if it is missing (not those above it). KS_VERSION: made by a newer
- * program, or, for a reader, by an older one; KS_BUSY: another writer has it; KS_NOT_FOUND: nothing to read, or no folder to make it in; KS_CORRUPT:
- * damaged, or not a store; KS_SYSTEM: the file cannot be made or locked; KS_STORE. ks_store_error(NULL) tells more. */
+/** Opens `uri`: "sqlite:PATH" (a file) now; other schemes are KS_MALFORMED. The folder is made if it is missing (not
+ * those above it). KS_VERSION: made by a newer program, or, for a reader, by an older one; KS_BUSY: another writer has
+ * it; KS_NOT_FOUND: nothing to read, or no folder to make it in; KS_CORRUPT: damaged, or not a store; KS_SYSTEM: the
+ * file cannot be made or locked; KS_STORE. ks_store_error(NULL) tells more. */
 KS_MUST_USE enum ks_err ks_store_open(const char *uri, enum ks_store_mode mode, struct ks_store **ret_store);
 void ks_store_close(struct ks_store **store);
 
-/** Text of the last failure, for the log; never NULL. Of NULL: of the last open or restore that failed in this thread. Holds no stored
- * value. */
+/** Text of the last failure, for the log; never NULL. Of NULL: of the last open or restore that failed in this thread.
+ * Holds no stored value. */
 const char *ks_store_error(const struct ks_store *store);
 
 /** The random id that this truth was given when it was made. */
 KS_MUST_USE enum ks_err ks_store_identity(struct ks_store *store, uint8_t ret_id[16]);
 
-/** The greatest id of any tenant, user, key or audit entry; 0: there is none. New ids go on from it, also when the clock went back. */
+/** The greatest id of any tenant, user, key or audit entry; 0: there is none. New ids go on from it, also when the
+ * clock went back. */
 KS_MUST_USE enum ks_err ks_store_last_id(struct ks_store *store, uint64_t *ret_id);
 
 /* ---- transactions ---- */
 /** For writing; readers: a snapshot. KS_STORE: one is open already. */
 KS_MUST_USE enum ks_err ks_store_begin(struct ks_store *store);
-/** Durable when it returns KS_OK. KS_DISK_FULL and others: nothing was kept, the transaction is over, and the handle can be used again. Where the
- * database gave the transaction up earlier, every call since has returned why, and so does this one. */
+/** Durable when it returns KS_OK. KS_DISK_FULL and others: nothing was kept, the transaction is over, and the handle
+ * can be used again. Where the database gave the transaction up earlier, every call since has returned why, and so does
+ * this one. */
 KS_MUST_USE enum ks_err ks_store_commit(struct ks_store *store);
 /** Nothing was kept. Without a transaction it does nothing. */
 void ks_store_rollback(struct ks_store *store);
@@ -77,12 +82,12 @@ void ks_store_rollback_to(struct ks_store *store);
 
 /* ---- change log: what the projection must apply, in order ---- */
 /** X(name, text) */
-#define KS_CHANGES(X)                \
-	X(TENANT, "tenant")          \
-	X(USER, "user")              \
-	X(GRANT, "grant")            \
-	X(KEY, "key")                \
-	X(KEY_RANGE, "key_range")    /* object .. object_end, one import batch */
+#define KS_CHANGES(X)       \
+	X(TENANT, "tenant") \
+	X(USER, "user")     \
+	X(GRANT, "grant")   \
+	X(KEY, "key")       \
+	X(KEY_RANGE, "key_range") /* object .. object_end, one import batch */
 
 enum ks_change_kind {
 #define X(name, text) KS_CHANGE_##name,
@@ -99,52 +104,56 @@ struct ks_change {
 };
 
 /** Numbers are 1, 2, 3, … without gaps, also after trimming; only a restored store jumps (far) ahead. */
-KS_MUST_USE enum ks_err ks_store_change_append(struct ks_store *store, enum ks_change_kind kind, uint64_t object, uint64_t object_end,
-					       uint64_t *ret_seq);
+KS_MUST_USE enum ks_err ks_store_change_append(struct ks_store *store, enum ks_change_kind kind, uint64_t object,
+					       uint64_t object_end, uint64_t *ret_seq);
 /** The last number given; 0: none was. */
 KS_MUST_USE enum ks_err ks_store_change_last(struct ks_store *store, uint64_t *ret_seq);
-/** Calls `each` for at most `limit` entries after `seq`, in order, of one snapshot. KS_NOT_FOUND: some of them are forgotten (trimmed, or the store
- * was restored from a backup): start anew. KS_CONFLICT: `seq` was never given: this is another truth, start anew. */
+/** Calls `each` for at most `limit` entries after `seq`, in order, of one snapshot. KS_NOT_FOUND: some of them are
+ * forgotten (trimmed, or the store was restored from a backup): start anew. KS_CONFLICT: `seq` was never given: this is
+ * another truth, start anew. */
 KS_MUST_USE enum ks_err ks_store_changes_after(struct ks_store *store, uint64_t seq, size_t limit,
-					       enum ks_err (*each)(void *ctx, const struct ks_change *change), void *ctx);
+					       enum ks_err (*each)(void *ctx, const struct ks_change *change),
+					       void *ctx);
 /** Forgets entries up to `seq` (at most the last), which every projection has applied. Numbering goes on. */
 KS_MUST_USE enum ks_err ks_store_changes_trim(struct ks_store *store, uint64_t seq);
 
 /* ---- tenants ---- */
 struct ks_tenant_row {
 	uint64_t id;
-	uint64_t parent;           /* 0: operator */
-	uint64_t organization;     /* itself or above; 0: none */
+	uint64_t parent;       /* 0: operator */
+	uint64_t organization; /* itself or above; 0: none */
 	enum ks_tenant_kind kind;
-	uint64_t user;             /* personal tenants; else 0 */
+	uint64_t user; /* personal tenants; else 0 */
 	struct ks_str name;
-	struct ks_str slug;        /* organizations; may be empty */
+	struct ks_str slug; /* organizations; may be empty */
 	int64_t created_at;
 	struct ks_str created_by;
-	int64_t suspended_at;      /* KS_TIME_NONE */
-	int64_t deleted_at;        /* KS_TIME_NONE */
+	int64_t suspended_at; /* KS_TIME_NONE */
+	int64_t deleted_at;   /* KS_TIME_NONE */
 };
 typedef enum ks_err ks_tenant_each(void *ctx, const struct ks_tenant_row *row);
 
-/** KS_CONFLICT: the slug is taken (also by one that is deleted: a space's URL never passes to somebody else), or the id. KS_NOT_FOUND: the parent,
- * organization or user is not there. KS_MALFORMED: the parent's id is not below the child's. */
+/** KS_CONFLICT: the slug is taken (also by one that is deleted: a space's URL never passes to somebody else), or the
+ * id. KS_NOT_FOUND: the parent, organization or user is not there. KS_MALFORMED: the parent's id is not below the
+ * child's. */
 KS_MUST_USE enum ks_err ks_store_tenant_insert(struct ks_store *store, const struct ks_tenant_row *row);
 /** Updates name, suspended_at, deleted_at. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_tenant_update(struct ks_store *store, const struct ks_tenant_row *row);
 /** Calls `each` with the row; KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_tenant_get(struct ks_store *store, uint64_t id, ks_tenant_each *each, void *ctx);
-/** Newest first (greatest id first), ids below `before` (0: from the newest), at most `limit` (0: none; SIZE_MAX: all). Filters that are 0 / COUNT are not
- * applied. Deleted ones are left out. All by index. */
+/** Newest first (greatest id first), ids below `before` (0: from the newest), at most `limit` (0: none; SIZE_MAX: all).
+ * Filters that are 0 / COUNT are not applied. Deleted ones are left out. All by index. */
 struct ks_tenant_filter {
 	uint64_t parent;
 	uint64_t organization;
-	enum ks_tenant_kind kind;          /* KS_TENANT_KIND_COUNT: any */
-	const uint64_t *ids;               /* only these, ascending; NULL: any */
+	enum ks_tenant_kind kind; /* KS_TENANT_KIND_COUNT: any */
+	const uint64_t *ids;      /* only these, ascending; NULL: any */
 	size_t id_count;
 	uint64_t before;
 	size_t limit;
 };
-KS_MUST_USE enum ks_err ks_store_tenants(struct ks_store *store, const struct ks_tenant_filter *filter, ks_tenant_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_tenants(struct ks_store *store, const struct ks_tenant_filter *filter,
+					 ks_tenant_each *each, void *ctx);
 /** All, deleted ones too, parents before children: for a rebuild. */
 KS_MUST_USE enum ks_err ks_store_tenants_all(struct ks_store *store, ks_tenant_each *each, void *ctx);
 /** True in *ret_any if something that is not deleted has this parent. */
@@ -153,49 +162,56 @@ KS_MUST_USE enum ks_err ks_store_tenant_has_children(struct ks_store *store, uin
 /* ---- users and memberships ---- */
 struct ks_user_row {
 	uint64_t id;
-	uint64_t organization;     /* home; 0: the operator's people */
-	uint64_t personal;         /* personal tenant; may be written before it; 0: none yet */
-	struct ks_str email;       /* lower case; unique */
+	uint64_t organization; /* home; 0: the operator's people */
+	uint64_t personal;     /* personal tenant; may be written before it; 0: none yet */
+	struct ks_str email;   /* lower case; unique */
 	struct ks_str name;
 	int64_t created_at;
 	struct ks_str created_by;
 	int64_t disabled_at;
 };
 typedef enum ks_err ks_user_each(void *ctx, const struct ks_user_row *row);
-KS_MUST_USE enum ks_err ks_store_user_insert(struct ks_store *store, const struct ks_user_row *row);   /* KS_CONFLICT: e-mail taken */
-KS_MUST_USE enum ks_err ks_store_user_update(struct ks_store *store, const struct ks_user_row *row);   /* name, personal, disabled_at; KS_NOT_FOUND */
+KS_MUST_USE enum ks_err ks_store_user_insert(struct ks_store *store,
+					     const struct ks_user_row *row); /* KS_CONFLICT: e-mail taken */
+KS_MUST_USE enum ks_err ks_store_user_update(
+	struct ks_store *store, const struct ks_user_row *row); /* name, personal, disabled_at; KS_NOT_FOUND */
 KS_MUST_USE enum ks_err ks_store_user_get(struct ks_store *store, uint64_t id, ks_user_each *each, void *ctx);
-KS_MUST_USE enum ks_err ks_store_user_by_email(struct ks_store *store, struct ks_str email, ks_user_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_user_by_email(struct ks_store *store, struct ks_str email, ks_user_each *each,
+					       void *ctx);
 /** Of an organization, of the operator (0), or any (KS_STORE_ANY); newest first, as tenants. */
-KS_MUST_USE enum ks_err ks_store_users(struct ks_store *store, uint64_t organization, uint64_t before, size_t limit, ks_user_each *each,
-				       void *ctx);
+KS_MUST_USE enum ks_err ks_store_users(struct ks_store *store, uint64_t organization, uint64_t before, size_t limit,
+				       ks_user_each *each, void *ctx);
 KS_MUST_USE enum ks_err ks_store_users_all(struct ks_store *store, ks_user_each *each, void *ctx);
 
 struct ks_membership_row {
 	uint64_t user;
 	uint64_t tenant;
-	struct ks_str role;        /* "administrator", "member", "account_reader", or of the policy file */
+	struct ks_str role; /* "administrator", "member", "account_reader", or of the policy file */
 	int64_t created_at;
 	struct ks_str created_by;
 };
 typedef enum ks_err ks_membership_each(void *ctx, const struct ks_membership_row *row);
 /** Makes it, or takes the place of what the user had there. */
 KS_MUST_USE enum ks_err ks_store_membership_put(struct ks_store *store, const struct ks_membership_row *row);
-KS_MUST_USE enum ks_err ks_store_membership_delete(struct ks_store *store, uint64_t user, uint64_t tenant); /* KS_NOT_FOUND */
+KS_MUST_USE enum ks_err ks_store_membership_delete(struct ks_store *store, uint64_t user,
+						   uint64_t tenant); /* KS_NOT_FOUND */
 /** In ascending order of tenants. */
-KS_MUST_USE enum ks_err ks_store_memberships_of_user(struct ks_store *store, uint64_t user, ks_membership_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_memberships_of_user(struct ks_store *store, uint64_t user, ks_membership_each *each,
+						     void *ctx);
 /** Newest users first, users below `before`. */
-KS_MUST_USE enum ks_err ks_store_memberships_of_tenant(struct ks_store *store, uint64_t tenant, uint64_t before, size_t limit,
-						       ks_membership_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_memberships_of_tenant(struct ks_store *store, uint64_t tenant, uint64_t before,
+						       size_t limit, ks_membership_each *each, void *ctx);
 
 /* ---- grants: what keys may do, shared by equal keys ---- */
 struct ks_grant_row {
-	uint64_t id;               /* 1, 2, 3, … in order of creation */
-	struct ks_str body;        /* canonical JSON: {"addresses":[..],"rate_limit":{..}|null,"roles":[..],"scopes":[..]} sorted */
+	uint64_t id; /* 1, 2, 3, … in order of creation */
+	struct ks_str
+		body; /* canonical JSON: {"addresses":[..],"rate_limit":{..}|null,"roles":[..],"scopes":[..]} sorted */
 };
 typedef enum ks_err ks_grant_each(void *ctx, const struct ks_grant_row *row);
 /** Finds the grant with this body or makes it (*ret_made). */
-KS_MUST_USE enum ks_err ks_store_grant_intern(struct ks_store *store, struct ks_str body, uint64_t *ret_id, bool *ret_made);
+KS_MUST_USE enum ks_err ks_store_grant_intern(struct ks_store *store, struct ks_str body, uint64_t *ret_id,
+					      bool *ret_made);
 KS_MUST_USE enum ks_err ks_store_grant_get(struct ks_store *store, uint64_t id, ks_grant_each *each, void *ctx);
 KS_MUST_USE enum ks_err ks_store_grants_all(struct ks_store *store, ks_grant_each *each, void *ctx);
 
@@ -204,22 +220,22 @@ struct ks_key_row {
 	uint64_t id;
 	struct ks_digest digest;
 	uint64_t tenant;
-	uint64_t organization;     /* of the tenant; 0: none */
-	uint64_t user;             /* user keys; else 0 */
+	uint64_t organization; /* of the tenant; 0: none */
+	uint64_t user;         /* user keys; else 0 */
 	uint64_t grant;
 	enum ks_kind kind;
 	enum ks_binding binding;
 	enum ks_environment environment;
 	bool imported;
 	struct ks_str name;
-	struct ks_str prefix;      /* may be empty (imported) */
-	struct ks_str last_four;   /* may be empty (imported) */
-	struct ks_str labels;      /* JSON object, or empty */
+	struct ks_str prefix;    /* may be empty (imported) */
+	struct ks_str last_four; /* may be empty (imported) */
+	struct ks_str labels;    /* JSON object, or empty */
 	int64_t created_at;
 	struct ks_str created_by;
-	int64_t expires_at;        /* KS_TIME_NONE: never */
-	int64_t retires_at;        /* end of the overlap after a rotation; KS_TIME_NONE */
-	int64_t revoked_at;        /* KS_TIME_NONE */
+	int64_t expires_at; /* KS_TIME_NONE: never */
+	int64_t retires_at; /* end of the overlap after a rotation; KS_TIME_NONE */
+	int64_t revoked_at; /* KS_TIME_NONE */
 	struct ks_str revoked_by;
 	uint64_t rotated_from;
 	uint64_t rotated_to;
@@ -229,54 +245,59 @@ struct ks_key_row {
 	struct ks_str last_used_address;
 };
 typedef enum ks_err ks_key_each(void *ctx, const struct ks_key_row *row);
-/** The digest's uniqueness is the caller's to check against the projection (which holds every key ever made); the store keeps no index on
- * digests, so that imports stay sequential. KS_CONFLICT: the id is taken. KS_NOT_FOUND: tenant, user, grant or rotated_from is not there. What is fixed
- * at creation cannot be changed and no key can be removed: the schema itself refuses. */
+/** The digest's uniqueness is the caller's to check against the projection (which holds every key ever made); the store
+ * keeps no index on digests, so that imports stay sequential. KS_CONFLICT: the id is taken. KS_NOT_FOUND: tenant, user,
+ * grant or rotated_from is not there. What is fixed at creation cannot be changed and no key can be removed: the schema
+ * itself refuses. */
 KS_MUST_USE enum ks_err ks_store_key_insert(struct ks_store *store, const struct ks_key_row *row);
-/** As ks_store_key_insert for each of the rows, several times as fast: for imports. Fastest where ids ascend and, within some ten thousand rows, tenants
- * too: sort the rows by tenant, then give them ids. After a failure a part may be in: the transaction cannot be committed, nor the
- * savepoint released. */
+/** As ks_store_key_insert for each of the rows, several times as fast: for imports. Fastest where ids ascend and,
+ * within some ten thousand rows, tenants too: sort the rows by tenant, then give them ids. After a failure a part may
+ * be in: the transaction cannot be committed, nor the savepoint released. */
 KS_MUST_USE enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count);
 KS_MUST_USE enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name); /* KS_NOT_FOUND */
 /** Sets revoked_at/by unless already set. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_key_revoke(struct ks_store *store, uint64_t id, int64_t at, struct ks_str by);
-/** Sets retires_at and rotated_to (which must be there) of the old key. KS_CONFLICT: rotated already, or revoked. KS_NOT_FOUND. */
-KS_MUST_USE enum ks_err ks_store_key_rotated(struct ks_store *store, uint64_t id, int64_t retires_at, uint64_t rotated_to);
+/** Sets retires_at and rotated_to (which must be there) of the old key. KS_CONFLICT: rotated already, or revoked.
+ * KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_key_rotated(struct ks_store *store, uint64_t id, int64_t retires_at,
+					     uint64_t rotated_to);
 KS_MUST_USE enum ks_err ks_store_key_get(struct ks_store *store, uint64_t id, ks_key_each *each, void *ctx);
 
-/** As the decision sees it at `now_ms`: revoked before expired; a key whose end was set by a rotation (retires_at, where expires_at is not before it)
- * is from then on revoked. */
+/** As the decision sees it at `now_ms`: revoked before expired; a key whose end was set by a rotation (retires_at,
+ * where expires_at is not before it) is from then on revoked. */
 enum ks_key_status { KS_KEY_STATUS_ACTIVE, KS_KEY_STATUS_EXPIRED, KS_KEY_STATUS_REVOKED, KS_KEY_STATUS_ANY };
 struct ks_key_filter {
-	uint64_t organization;             /* 0: any */
-	const uint64_t *tenants;           /* only these, in any order; NULL: any */
+	uint64_t organization;   /* 0: any */
+	const uint64_t *tenants; /* only these, in any order; NULL: any */
 	size_t tenant_count;
-	uint64_t user;                     /* 0: any */
+	uint64_t user; /* 0: any */
 	enum ks_key_status status;
-	enum ks_kind kind;                 /* KS_KIND_COUNT: any */
-	enum ks_environment environment;   /* KS_ENVIRONMENT_COUNT: any */
-	int64_t unused_since;              /* KS_TIME_NONE: any */
-	struct ks_str q;                   /* part of the name, case ignored (Unicode, letter by letter); empty: any */
-	int64_t now_ms;                    /* for status */
-	uint64_t before;                   /* ids below; 0: from the newest */
+	enum ks_kind kind;               /* KS_KIND_COUNT: any */
+	enum ks_environment environment; /* KS_ENVIRONMENT_COUNT: any */
+	int64_t unused_since;            /* KS_TIME_NONE: any */
+	struct ks_str q;                 /* part of the name, case ignored (Unicode, letter by letter); empty: any */
+	int64_t now_ms;                  /* for status */
+	uint64_t before;                 /* ids below; 0: from the newest */
 	size_t limit;
 };
-/** Newest first. Driven by an index: of the user, of each of the tenants (merged: a page costs one seek a tenant and two a row), of the organization, or by id.
- * The other filters are applied to the rows on the way. */
-KS_MUST_USE enum ks_err ks_store_keys(struct ks_store *store, const struct ks_key_filter *filter, ks_key_each *each, void *ctx);
+/** Newest first. Driven by an index: of the user, of each of the tenants (merged: a page costs one seek a tenant and
+ * two a row), of the organization, or by id. The other filters are applied to the rows on the way. */
+KS_MUST_USE enum ks_err ks_store_keys(struct ks_store *store, const struct ks_key_filter *filter, ks_key_each *each,
+				      void *ctx);
 
-/** The columns that the projection needs, for ids in [first, last], ascending: fast (a rebuild reads a million a second and core). */
+/** The columns that the projection needs, for ids in [first, last], ascending: fast (a rebuild reads a million a second
+ * and core). */
 struct ks_key_core {
 	uint64_t id;
 	struct ks_digest digest;
 	uint64_t tenant;
 	uint64_t grant;
-	int64_t ends_ms;           /* the earlier of expires_at and retires_at; INT64_MAX */
+	int64_t ends_ms; /* the earlier of expires_at and retires_at; INT64_MAX */
 	enum ks_kind kind;
 	enum ks_binding binding;
 	enum ks_environment environment;
 	bool revoked;
-	bool rotated_out;          /* retires_at is what ends it (also where both are equal) */
+	bool rotated_out; /* retires_at is what ends it (also where both are equal) */
 	bool imported;
 };
 KS_MUST_USE enum ks_err ks_store_key_cores(struct ks_store *store, uint64_t first, uint64_t last,
@@ -284,7 +305,7 @@ KS_MUST_USE enum ks_err ks_store_key_cores(struct ks_store *store, uint64_t firs
 /** Counts for planning a ring (exact or a little high): kept, not counted. Revoked and deleted ones are in. */
 struct ks_store_counts {
 	uint64_t keys;
-	uint64_t keys_limited;     /* with a rate limit */
+	uint64_t keys_limited; /* with a rate limit */
 	uint64_t tenants;
 	uint64_t users;
 	uint64_t grants;
@@ -294,61 +315,63 @@ KS_MUST_USE enum ks_err ks_store_counts(struct ks_store *store, struct ks_store_
 /* ---- usage ---- */
 struct ks_usage_row {
 	uint64_t key;
-	int64_t minute;            /* ms, any instant of the minute; in sums the start of the step */
+	int64_t minute; /* ms, any instant of the minute; in sums the start of the step */
 	enum ks_reason reason;
-	struct ks_str scope;       /* may be empty */
+	struct ks_str scope; /* may be empty */
 	uint64_t count;
 };
-/** Adds counts of a minute (at most 2^32 - 1 a call), and, where `last_used_at` is given, uses and last use of the key (an older use than the known one
- * leaves that as it is). Whether the key exists is not asked. */
+/** Adds counts of a minute (at most 2^32 - 1 a call), and, where `last_used_at` is given, uses and last use of the key
+ * (an older use than the known one leaves that as it is). Whether the key exists is not asked. */
 KS_MUST_USE enum ks_err ks_store_usage_add(struct ks_store *store, const struct ks_usage_row *row, int64_t last_used_at,
 					   struct ks_str last_used_address);
-/** Sums by step (60000, 3600000 or 86400000 ms), reason and scope over [from, to), ascending. What was folded counts at the start of its hour or
- * day. KS_MALFORMED: another step. */
+/** Sums by step (60000, 3600000 or 86400000 ms), reason and scope over [from, to), ascending. What was folded counts at
+ * the start of its hour or day. KS_MALFORMED: another step. */
 KS_MUST_USE enum ks_err ks_store_usage(struct ks_store *store, uint64_t key, int64_t from, int64_t to, int64_t step,
 				       enum ks_err (*each)(void *ctx, const struct ks_usage_row *row), void *ctx);
-/** Folds minutes of whole hours before `minutes_before` into hours, hours of whole days before `hours_before` into days; at most `limit` rows a call:
- * call again (in a transaction of its own, so that others get their turn) until it folds none. */
-KS_MUST_USE enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before, size_t limit,
-					    size_t *ret_folded);
+/** Folds minutes of whole hours before `minutes_before` into hours, hours of whole days before `hours_before` into
+ * days; at most `limit` rows a call: call again (in a transaction of its own, so that others get their turn) until it
+ * folds none. */
+KS_MUST_USE enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before,
+					    size_t limit, size_t *ret_folded);
 
 /* ---- audit ---- */
 struct ks_audit_row {
 	uint64_t id;
 	int64_t at;
-	uint64_t organization;     /* whose log it belongs to; 0: the operator's */
+	uint64_t organization; /* whose log it belongs to; 0: the operator's */
 	uint64_t tenant;
-	struct ks_str actor;       /* "key_…", "usr_…", "local", "system" */
-	struct ks_str on_behalf;   /* effective tenant where it is not the actor's own; may be empty */
-	struct ks_str action;      /* "key.create" */
-	struct ks_str object;      /* id text */
-	struct ks_str outcome;     /* "ok" or a code */
+	struct ks_str actor;     /* "key_…", "usr_…", "local", "system" */
+	struct ks_str on_behalf; /* effective tenant where it is not the actor's own; may be empty */
+	struct ks_str action;    /* "key.create" */
+	struct ks_str object;    /* id text */
+	struct ks_str outcome;   /* "ok" or a code */
 	struct ks_str address;
 	struct ks_str request_id;
-	struct ks_str detail;      /* JSON object, or empty */
+	struct ks_str detail; /* JSON object, or empty */
 };
 typedef enum ks_err ks_audit_each(void *ctx, const struct ks_audit_row *row);
 /** Append-only: the schema itself refuses to change or remove an entry. KS_CONFLICT: the id is taken. */
 KS_MUST_USE enum ks_err ks_store_audit_append(struct ks_store *store, const struct ks_audit_row *row);
 struct ks_audit_filter {
-	uint64_t organization;     /* 0: any */
-	uint64_t tenant;           /* 0: any */
+	uint64_t organization; /* 0: any */
+	uint64_t tenant;       /* 0: any */
 	struct ks_str actor, action;
-	int64_t from, to;          /* [from, to) of the time in the id, which never goes back; KS_TIME_NONE: open */
+	int64_t from, to; /* [from, to) of the time in the id, which never goes back; KS_TIME_NONE: open */
 	uint64_t before;
 	size_t limit;
 };
 /** Newest first. Driven by the index of the actor, the tenant or the organization, or by id. */
-KS_MUST_USE enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter, ks_audit_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter,
+				       ks_audit_each *each, void *ctx);
 
 /* ---- idempotency ---- */
 struct ks_idempotency_row {
 	struct ks_str principal;
 	struct ks_str key;
-	struct ks_digest request;  /* of method, path and body */
+	struct ks_digest request; /* of method, path and body */
 	int64_t created_at;
 	int status;
-	struct ks_str body;        /* without any token */
+	struct ks_str body; /* without any token */
 };
 typedef enum ks_err ks_idempotency_each(void *ctx, const struct ks_idempotency_row *row);
 /** KS_NOT_FOUND. */
@@ -360,11 +383,13 @@ KS_MUST_USE enum ks_err ks_store_idempotency_put(struct ks_store *store, const s
 KS_MUST_USE enum ks_err ks_store_idempotency_trim(struct ks_store *store, int64_t before);
 
 /* ---- backup ---- */
-/** Copies a consistent snapshot of what was committed into a new file while writers go on (KS_CONFLICT: the file exists; KS_NOT_FOUND: its folder does not); durable on
- * return. It works over a connection of its own. `progress` (may be NULL) gets pages done and in all. */
-KS_MUST_USE enum ks_err ks_store_backup(struct ks_store *store, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t all),
-					void *ctx);
-/** Checks that `path` is a whole store that this program can read (integrity check included), then puts it in the place of `uri`, atomically and
- * durably. Nothing may have `uri` open (KS_BUSY: a writer has, or `path` is a store that was not closed). KS_CORRUPT, KS_VERSION, KS_NOT_FOUND, …:
- * what was there is still there. The restored store's change numbers jump ahead, so that every projection of the replaced one starts anew. */
+/** Copies a consistent snapshot of what was committed into a new file while writers go on (KS_CONFLICT: the file
+ * exists; KS_NOT_FOUND: its folder does not); durable on return. It works over a connection of its own. `progress` (may
+ * be NULL) gets pages done and in all. */
+KS_MUST_USE enum ks_err ks_store_backup(struct ks_store *store, const char *path,
+					void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx);
+/** Checks that `path` is a whole store that this program can read (integrity check included), then puts it in the place
+ * of `uri`, atomically and durably. Nothing may have `uri` open (KS_BUSY: a writer has, or `path` is a store that was
+ * not closed). KS_CORRUPT, KS_VERSION, KS_NOT_FOUND, …: what was there is still there. The restored store's change
+ * numbers jump ahead, so that every projection of the replaced one starts anew. */
 KS_MUST_USE enum ks_err ks_store_restore(const char *path, const char *uri);

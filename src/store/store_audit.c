@@ -53,8 +53,8 @@ enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter 
 	if (filter->before && filter->before < (uint64_t)to)
 		to = (int64_t)filter->before;
 	return ks_store_query(store, id,
-			      (struct ks_sql_value[]){ks_value_u64(filter->organization), ks_value_u64(filter->tenant),
-						      ks_value_text(filter->actor), ks_value_text(filter->action), ks_value_i64(from),
-						      ks_value_i64(to), ks_value_limit(filter->limit)},
-			      7, KS_ARRAY_LEN(audit_fields), take_audit, &taker);
+			      KS_PARAMS(ks_value_u64(filter->organization), ks_value_u64(filter->tenant),
+					ks_value_text(filter->actor), ks_value_text(filter->action), ks_value_i64(from),
+					ks_value_i64(to), ks_value_limit(filter->limit)),
+			      KS_ARRAY_LEN(audit_fields), take_audit, &taker);
 }

@@ -4,16 +4,17 @@
 /* How far the numbers of changes jump in a restored store. */
 #define RESTORE_JUMP "4294967296"
 
-enum ks_err ks_store_backup(struct ks_store *store, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+enum ks_err ks_store_backup(struct ks_store *store, const char *path,
+			    void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	return store->driver->backup(store->sql, path, progress, ctx);
 }
 
-/* Numbers of changes go on far beyond those that the replaced store may have given: whoever has applied those finds the place after which it asks
- * forgotten, and starts anew. */
-static const char jump[] =
-	"UPDATE truth SET changes_forgotten = " RESTORE_JUMP " + changes_forgotten + (SELECT coalesce(max(seq), 0) FROM changes) WHERE one = 1;"
-	"DELETE FROM changes";
+/* Numbers of changes go on far beyond those that the replaced store may have given: whoever has applied those finds the
+ * place after which it asks forgotten, and starts anew. */
+static const char jump[] = "UPDATE truth SET changes_forgotten = " RESTORE_JUMP
+			   " + changes_forgotten + (SELECT coalesce(max(seq), 0) FROM changes) WHERE one = 1;"
+			   "DELETE FROM changes";
 
 static enum ks_err accept(void *ctx, struct ks_sql *sql)
 {

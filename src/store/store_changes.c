@@ -17,7 +17,8 @@ enum ks_err ks_store_change_last(struct ks_store *store, uint64_t *ret_seq)
 	return KS_OK;
 }
 
-enum ks_err ks_store_change_append(struct ks_store *store, enum ks_change_kind kind, uint64_t object, uint64_t object_end, uint64_t *ret_seq)
+enum ks_err ks_store_change_append(struct ks_store *store, enum ks_change_kind kind, uint64_t object,
+				   uint64_t object_end, uint64_t *ret_seq)
 {
 	struct ks_change change = {.kind = kind, .object = object, .object_end = object_end};
 
@@ -62,10 +63,11 @@ static enum ks_err read_after(struct taker *taker, uint64_t seq, size_t limit)
 
 	KS_TRY(ks_store_change_last(taker->store, &last));
 	if (seq > last) {
-		ks_sql_explain(&taker->store->error, "the store is older than what asks it for changes after %llu", (unsigned long long)seq);
+		ks_sql_explain(&taker->store->error, "the store is older than what asks it for changes after %llu",
+			       (unsigned long long)seq);
 		return KS_CONFLICT;
 	}
-	KS_TRY(ks_store_query(taker->store, KS_SQL_CHANGES_AFTER, (struct ks_sql_value[]){ks_value_u64(seq), ks_value_limit(limit)}, 2,
+	KS_TRY(ks_store_query(taker->store, KS_SQL_CHANGES_AFTER, KS_PARAMS(ks_value_u64(seq), ks_value_limit(limit)),
 			      KS_ARRAY_LEN(change_fields), take_change, taker));
 	if (taker->expected == seq + 1 && seq < last && limit > 0)
 		return forgotten(taker->store, seq);

@@ -8,8 +8,8 @@ static const struct ks_field grant_fields[] = {
 
 KS_ROW_TAKER(take_grant, ks_grant_row, ks_grant_each, grant_fields)
 
-/* In canonical JSON these bytes can only be the member: no name of a scope, role or address holds a quote. A body of any other form counts as
- * limited, which only makes the plan of a ring a little larger. */
+/* In canonical JSON these bytes can only be the member: no name of a scope, role or address holds a quote. A body of
+ * any other form counts as limited, which only makes the plan of a ring a little larger. */
 static bool is_limited(struct ks_str body)
 {
 	return !memmem(body.p, body.n, "\"rate_limit\":null", sizeof("\"rate_limit\":null") - 1);
@@ -27,7 +27,7 @@ enum ks_err ks_store_grant_intern(struct ks_store *store, struct ks_str body, ui
 	bool made = err == KS_NOT_FOUND;
 	if (made) {
 		KS_TRY(ks_store_write_returning(store, KS_SQL_GRANT_INSERT,
-						(struct ks_sql_value[]){ks_value_i64(is_limited(body)), text}, 2, &id));
+						KS_PARAMS(ks_value_i64(is_limited(body)), text), &id));
 		store->added.grants++;
 	}
 	*ret_id = (uint64_t)id;
@@ -39,7 +39,8 @@ enum ks_err ks_store_grant_get(struct ks_store *store, uint64_t id, ks_grant_eac
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_GRANT_GET, (struct ks_sql_value[]){ks_value_u64(id)}, 1, KS_ARRAY_LEN(grant_fields), take_grant);
+	return ks_store_read(&taker, KS_SQL_GRANT_GET, KS_PARAMS(ks_value_u64(id)), KS_ARRAY_LEN(grant_fields),
+			     take_grant);
 }
 
 enum ks_err ks_store_grants_all(struct ks_store *store, ks_grant_each *each, void *ctx)
@@ -55,7 +56,7 @@ enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t id, bool *re
 	int64_t limited;
 
 	if (memo->grant != id || id == 0) {
-		KS_TRY(ks_store_query_numbers(store, KS_SQL_GRANT_LIMITED, (struct ks_sql_value[]){ks_value_u64(id)}, 1, 1, &limited));
+		KS_TRY(ks_store_query_numbers(store, KS_SQL_GRANT_LIMITED, KS_PARAMS(ks_value_u64(id)), 1, &limited));
 		*memo = (struct ks_grant_memo){id, limited != 0};
 	}
 	*ret_limited = memo->limited;

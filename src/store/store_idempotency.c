@@ -12,20 +12,22 @@ static const struct ks_field idempotency_fields[] = {
 
 KS_ROW_TAKER(take_idempotency, ks_idempotency_row, ks_idempotency_each, idempotency_fields)
 
-enum ks_err ks_store_idempotency_get(struct ks_store *store, struct ks_str principal, struct ks_str key, ks_idempotency_each *each, void *ctx)
+enum ks_err ks_store_idempotency_get(struct ks_store *store, struct ks_str principal, struct ks_str key,
+				     ks_idempotency_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_IDEMPOTENCY_GET, (struct ks_sql_value[]){ks_value_text(principal), ks_value_text(key)}, 2,
+	return ks_store_read(&taker, KS_SQL_IDEMPOTENCY_GET, KS_PARAMS(ks_value_text(principal), ks_value_text(key)),
 			     KS_ARRAY_LEN(idempotency_fields), take_idempotency);
 }
 
 enum ks_err ks_store_idempotency_put(struct ks_store *store, const struct ks_idempotency_row *row)
 {
-	return ks_store_insert(store, KS_SQL_IDEMPOTENCY_PUT, idempotency_fields, KS_ARRAY_LEN(idempotency_fields), row);
+	return ks_store_insert(store, KS_SQL_IDEMPOTENCY_PUT, idempotency_fields, KS_ARRAY_LEN(idempotency_fields),
+			       row);
 }
 
 enum ks_err ks_store_idempotency_trim(struct ks_store *store, int64_t before)
 {
-	return ks_store_write(store, KS_SQL_IDEMPOTENCY_TRIM, (struct ks_sql_value[]){ks_value_i64(before)}, 1, NULL);
+	return ks_store_write(store, KS_SQL_IDEMPOTENCY_TRIM, KS_PARAMS(ks_value_i64(before)), NULL);
 }

@@ -67,7 +67,7 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name)
 {
 	KS_TRY(ks_store_check_text(store, name, KS_STORE_NAME_MAX));
-	return ks_store_write_one(store, KS_SQL_KEY_RENAME, (struct ks_sql_value[]){ks_value_u64(id), ks_value_text(name)}, 2);
+	return ks_store_write_one(store, KS_SQL_KEY_RENAME, KS_PARAMS(ks_value_u64(id), ks_value_text(name)));
 }
 
 /* What to say where an update with conditions changed nothing. */
@@ -75,7 +75,7 @@ static enum ks_err unchanged(struct ks_store *store, uint64_t id, enum ks_err if
 {
 	int64_t found;
 
-	KS_TRY(ks_store_query_numbers(store, KS_SQL_KEY_EXISTS, (struct ks_sql_value[]){ks_value_u64(id)}, 1, 1, &found));
+	KS_TRY(ks_store_query_numbers(store, KS_SQL_KEY_EXISTS, KS_PARAMS(ks_value_u64(id)), 1, &found));
 	return if_there;
 }
 
@@ -83,7 +83,7 @@ enum ks_err ks_store_key_revoke(struct ks_store *store, uint64_t id, int64_t at,
 {
 	KS_TRY(ks_store_check_text(store, by, KS_STORE_ACTOR_MAX));
 	enum ks_err err = ks_store_write_one(store, KS_SQL_KEY_REVOKE,
-					     (struct ks_sql_value[]){ks_value_u64(id), ks_value_i64(at), ks_value_text(by)}, 3);
+					     KS_PARAMS(ks_value_u64(id), ks_value_i64(at), ks_value_text(by)));
 	return err == KS_NOT_FOUND ? unchanged(store, id, KS_OK) : err;
 }
 
@@ -92,7 +92,8 @@ enum ks_err ks_store_key_rotated(struct ks_store *store, uint64_t id, int64_t re
 	uint64_t changed;
 
 	KS_TRY(ks_store_write(store, KS_SQL_KEY_ROTATED,
-			      (struct ks_sql_value[]){ks_value_u64(id), ks_value_i64(retires_at), ks_value_u64(rotated_to)}, 3, &changed));
+			      KS_PARAMS(ks_value_u64(id), ks_value_i64(retires_at), ks_value_u64(rotated_to)),
+			      &changed));
 	return changed ? KS_OK : unchanged(store, id, KS_CONFLICT);
 }
 
@@ -102,7 +103,7 @@ enum ks_err ks_store_key_get(struct ks_store *store, uint64_t id, ks_key_each *e
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_KEY_GET, (struct ks_sql_value[]){ks_value_u64(id)}, 1, KEY_COLUMNS, take_key);
+	return ks_store_read(&taker, KS_SQL_KEY_GET, KS_PARAMS(ks_value_u64(id)), KEY_COLUMNS, take_key);
 }
 
 struct core_taker {
@@ -129,9 +130,9 @@ static enum ks_err take_core(void *ctx, const struct ks_sql_value *v)
 		.revoked = v[10].type == KS_SQL_INTEGER,
 	};
 
-	if (KS_UNLIKELY(v[1].type != KS_SQL_BLOB || v[1].bytes.n != KS_SHA256_SIZE || v[2].integer <= 0 || v[3].integer <= 0 ||
-			(uint64_t)v[4].integer >= KS_KIND_COUNT || (uint64_t)v[5].integer >= KS_BINDING_COUNT ||
-			(uint64_t)v[6].integer >= KS_ENVIRONMENT_COUNT)) {
+	if (KS_UNLIKELY(v[1].type != KS_SQL_BLOB || v[1].bytes.n != KS_SHA256_SIZE || v[2].integer <= 0 ||
+			v[3].integer <= 0 || (uint64_t)v[4].integer >= KS_KIND_COUNT ||
+			(uint64_t)v[5].integer >= KS_BINDING_COUNT || (uint64_t)v[6].integer >= KS_ENVIRONMENT_COUNT)) {
 		ks_sql_explain(&taker->store->error, "a stored key is damaged");
 		return KS_CORRUPT;
 	}
@@ -148,14 +149,27 @@ enum ks_err ks_store_key_cores(struct ks_store *store, uint64_t first, uint64_t 
 {
 	struct core_taker taker = {store, each, ctx};
 
-	return ks_store_query(store, KS_SQL_KEY_CORES, (struct ks_sql_value[]){ks_value_u64(first), ks_value_u64(last)}, 2, 11, take_core,
-			      &taker);
+	return ks_store_query(store, KS_SQL_KEY_CORES, KS_PARAMS(ks_value_u64(first), ks_value_u64(last)), 11,
+			      take_core, &taker);
 }
 
 /* ---- lists ---- */
 
 /* Parameters of SQL_KEYS_FILTER, by number - 1. */
-enum { P_ORGANIZATION, P_USER, P_BEFORE, P_KIND, P_ENVIRONMENT, P_STATUS, P_NOW, P_UNUSED_SINCE, P_NAME, P_LIMIT, P_TENANT, P_COUNT };
+enum {
+	P_ORGANIZATION,
+	P_USER,
+	P_BEFORE,
+	P_KIND,
+	P_ENVIRONMENT,
+	P_STATUS,
+	P_NOW,
+	P_UNUSED_SINCE,
+	P_NAME,
+	P_LIMIT,
+	P_TENANT,
+	P_COUNT
+};
 
 /* "%part%" for LIKE, its own signs escaped. Room for KS_STORE_NAME_MAX bytes: a longer part is in no name. */
 struct pattern {
@@ -180,7 +194,8 @@ static struct ks_str make_pattern(struct ks_str part, struct pattern *pattern)
 	return ks_str_of(pattern->bytes, n);
 }
 
-static void filter_params(const struct ks_key_filter *filter, struct pattern *pattern, struct ks_sql_value ret_params[P_COUNT])
+static void filter_params(const struct ks_key_filter *filter, struct pattern *pattern,
+			  struct ks_sql_value ret_params[P_COUNT])
 {
 	ret_params[P_ORGANIZATION] = ks_value_u64(filter->organization);
 	ret_params[P_USER] = ks_value_u64(filter->user);
@@ -189,7 +204,8 @@ static void filter_params(const struct ks_key_filter *filter, struct pattern *pa
 	ret_params[P_ENVIRONMENT] = ks_value_filter(filter->environment, KS_ENVIRONMENT_COUNT);
 	ret_params[P_STATUS] = ks_value_i64((int64_t)KS_MIN((unsigned)filter->status, (unsigned)KS_KEY_STATUS_ANY));
 	ret_params[P_NOW] = ks_value_i64(filter->now_ms);
-	ret_params[P_UNUSED_SINCE] = ks_value_i64(filter->unused_since == KS_TIME_NONE ? INT64_MAX : filter->unused_since);
+	ret_params[P_UNUSED_SINCE] =
+		ks_value_i64(filter->unused_since == KS_TIME_NONE ? INT64_MAX : filter->unused_since);
 	ret_params[P_NAME] = ks_value_text(make_pattern(filter->q, pattern));
 	ret_params[P_LIMIT] = ks_value_limit(filter->limit);
 }
@@ -218,8 +234,10 @@ static void sift(struct head *heads, size_t count, size_t i)
 	}
 }
 
-/* The tenant's next key that passes the filter, below `before`: one seek in the index on tenants. KS_NOT_FOUND: no more. */
-static enum ks_err next_head(struct ks_store *store, struct ks_sql_value params[P_COUNT], uint64_t before, struct head *head)
+/* The tenant's next key that passes the filter, below `before`: one seek in the index on tenants. KS_NOT_FOUND: no
+ * more. */
+static enum ks_err next_head(struct ks_store *store, struct ks_sql_value params[P_COUNT], uint64_t before,
+			     struct head *head)
 {
 	int64_t key;
 
@@ -230,8 +248,8 @@ static enum ks_err next_head(struct ks_store *store, struct ks_sql_value params[
 	return KS_OK;
 }
 
-static enum ks_err fill_heads(struct ks_store *store, const struct ks_key_filter *filter, struct ks_sql_value params[P_COUNT],
-			      struct head *heads, size_t *ret_count)
+static enum ks_err fill_heads(struct ks_store *store, const struct ks_key_filter *filter,
+			      struct ks_sql_value params[P_COUNT], struct head *heads, size_t *ret_count)
 {
 	size_t count = 0;
 
@@ -249,9 +267,10 @@ static enum ks_err fill_heads(struct ks_store *store, const struct ks_key_filter
 	return KS_OK;
 }
 
-/* Merges the tenants' ranges of the index, so that a page costs by its rows and the number of tenants, not by how many keys there are. */
-static enum ks_err merge(struct ks_row_taker *taker, const struct ks_key_filter *filter, struct ks_sql_value params[P_COUNT],
-			 struct head *heads)
+/* Merges the tenants' ranges of the index, so that a page costs by its rows and the number of tenants, not by how many
+ * keys there are. */
+static enum ks_err merge(struct ks_row_taker *taker, const struct ks_key_filter *filter,
+			 struct ks_sql_value params[P_COUNT], struct head *heads)
 {
 	uint64_t listed = 0; /* the last one; a tenant may be named twice */
 	size_t count;
@@ -260,7 +279,7 @@ static enum ks_err merge(struct ks_row_taker *taker, const struct ks_key_filter 
 	while (count > 0 && taker->rows < filter->limit) {
 		uint64_t key = heads[0].key;
 		if (key != listed)
-			KS_TRY(ks_store_query(taker->store, KS_SQL_KEY_GET, (struct ks_sql_value[]){ks_value_u64(key)}, 1, KEY_COLUMNS,
+			KS_TRY(ks_store_query(taker->store, KS_SQL_KEY_GET, KS_PARAMS(ks_value_u64(key)), KEY_COLUMNS,
 					      take_key, taker));
 		listed = key;
 		enum ks_err err = next_head(taker->store, params, key, &heads[0]);
@@ -273,7 +292,8 @@ static enum ks_err merge(struct ks_row_taker *taker, const struct ks_key_filter 
 	return KS_OK;
 }
 
-static enum ks_err list_tenants(struct ks_row_taker *taker, const struct ks_key_filter *filter, struct ks_sql_value params[P_COUNT])
+static enum ks_err list_tenants(struct ks_row_taker *taker, const struct ks_key_filter *filter,
+				struct ks_sql_value params[P_COUNT])
 {
 	struct head *heads;
 

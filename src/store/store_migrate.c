@@ -20,14 +20,16 @@ static enum ks_err take_applied(void *ctx, const struct ks_sql_value *values)
 	struct check *check = ctx;
 	struct ks_digest digest;
 
-	if (values[0].type == KS_SQL_INTEGER && values[0].integer == (int64_t)check->seen + 1 && check->seen < check->count) {
+	if (values[0].type == KS_SQL_INTEGER && values[0].integer == (int64_t)check->seen + 1 &&
+	    check->seen < check->count) {
 		KS_TRY(digest_of(&check->migrations[check->seen], &digest));
 		if (ks_str_eq(values[2].bytes, ks_str_of((const char *)digest.bytes, sizeof(digest.bytes)))) {
 			check->seen++;
 			return KS_OK;
 		}
 	}
-	ks_sql_explain(&check->store->error, "step %zu of the store's schema is not the one that this program knows", check->seen + 1);
+	ks_sql_explain(&check->store->error, "step %zu of the store's schema is not the one that this program knows",
+		       check->seen + 1);
 	return KS_CORRUPT;
 }
 
@@ -38,7 +40,8 @@ static enum ks_err check_applied(struct ks_store *store, const struct ks_sql_mig
 	KS_TRY(ks_store_query(store, KS_SQL_MIGRATIONS, NULL, 0, 3, take_applied, &check));
 	if (check.seen == version)
 		return KS_OK;
-	ks_sql_explain(&store->error, "the store's schema says version %u, but %zu steps were made", version, check.seen);
+	ks_sql_explain(&store->error, "the store's schema says version %u, but %zu steps were made", version,
+		       check.seen);
 	return KS_CORRUPT;
 }
 
@@ -50,7 +53,7 @@ static enum ks_err make_identity(struct ks_store *store)
 		ks_sql_explain(&store->error, "the system has no random numbers");
 		return KS_SYSTEM;
 	}
-	return ks_store_write(store, KS_SQL_TRUTH_INSERT, (struct ks_sql_value[]){ks_value_blob(identity, sizeof(identity))}, 1, NULL);
+	return ks_store_write(store, KS_SQL_TRUTH_INSERT, KS_PARAMS(ks_value_blob(identity, sizeof(identity))), NULL);
 }
 
 static enum ks_err apply_one(struct ks_store *store, const struct ks_sql_migration *migration, unsigned number)
@@ -60,27 +63,31 @@ static enum ks_err apply_one(struct ks_store *store, const struct ks_sql_migrati
 	KS_TRY(digest_of(migration, &digest));
 	KS_TRY(store->driver->exec(store->sql, (const char *)migration->text));
 	KS_TRY(ks_store_write(store, KS_SQL_MIGRATION_INSERT,
-			      (struct ks_sql_value[]){ks_value_i64(number), ks_value_text(ks_str_c(migration->name)),
-						      ks_value_blob(digest.bytes, sizeof(digest.bytes))},
-			      3, NULL));
+			      KS_PARAMS(ks_value_i64(number), ks_value_text(ks_str_c(migration->name)),
+					ks_value_blob(digest.bytes, sizeof(digest.bytes))),
+			      NULL));
 	return number == 1 ? make_identity(store) : KS_OK;
 }
 
-static enum ks_err apply_all(struct ks_store *store, const struct ks_sql_migration *migrations, unsigned from, unsigned to)
+static enum ks_err apply_all(struct ks_store *store, const struct ks_sql_migration *migrations, unsigned from,
+			     unsigned to)
 {
 	for (unsigned i = from; i < to; i++)
 		KS_TRY(apply_one(store, &migrations[i], i + 1));
 	return store->driver->set_version(store->sql, to);
 }
 
-enum ks_err ks_store_check_version(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count, unsigned *ret_version)
+enum ks_err ks_store_check_version(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count,
+				   unsigned *ret_version)
 {
 	unsigned version;
 
 	KS_TRY(store->driver->version(store->sql, &version));
 	if (version > count) {
-		ks_sql_explain(&store->error, "the store was made by a newer program: its schema is version %u, this program reads up to %zu",
-			       version, count);
+		ks_sql_explain(
+			&store->error,
+			"the store was made by a newer program: its schema is version %u, this program reads up to %zu",
+			version, count);
 		return KS_VERSION;
 	}
 	if (version > 0)
@@ -98,7 +105,9 @@ enum ks_err ks_store_migrate(struct ks_store *store, const struct ks_sql_migrati
 	if (version == last)
 		return KS_OK;
 	if (store->mode != KS_STORE_WRITER) {
-		ks_sql_explain(&store->error, "the store's schema is version %u and must first be brought to %u by the service", version, last);
+		ks_sql_explain(&store->error,
+			       "the store's schema is version %u and must first be brought to %u by the service",
+			       version, last);
 		return KS_VERSION;
 	}
 	KS_TRY(ks_store_begin(store));

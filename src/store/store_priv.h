@@ -20,11 +20,11 @@ struct ks_store {
 	enum ks_store_mode mode;
 	bool in_transaction;
 	bool in_savepoint;
-	enum ks_err lost;                        /* why the database gave the transaction up; KS_OK: it did not */
-	enum ks_err spoiled;                     /* why a part of something is in the transaction, which must be undone */
-	uint64_t last_change;                    /* known within the transaction; 0: not yet */
-	struct ks_store_counts added;            /* by this transaction; written at its commit */
-	struct ks_store_counts added_before;     /* the savepoint */
+	enum ks_err lost;                    /* why the database gave the transaction up; KS_OK: it did not */
+	enum ks_err spoiled;                 /* why a part of something is in the transaction, which must be undone */
+	uint64_t last_change;                /* known within the transaction; 0: not yet */
+	struct ks_store_counts added;        /* by this transaction; written at its commit */
+	struct ks_store_counts added_before; /* the savepoint */
 	struct ks_grant_memo memos[KS_GRANT_MEMOS];
 	struct ks_sql_error error;
 };
@@ -44,50 +44,59 @@ const struct ks_sql_driver *ks_store_driver_of(const char *uri, const char **ret
 void ks_store_set_open_error(const struct ks_sql_error *error);
 
 /** Opens with other migrations than the driver's own. */
-KS_MUST_USE enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const struct ks_sql_migration *migrations,
-					   size_t count, struct ks_store **ret_store);
+KS_MUST_USE enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode,
+					   const struct ks_sql_migration *migrations, size_t count,
+					   struct ks_store **ret_store);
 
-/** Brings the schema to the last of `migrations` in one transaction (a writer), or makes sure that it is there (a reader). KS_VERSION,
- * KS_CORRUPT (a migration that was applied had another text). */
-KS_MUST_USE enum ks_err ks_store_migrate(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count);
+/** Brings the schema to the last of `migrations` in one transaction (a writer), or makes sure that it is there (a
+ * reader). KS_VERSION, KS_CORRUPT (a migration that was applied had another text). */
+KS_MUST_USE enum ks_err ks_store_migrate(struct ks_store *store, const struct ks_sql_migration *migrations,
+					 size_t count);
 
 /** Makes sure that the schema is one of ours, the last or an older one. KS_VERSION, KS_CORRUPT. */
-KS_MUST_USE enum ks_err ks_store_check_version(struct ks_store *store, const struct ks_sql_migration *migrations, size_t count,
-					       unsigned *ret_version);
+KS_MUST_USE enum ks_err ks_store_check_version(struct ks_store *store, const struct ks_sql_migration *migrations,
+					       size_t count, unsigned *ret_version);
 
 /** Takes one row of a result; what it returns other than KS_OK ends the reading. */
 typedef enum ks_err ks_store_take(void *ctx, const struct ks_sql_value *values);
 
+/** The values given, and how many: two arguments. */
+#define KS_PARAMS(...) \
+	(const struct ks_sql_value[]){__VA_ARGS__}, KS_ARRAY_LEN(((const struct ks_sql_value[]){__VA_ARGS__}))
+
 /** Runs a statement that gives rows of `columns` columns. */
-KS_MUST_USE enum ks_err ks_store_query(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-				       size_t columns, ks_store_take *take, void *ctx);
+KS_MUST_USE enum ks_err ks_store_query(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+				       size_t count, size_t columns, ks_store_take *take, void *ctx);
 
 /** The first row of a result, if it gives numbers alone (NULL is 0). KS_NOT_FOUND where there is no row. */
-KS_MUST_USE enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-					       size_t columns, int64_t *ret_numbers);
+KS_MUST_USE enum ks_err ks_store_query_numbers(struct ks_store *store, enum ks_sql_id id,
+					       const struct ks_sql_value *params, size_t count, size_t columns,
+					       int64_t *ret_numbers);
 
 /** Runs a statement that changes rows, within the transaction. */
-KS_MUST_USE enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-				       uint64_t *ret_changed);
+KS_MUST_USE enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+				       size_t count, uint64_t *ret_changed);
 
 /** Runs a statement that changes rows and returns one number. */
-KS_MUST_USE enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-						 int64_t *ret_number);
+KS_MUST_USE enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id,
+						 const struct ks_sql_value *params, size_t count, int64_t *ret_number);
 
 /** Inserts a row by its table of fields. */
-KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
-					const void *row);
+KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields,
+					size_t count, const void *row);
 
-/** Inserts `row_count` rows, `stride` bytes apart. After a failure the transaction (or the savepoint) cannot be kept. */
-KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
-					     const void *rows, size_t stride, size_t row_count);
+/** Inserts `row_count` rows, `stride` bytes apart. After a failure the transaction (or the savepoint) cannot be kept.
+ */
+KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields,
+					     size_t count, const void *rows, size_t stride, size_t row_count);
 
 /** KS_OK, or KS_NOT_FOUND if nothing was changed. */
-KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count);
+KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
+					   size_t count);
 
 /** As ks_store_query for a statement that gives one row: KS_NOT_FOUND where there is none. */
-KS_MUST_USE enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
-				      size_t columns, ks_store_take *take);
+KS_MUST_USE enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params,
+				      size_t count, size_t columns, ks_store_take *take);
 
 /** KS_TOO_LARGE or KS_MALFORMED for text that may not be stored. */
 KS_MUST_USE enum ks_err ks_store_check_text(struct ks_store *store, struct ks_str text, size_t max);
@@ -116,16 +125,16 @@ static inline struct ks_sql_value ks_value_filter(unsigned value, unsigned count
 /** Forgets what was remembered of rows that may be gone. */
 void ks_store_forget_memos(struct ks_store *store);
 
-/** Defines the function `name`, a ks_store_take whose context is a ks_row_taker: it loads a struct `type` and hands it to the caller's
- * callback. */
-#define KS_ROW_TAKER(name, type, callback, fields)                                                            \
-	static enum ks_err name(void *ctx, const struct ks_sql_value *values)                                 \
-	{                                                                                                     \
-		struct ks_row_taker *taker = ctx;                                                             \
-		callback **each = taker->each;                                                                \
-		struct type row;                                                                              \
-                                                                                                              \
-		KS_TRY(ks_fields_load((fields), KS_ARRAY_LEN(fields), values, &row, &taker->store->error));   \
-		taker->rows++;                                                                                \
-		return (*each)(taker->ctx, &row);                                                             \
+/** Defines the function `name`, a ks_store_take whose context is a ks_row_taker: it loads a struct `type` and hands it
+ * to the caller's callback. */
+#define KS_ROW_TAKER(name, type, callback, fields)                                                          \
+	static enum ks_err name(void *ctx, const struct ks_sql_value *values)                               \
+	{                                                                                                   \
+		struct ks_row_taker *taker = ctx;                                                           \
+		callback **each = taker->each;                                                              \
+		struct type row;                                                                            \
+                                                                                                            \
+		KS_TRY(ks_fields_load((fields), KS_ARRAY_LEN(fields), values, &row, &taker->store->error)); \
+		taker->rows++;                                                                              \
+		return (*each)(taker->ctx, &row);                                                           \
 	}

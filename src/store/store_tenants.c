@@ -28,21 +28,21 @@ enum ks_err ks_store_tenant_update(struct ks_store *store, const struct ks_tenan
 {
 	KS_TRY(ks_store_check_text(store, row->name, KS_STORE_NAME_MAX));
 	return ks_store_write_one(store, KS_SQL_TENANT_UPDATE,
-				  (struct ks_sql_value[]){ks_value_u64(row->id), ks_value_text(row->name),
-							  ks_value_some(row->suspended_at), ks_value_some(row->deleted_at)},
-				  4);
+				  KS_PARAMS(ks_value_u64(row->id), ks_value_text(row->name),
+					    ks_value_some(row->suspended_at), ks_value_some(row->deleted_at)));
 }
 
 enum ks_err ks_store_tenant_get(struct ks_store *store, uint64_t id, ks_tenant_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_TENANT_GET, (struct ks_sql_value[]){ks_value_u64(id)}, 1, KS_ARRAY_LEN(tenant_fields),
+	return ks_store_read(&taker, KS_SQL_TENANT_GET, KS_PARAMS(ks_value_u64(id)), KS_ARRAY_LEN(tenant_fields),
 			     take_tenant);
 }
 
 /* $1 … $5 of every list of tenants. */
-static void filter_params(const struct ks_tenant_filter *filter, uint64_t before, size_t limit, struct ks_sql_value ret_params[5])
+static void filter_params(const struct ks_tenant_filter *filter, uint64_t before, size_t limit,
+			  struct ks_sql_value ret_params[5])
 {
 	ret_params[0] = ks_value_u64(filter->parent);
 	ret_params[1] = ks_value_u64(filter->organization);
@@ -61,12 +61,14 @@ static enum ks_err list_ids(struct ks_row_taker *taker, const struct ks_tenant_f
 		if (id == 0 || (filter->before && id >= filter->before))
 			continue;
 		filter_params(filter, id, 1, params);
-		KS_TRY(ks_store_query(taker->store, KS_SQL_TENANTS_ONE, params, 5, KS_ARRAY_LEN(tenant_fields), take_tenant, taker));
+		KS_TRY(ks_store_query(taker->store, KS_SQL_TENANTS_ONE, params, 5, KS_ARRAY_LEN(tenant_fields),
+				      take_tenant, taker));
 	}
 	return KS_OK;
 }
 
-enum ks_err ks_store_tenants(struct ks_store *store, const struct ks_tenant_filter *filter, ks_tenant_each *each, void *ctx)
+enum ks_err ks_store_tenants(struct ks_store *store, const struct ks_tenant_filter *filter, ks_tenant_each *each,
+			     void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 	struct ks_sql_value params[5];
@@ -94,7 +96,7 @@ enum ks_err ks_store_tenants_all(struct ks_store *store, ks_tenant_each *each, v
 enum ks_err ks_store_tenant_has_children(struct ks_store *store, uint64_t id, bool *ret_any)
 {
 	int64_t child;
-	enum ks_err err = ks_store_query_numbers(store, KS_SQL_TENANT_CHILD, (struct ks_sql_value[]){ks_value_u64(id)}, 1, 1, &child);
+	enum ks_err err = ks_store_query_numbers(store, KS_SQL_TENANT_CHILD, KS_PARAMS(ks_value_u64(id)), 1, &child);
 
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;

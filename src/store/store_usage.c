@@ -27,7 +27,8 @@ static enum ks_err scope_number(struct ks_store *store, struct ks_str name, int6
 	}
 	KS_TRY(ks_store_check_text(store, name, KS_STORE_SCOPE_MAX));
 	enum ks_err err = ks_store_query_numbers(store, KS_SQL_USAGE_SCOPE, &text, 1, 1, ret_number);
-	return err == KS_NOT_FOUND ? ks_store_write_returning(store, KS_SQL_USAGE_SCOPE_INSERT, &text, 1, ret_number) : err;
+	return err == KS_NOT_FOUND ? ks_store_write_returning(store, KS_SQL_USAGE_SCOPE_INSERT, &text, 1, ret_number)
+				   : err;
 }
 
 struct count {
@@ -41,12 +42,14 @@ struct count {
 static enum ks_err add(struct ks_store *store, const struct count *count, int64_t step)
 {
 	return ks_store_write(store, KS_SQL_USAGE_ADD,
-			      (struct ks_sql_value[]){ks_value_i64(count->key), ks_value_i64(step), ks_value_i64(count->start),
-						      ks_value_i64(count->reason), ks_value_i64(count->scope), ks_value_i64(count->uses)},
-			      6, NULL);
+			      KS_PARAMS(ks_value_i64(count->key), ks_value_i64(step), ks_value_i64(count->start),
+					ks_value_i64(count->reason), ks_value_i64(count->scope),
+					ks_value_i64(count->uses)),
+			      NULL);
 }
 
-enum ks_err ks_store_usage_add(struct ks_store *store, const struct ks_usage_row *row, int64_t last_used_at, struct ks_str last_used_address)
+enum ks_err ks_store_usage_add(struct ks_store *store, const struct ks_usage_row *row, int64_t last_used_at,
+			       struct ks_str last_used_address)
 {
 	struct count count = {(int64_t)row->key, row->minute, (int64_t)row->reason, 0, (int64_t)row->count};
 
@@ -62,9 +65,9 @@ enum ks_err ks_store_usage_add(struct ks_store *store, const struct ks_usage_row
 	if (last_used_at == KS_TIME_NONE)
 		return KS_OK;
 	return ks_store_write(store, KS_SQL_KEY_USED,
-			      (struct ks_sql_value[]){ks_value_i64(count.key), ks_value_i64(count.uses), ks_value_i64(last_used_at),
-						      ks_value_text(last_used_address)},
-			      4, NULL);
+			      KS_PARAMS(ks_value_i64(count.key), ks_value_i64(count.uses), ks_value_i64(last_used_at),
+					ks_value_text(last_used_address)),
+			      NULL);
 }
 
 /* ---- reading ---- */
@@ -102,7 +105,7 @@ enum ks_err ks_store_usage(struct ks_store *store, uint64_t key, int64_t from, i
 		return KS_MALFORMED;
 	}
 	return ks_store_query(store, KS_SQL_USAGE,
-			      (struct ks_sql_value[]){ks_value_u64(key), ks_value_i64(from), ks_value_i64(to), ks_value_i64(step)}, 4,
+			      KS_PARAMS(ks_value_u64(key), ks_value_i64(from), ks_value_i64(to), ks_value_i64(step)),
 			      KS_ARRAY_LEN(sum_fields), take_sum, &taker);
 }
 
@@ -119,8 +122,8 @@ static enum ks_err take_old(void *ctx, const struct ks_sql_value *values)
 
 	if (batch->n == FOLD_BATCH)
 		return KS_TOO_LARGE;
-	batch->counts[batch->n++] =
-		(struct count){values[0].integer, values[1].integer, values[2].integer, values[3].integer, values[4].integer};
+	batch->counts[batch->n++] = (struct count){values[0].integer, values[1].integer, values[2].integer,
+						   values[3].integer, values[4].integer};
 	return KS_OK;
 }
 
@@ -128,24 +131,24 @@ static enum ks_err take_old(void *ctx, const struct ks_sql_value *values)
 static enum ks_err fold_one(struct ks_store *store, struct count count, int64_t step, int64_t into_ms)
 {
 	KS_TRY(ks_store_write_one(store, KS_SQL_USAGE_DELETE,
-				  (struct ks_sql_value[]){ks_value_i64(count.key), ks_value_i64(step), ks_value_i64(count.start),
-							  ks_value_i64(count.reason), ks_value_i64(count.scope)},
-				  5));
+				  KS_PARAMS(ks_value_i64(count.key), ks_value_i64(step), ks_value_i64(count.start),
+					    ks_value_i64(count.reason), ks_value_i64(count.scope))));
 	count.start = floor_to(count.start, into_ms);
 	return add(store, &count, step + 1);
 }
 
 /* Folds rows of `step` that start before `before` until `*folded` is `limit`. */
-static enum ks_err fold(struct ks_store *store, int64_t step, int64_t into_ms, int64_t before, size_t limit, size_t *folded)
+static enum ks_err fold(struct ks_store *store, int64_t step, int64_t into_ms, int64_t before, size_t limit,
+			size_t *folded)
 {
 	struct batch batch;
 
 	while (before > 0 && *folded < limit) {
 		batch.n = 0;
 		KS_TRY(ks_store_query(store, KS_SQL_USAGE_OLD,
-				      (struct ks_sql_value[]){ks_value_i64(step), ks_value_i64(floor_to(before, into_ms)),
-							      ks_value_limit(KS_MIN((size_t)FOLD_BATCH, limit - *folded))},
-				      3, 5, take_old, &batch));
+				      KS_PARAMS(ks_value_i64(step), ks_value_i64(floor_to(before, into_ms)),
+						ks_value_limit(KS_MIN((size_t)FOLD_BATCH, limit - *folded))),
+				      5, take_old, &batch));
 		for (size_t i = 0; i < batch.n; i++)
 			KS_TRY(fold_one(store, batch.counts[i], step, into_ms));
 		*folded += batch.n;
@@ -155,7 +158,8 @@ static enum ks_err fold(struct ks_store *store, int64_t step, int64_t into_ms, i
 	return KS_OK;
 }
 
-enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before, size_t limit, size_t *ret_folded)
+enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before, size_t limit,
+				size_t *ret_folded)
 {
 	size_t folded = 0;
 

@@ -35,28 +35,29 @@ enum ks_err ks_store_user_update(struct ks_store *store, const struct ks_user_ro
 	struct ks_sql_value personal = row->personal ? ks_value_u64(row->personal) : ks_value_some(KS_TIME_NONE);
 
 	KS_TRY(ks_store_check_text(store, row->name, KS_STORE_NAME_MAX));
-	return ks_store_write_one(store, KS_SQL_USER_UPDATE,
-				  (struct ks_sql_value[]){ks_value_u64(row->id), personal, ks_value_text(row->name),
-							  ks_value_some(row->disabled_at)},
-				  4);
+	return ks_store_write_one(
+		store, KS_SQL_USER_UPDATE,
+		KS_PARAMS(ks_value_u64(row->id), personal, ks_value_text(row->name), ks_value_some(row->disabled_at)));
 }
 
 enum ks_err ks_store_user_get(struct ks_store *store, uint64_t id, ks_user_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_USER_GET, (struct ks_sql_value[]){ks_value_u64(id)}, 1, KS_ARRAY_LEN(user_fields), take_user);
+	return ks_store_read(&taker, KS_SQL_USER_GET, KS_PARAMS(ks_value_u64(id)), KS_ARRAY_LEN(user_fields),
+			     take_user);
 }
 
 enum ks_err ks_store_user_by_email(struct ks_store *store, struct ks_str email, ks_user_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_read(&taker, KS_SQL_USER_BY_EMAIL, (struct ks_sql_value[]){ks_value_text(email)}, 1, KS_ARRAY_LEN(user_fields),
+	return ks_store_read(&taker, KS_SQL_USER_BY_EMAIL, KS_PARAMS(ks_value_text(email)), KS_ARRAY_LEN(user_fields),
 			     take_user);
 }
 
-enum ks_err ks_store_users(struct ks_store *store, uint64_t organization, uint64_t before, size_t limit, ks_user_each *each, void *ctx)
+enum ks_err ks_store_users(struct ks_store *store, uint64_t organization, uint64_t before, size_t limit,
+			   ks_user_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 	struct ks_sql_value params[3] = {ks_value_before(before), ks_value_limit(limit), ks_value_u64(organization)};
@@ -84,14 +85,14 @@ enum ks_err ks_store_membership_put(struct ks_store *store, const struct ks_memb
 
 enum ks_err ks_store_membership_delete(struct ks_store *store, uint64_t user, uint64_t tenant)
 {
-	return ks_store_write_one(store, KS_SQL_MEMBERSHIP_DELETE, (struct ks_sql_value[]){ks_value_u64(user), ks_value_u64(tenant)}, 2);
+	return ks_store_write_one(store, KS_SQL_MEMBERSHIP_DELETE, KS_PARAMS(ks_value_u64(user), ks_value_u64(tenant)));
 }
 
 enum ks_err ks_store_memberships_of_user(struct ks_store *store, uint64_t user, ks_membership_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_query(store, KS_SQL_MEMBERSHIPS_OF_USER, (struct ks_sql_value[]){ks_value_u64(user)}, 1,
+	return ks_store_query(store, KS_SQL_MEMBERSHIPS_OF_USER, KS_PARAMS(ks_value_u64(user)),
 			      KS_ARRAY_LEN(membership_fields), take_membership, &taker);
 }
 
@@ -101,6 +102,6 @@ enum ks_err ks_store_memberships_of_tenant(struct ks_store *store, uint64_t tena
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
 	return ks_store_query(store, KS_SQL_MEMBERSHIPS_OF_TENANT,
-			      (struct ks_sql_value[]){ks_value_u64(tenant), ks_value_before(before), ks_value_limit(limit)}, 3,
+			      KS_PARAMS(ks_value_u64(tenant), ks_value_before(before), ks_value_limit(limit)),
 			      KS_ARRAY_LEN(membership_fields), take_membership, &taker);
 }

@@ -64,17 +64,19 @@ static void present_basic(struct ks_credential *credential, struct ks_str encode
 
 void ks_credential_authorization(struct ks_credential *credential, struct ks_str value)
 {
-	struct ks_str scheme = value, token = KS_STR("");
-	size_t blanks = 0;
+	size_t scheme_n = 0, token_at;
+	struct ks_str scheme, token;
 	bool basic;
 
 	if (value.n == 0)
 		return;
-	if (ks_str_split(value, ' ', &scheme, &token)) {
-		while (blanks < token.n && token.p[blanks] == ' ')
-			blanks++;
-		token = ks_str_sub(token, blanks, SIZE_MAX);
-	}
+	while (scheme_n < value.n && value.p[scheme_n] != ' ')
+		scheme_n++;
+	token_at = scheme_n;
+	while (token_at < value.n && value.p[token_at] == ' ')
+		token_at++;
+	scheme = ks_str_of(value.p, scheme_n);
+	token = ks_str_of(&value.p[token_at], value.n - token_at);
 	basic = ks_str_eq_nocase(scheme, KS_STR("Basic"));
 	credential->basic_tried |= basic;
 	if (!admit(credential))

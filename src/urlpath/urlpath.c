@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "urlpath/urlpath.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define METHOD_MAX 32
+#define WINDOW ((size_t)16)
 
 /* What a raw byte means to the reader. PLAIN is zero, so that runs of it are skipped with one test a byte. */
 enum byte_class {
@@ -47,6 +52,8 @@ struct reader {
 	struct ks_str raw;
 	size_t at;
 	size_t segment_at;   /* where the segment began in `raw` */
+	size_t window;       /* what of `raw` is looked at: WINDOW bytes */
+	uint32_t bits;       /* of those: which are not plain, and not taken yet */
 	size_t decoded_n;    /* used of path->decoded */
 	size_t decoded_at;   /* where the segment began there, if it was copied */
 	bool copied;         /* the segment had an escape: it is built in path->decoded */
@@ -171,6 +178,60 @@ static enum ks_path_problem read_special(struct reader *r, enum byte_class class
 	return problem;
 }
 
+#ifdef __SSE2__
+static inline __m128i any_of(__m128i found, __m128i bytes, char c)
+{
+	return _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
+}
+
+/* Of the 16 bytes at `p`, a bit for each that is not plain. */
+static inline uint32_t not_plain(const char *p)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+	/* As signed numbers bytes beyond ASCII are below the blank, too. */
+	__m128i found = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x21));
+
+	found = any_of(any_of(any_of(found, bytes, '#'), bytes, '%'), bytes, '/');
+	found = any_of(any_of(any_of(any_of(found, bytes, ';'), bytes, '?'), bytes, '\\'), bytes, 0x7f);
+	return (uint32_t)_mm_movemask_epi8(found);
+}
+#endif
+
+/* Of the WINDOW bytes at `at`, or as many as there are, a bit for each that is not plain. All at once, because guessing byte by byte where
+ * segments end is most of what a path costs. */
+static inline uint32_t window_bits(struct ks_str raw, size_t at)
+{
+	uint32_t bits = 0;
+
+#ifdef __SSE2__
+	if (KS_LIKELY(raw.n - at >= WINDOW))
+		return not_plain(&raw.p[at]);
+	/* The last 16 bytes of the path, those before `at` shifted out. */
+	if (KS_LIKELY(raw.n >= WINDOW))
+		return not_plain(&raw.p[raw.n - WINDOW]) >> (WINDOW - (raw.n - at));
+#endif
+	for (size_t i = 0; i < WINDOW && i < raw.n - at; i++)
+		bits |= (uint32_t)(classes[(unsigned char)raw.p[at + i]] != PLAIN) << i;
+	return bits;
+}
+
+/* Takes the run of plain bytes at r->at. */
+static inline void skip_plain(struct reader *r)
+{
+	size_t from = r->at;
+
+	while (r->bits == 0 && r->raw.n - r->window > WINDOW) {
+		r->window += WINDOW;
+		r->bits = window_bits(r->raw, r->window);
+	}
+	r->at = r->bits ? r->window + (unsigned)__builtin_ctz(r->bits) : r->raw.n;
+	/* What is not plain is taken one by one, but for the digits of an escape, which are plain. */
+	r->bits &= r->bits - 1;
+	if (KS_UNLIKELY(r->copied))
+		for (size_t i = from; i < r->at; i++)
+			copy_byte(r, r->raw.p[i]);
+}
+
 enum ks_path_problem ks_path_read(struct ks_str raw, struct ks_path *ret_path)
 {
 	struct reader r = {.raw = raw, .at = 1, .segment_at = 1, .path = ret_path};
@@ -184,16 +245,16 @@ enum ks_path_problem ks_path_read(struct ks_str raw, struct ks_path *ret_path)
 			return KS_PATH_TOO_LONG;
 	}
 	ret_path->count = 0;
+	/* The slash at the beginning is taken. */
+	r.bits = window_bits(r.raw, 0) & ~UINT32_C(1);
 	while (r.at < r.raw.n) {
-		enum byte_class class = (enum byte_class)classes[(unsigned char)r.raw.p[r.at]];
+		enum byte_class class;
 		enum ks_path_problem problem;
 
-		if (KS_LIKELY(class == PLAIN)) {
-			if (KS_UNLIKELY(r.copied))
-				copy_byte(&r, r.raw.p[r.at]);
-			r.at++;
-			continue;
-		}
+		skip_plain(&r);
+		if (r.at == r.raw.n)
+			break;
+		class = (enum byte_class)classes[(unsigned char)r.raw.p[r.at]];
 		if (class == END_OF_PATH)
 			break;
 		problem = read_special(&r, class);

@@ -87,6 +87,7 @@ class World:
         self.canaries = Canaries()
         self.answers = []          # every answer but those that show a token
         self.daemon = keystile.Daemon(data, env={"KEYSTILE_LOG_LEVEL": "debug", "KEYSTILE_DOMAIN": DOMAIN,
+                                                 "KEYSTILE_HTTP_IDLE_MS": 3600000,
                                                  "KEYSTILE_CREDENTIALS_HEADERS": "tenant=X-Tenant-Key"})
 
     def start(self):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of an import. Whatever the bytes are, nothing is read or written outside; and what is taken is JSON to another reader, too. */
+/* Lines of an import. Whatever the bytes are, nothing is read or written outside; and what is taken is JSON to another
+ * reader, too. */
 #include <jansson.h>
 #include <stdlib.h>
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hostile ring file: attach, verify, and then everything that readers and the writer do with it. What verify lets through must lead nobody outside its
- * memory. The first byte of the input says how it is read:
+/* A hostile ring file: attach, verify, and then everything that readers and the writer do with it. What verify
+ * lets through must lead nobody outside its memory. The first byte of the input says how it is read:
  *
  *   bit 0 clear  the rest is the file
- *   bit 0 set    the rest are patches to a small whole ring: offset (4 bytes, little-endian; the highest bit set: of the usage file), length (1), bytes
+ *   bit 0 set    the rest are patches to a small whole ring: offset (4 bytes, little-endian; the highest bit set: of
+ *                the usage file), length (1), bytes
  *   bit 1 set    the header's checksum is made right afterwards
  *   bit 2 set    so are the checksums of the records, as far as they can be made */
 #include <stdlib.h>
@@ -49,8 +50,9 @@ static struct ks_digest digest_of(uint64_t n)
 
 static void put_policy(struct ks_ring *ring)
 {
-	static const struct ks_str yaml = KS_STR("version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  contacts:\n"
-						 "    routes: [\"/contacts\"]\n    kinds: [tenant]\n    scopes: {GET: contacts:read}\n");
+	static const struct ks_str yaml =
+		KS_STR("version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  contacts:\n"
+		       "    routes: [\"/contacts\"]\n    kinds: [tenant]\n    scopes: {GET: contacts:read}\n");
 	static const uint64_t hash_key[2] = {1, 2};
 	struct ks_policy_problem problem;
 	struct ks_policy_table *table;
@@ -65,8 +67,13 @@ static void put_policy(struct ks_ring *ring)
 
 static enum ks_err put_key(struct ks_ring *ring, uint64_t n)
 {
-	return ks_ring_put_key(ring, &(struct ks_ring_key_record){.digest = digest_of(n), .id = n + 1, .tenant = 1 + n % 4, .grant = 1 + n % 2,
-								  .kind = KS_KIND_TENANT, .ends_ms = INT64_MAX, .revoked = n % 5 == 0});
+	return ks_ring_put_key(ring, &(struct ks_ring_key_record){.digest = digest_of(n),
+								  .id = n + 1,
+								  .tenant = 1 + n % 4,
+								  .grant = 1 + n % 2,
+								  .kind = KS_KIND_TENANT,
+								  .ends_ms = INT64_MAX,
+								  .revoked = n % 5 == 0});
 }
 
 static void fill(struct ks_ring *ring)
@@ -78,7 +85,8 @@ static void fill(struct ks_ring *ring)
 		{.id = 3, .parent = 2, .kind = KS_TENANT_KIND_SUB_ENTITY, .suspended = true},
 		{.id = 4, .parent = 2, .kind = KS_TENANT_KIND_PERSONAL, .user = 9},
 	};
-	const struct ks_ring_membership_record memberships[] = {{.tenant = 2, .role = 1}, {.tenant = 3, .role = 2, .below = true}};
+	const struct ks_ring_membership_record memberships[] = {{.tenant = 2, .role = 1},
+								{.tenant = 3, .role = 2, .below = true}};
 	uint32_t index;
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(tenants); i++) {
@@ -86,8 +94,11 @@ static void fill(struct ks_ring *ring)
 			must(ks_ring_put_user(ring, 9, false, memberships, 2) == KS_OK);
 		must(ks_ring_put_tenant(ring, &tenants[i]) == KS_OK);
 	}
-	must(ks_ring_put_grant(ring, &(struct ks_ring_grant_record){.id = 1, .cidrs = &cidr, .cidr_count = 1}, &index) == KS_OK);
-	must(ks_ring_put_grant(ring, &(struct ks_ring_grant_record){.id = 2, .rate_requests = 2, .rate_window_s = 1}, &index) == KS_OK);
+	must(ks_ring_put_grant(ring, &(struct ks_ring_grant_record){.id = 1, .cidrs = &cidr, .cidr_count = 1}, &index)
+	     == KS_OK);
+	must(ks_ring_put_grant(ring, &(struct ks_ring_grant_record){.id = 2, .rate_requests = 2, .rate_window_s = 1},
+			       &index)
+	     == KS_OK);
 	put_policy(ring);
 	for (uint64_t n = 0; n < KEYS; n++)
 		must(put_key(ring, n) == KS_OK);
@@ -136,7 +147,8 @@ static void fix_records(struct ks_ring *ring)
 	const struct ks_ring_geometry *g = &ring->header->geometry;
 
 	for (uint64_t i = 0; i < g->key_slots; i++)
-		ring->keys[i].check = ks_ring_key_check(ring->header, &ring->keys[i], ring->keys[i].state & KS_KEY_TRAITS_MASK);
+		ring->keys[i].check =
+			ks_ring_key_check(ring->header, &ring->keys[i], ring->keys[i].state & KS_KEY_TRAITS_MASK);
 	for (uint32_t i = 0; i < g->tenants; i++) {
 		struct ks_ring_tenant *t = &ring->tenants[i];
 
@@ -155,7 +167,8 @@ static void fix_records(struct ks_ring *ring)
 	for (uint32_t i = 0; i < g->grants; i++) {
 		struct ks_ring_grant *grant = &ring->grants[i];
 
-		if (grant->cidrs_at <= g->arena_bytes && grant->cidr_count <= (g->arena_bytes - grant->cidrs_at) / sizeof(struct ks_cidr))
+		if (grant->cidrs_at <= g->arena_bytes
+		    && grant->cidr_count <= (g->arena_bytes - grant->cidrs_at) / sizeof(struct ks_cidr))
 			grant->check = ks_ring_grant_check(ring, grant, ks_ring_cidrs(ring, grant));
 	}
 }
@@ -172,10 +185,13 @@ static void write_on(struct ks_ring *ring)
 
 	for (uint64_t n = 0; n < 4; n++)
 		must(put_key(ring, 100 + n) <= KS_ERR_COUNT);
-	must(ks_ring_put_tenant(ring, &(struct ks_ring_tenant_record){.id = 2, .parent = 1, .kind = KS_TENANT_KIND_ORGANIZATION,
-								     .suspended = true})
+	must(ks_ring_put_tenant(ring,
+				&(struct ks_ring_tenant_record){
+					.id = 2, .parent = 1, .kind = KS_TENANT_KIND_ORGANIZATION, .suspended = true})
 	     <= KS_ERR_COUNT);
-	must(ks_ring_put_tenant(ring, &(struct ks_ring_tenant_record){.id = 50, .parent = 3, .kind = KS_TENANT_KIND_PROJECT}) <= KS_ERR_COUNT);
+	must(ks_ring_put_tenant(
+		     ring, &(struct ks_ring_tenant_record){.id = 50, .parent = 3, .kind = KS_TENANT_KIND_PROJECT})
+	     <= KS_ERR_COUNT);
 	must(ks_ring_put_user(ring, 9, true, &membership, 1) <= KS_ERR_COUNT);
 	must(walk_ring(ring) == walk_ring(ring));
 	if (size == 0 || size > 1u << 20)
@@ -235,7 +251,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mode & 1) {
 		const struct image *base = whole();
 
-		image = (struct image){zeroed(base->ring_size), zeroed(base->usage_size), base->ring_size, base->usage_size};
+		image = (struct image){zeroed(base->ring_size), zeroed(base->usage_size), base->ring_size,
+				       base->usage_size};
 		memcpy(image.ring, base->ring, base->ring_size);
 		memcpy(image.usage, base->usage, base->usage_size);
 		patch(&c, &image);

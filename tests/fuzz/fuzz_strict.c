@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The strict layer on raw heads. They are split here as leniently as libmicrohttpd 0.9 splits them: bare LF ends a line, NUL a value, a line that
- * begins with NUL is empty, and a folded line completes the name before it. What then passes both the rules and the seams must be exactly what a
- * second, plain reading of RFC 9112 takes, which looks at the raw bytes; but for a NUL in the very place of a CR or LF, which
- * looks the same in the library's buffer (docs/threat-model.md). */
+/* The strict layer on raw heads. They are split here as leniently as libmicrohttpd 0.9 splits them: bare LF ends a
+ * line, NUL a value, a line that begins with NUL is empty, and a folded line completes the name before it. What then
+ * passes both the rules and the seams must be exactly what a second, plain reading of RFC 9112 takes, which looks at
+ * the raw bytes; but for a NUL in the very place of a CR or LF, which looks the same in the library's buffer
+ * (docs/threat-model.md). */
 #include <stdlib.h>
 
 #include "http/strict.h"
@@ -188,7 +189,8 @@ static bool line_end(struct plain *r)
 	return true;
 }
 
-/* The last line's end and the empty line, in four bytes; CR LF CR LF, or what cannot be told from it, which has a NUL somewhere. */
+/* The last line's end and the empty line, in four bytes; CR LF CR LF, or what cannot be told from it, which has a NUL
+ * somewhere. */
 static bool head_end(struct plain *r)
 {
 	static const char ends[][5] = {"\r\n\r\n", "\r\n0\n", "0\n\r\n", "0\n0\n", "\n00\n", "\n0\r\n", "00\n\n", "0\r\n\n"};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An HTTP server for the tests: src/http with a handler that tells what it saw. Options are name=value on the command line; lines on
- * standard input are orders. It prints "port N library VERSION" once it serves, and a last line of figures when it has stopped. */
+/* An HTTP server for the tests: src/http with a handler that tells what it saw. Options are name=value on the command
+ * line; lines on standard input are orders. It prints "port N library VERSION" once it serves, and a last line of
+ * figures when it has stopped. */
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <pthread.h>
@@ -15,7 +16,7 @@
 #define HELD_MAX 4096
 #define REFUSALS_MAX 32
 
-static struct ks_http_server *server;
+static struct ks_http_server *_Atomic server;
 static atomic_ulong begun, finished, closed_count;
 static unsigned long work_ns;
 
@@ -168,13 +169,17 @@ static enum ks_finish big(struct ks_exchange *x)
 static enum ks_finish figures(struct ks_exchange *x)
 {
 	struct ks_http_stats s;
+	size_t holding;
 
+	(void)pthread_mutex_lock(&held_lock);
+	holding = held_count;
+	(void)pthread_mutex_unlock(&held_lock);
 	ks_http_stats(server, &s);
 	ks_buf_printf(&x->text,
 		      "{\"begun\":%lu,\"finished\":%lu,\"closed\":%lu,\"open\":%" PRIu64 ",\"connections\":%" PRIu64 ",\"requests\":%" PRIu64
 		      ",\"refused\":%" PRIu64 ",\"held\":%zu",
 		      atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count), s.connections_open, s.connections_total,
-		      s.requests_total, s.refused_total, held_count);
+		      s.requests_total, s.refused_total, holding);
 	for (size_t i = 0; i < KS_ARRAY_LEN(refusal_names); i++)
 		ks_buf_printf(&x->text, ",\"%s\":%lu", refusal_names[i], atomic_load(&refused[i]));
 	ks_buf_put_c(&x->text, "}");
@@ -475,8 +480,10 @@ int main(int argc, char **argv)
 	};
 	const struct ks_handler handler = {.begin = handler_begin, .finish = handler_finish, .closed = handler_closed};
 	const char *problem = "";
+	struct ks_http_server *started;
 	pthread_t threads[2];
 	enum ks_err err;
+	unsigned ms;
 
 	for (int i = 1; i < argc; i++) {
 		char *value = strchr(argv[i], '=');
@@ -487,19 +494,21 @@ int main(int argc, char **argv)
 		set_option(&o, argv[i], value + 1);
 	}
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	err = ks_http_start(&o, &handler, &server, &problem);
+	err = ks_http_start(&o, &handler, &started, &problem);
 	if (err != KS_OK) {
 		printf("failed %s: %s\n", ks_err_name(err), problem);
 		return 1;
 	}
-	printf("port %u library %s\n", ks_http_port(server), MHD_get_version());
+	atomic_store(&server, started);
+	printf("port %u library %s\n", ks_http_port(started), MHD_get_version());
 	if (pthread_create(&threads[0], NULL, completer, NULL) || pthread_create(&threads[1], NULL, obey_orders, NULL))
 		abort();
 	(void)pthread_mutex_lock(&stop_lock);
 	while (!stopping)
 		(void)pthread_cond_wait(&stop_asked, &stop_lock);
+	ms = drain_ms;
 	(void)pthread_mutex_unlock(&stop_lock);
-	ks_http_stop(&server, drain_ms);
+	ks_http_stop(&started, ms);
 	printf("stopped begun=%lu finished=%lu closed=%lu\n", atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count));
 	return 0;
 }

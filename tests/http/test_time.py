@@ -4,6 +4,7 @@
 import select
 import socket
 import threading
+import time
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_what_trickles_is_cut(serve, before, what, burst, slow):
             client.send(before).response()
         client.send(burst)
         assert trickle(client, slow)
-    assert server.figures()["deadline"] == 1
+    assert server.figures()["deadline"] >= 1
 
 
 @pytest.mark.parametrize("before", [b"", b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"])
@@ -58,11 +59,11 @@ def test_what_stops_in_the_middle_is_cut(serve, before):
                 client.send(before).response()
             client.send(part)
             assert client.rest() == b""
-    assert server.figures()["deadline"] == 3
+    assert server.figures()["deadline"] >= 3
 
 
 def test_an_idle_connection_is_ended(serve):
-    server = serve(idle=200, request=600000)
+    server = serve(idle=1000, request=600000)
     with server.connect() as client:
         assert client.rest() == b""
     with server.connect() as client:
@@ -74,13 +75,15 @@ def test_an_idle_connection_is_ended(serve):
 
 def test_a_busy_connection_is_not_cut(serve):
     """Requests that are each in time, longer together than the deadline, and a handler that takes longer than it."""
-    server = serve(request=200, idle=400)
+    limit = 1500
+    server = serve(request=limit, idle=2 * limit)
     with server.connect() as busy, server.connect() as waiting:
         waiting.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
-        for i in range(30):
+        over = time.monotonic() + 2.5 * limit / 1000
+        while time.monotonic() < over:
             readable, _, _ = select.select([busy.sock], [], [], 0.02)
             assert not readable
-            assert busy.ask(f"/{i}").status == 200
+            assert busy.ask("/a").status == 200
         busy.ask("/release")
         assert waiting.response().body == b"released"
     assert server.figures()["deadline"] == 0
@@ -90,19 +93,19 @@ def test_a_reader_that_reads_nothing_is_cut(serve):
     server = serve(request=300)
     client = server.connect(SO_RCVBUF=4096)
     client.send(b"GET /big?30000000 HTTP/1.1\r\nHost: x\r\n\r\n")
-    server.wait_figures(lambda figures: figures["deadline"] == 1 and figures["open"] == 1)
+    server.wait_figures(lambda figures: figures["deadline"] >= 1 and figures["open"] == 1)
     assert len(client.rest()) < 30000000
     client.close()
 
 
 def test_a_reader_that_reads_slowly_is_served(serve):
     """The deadline of an answer moves with what is taken of it."""
-    server = serve(request=400)
+    server = serve(request=1000)
     with server.connect(SO_RCVBUF=65536) as client:
         client.send(b"GET /big?8000000 HTTP/1.1\r\nHost: x\r\n\r\n")
         got = 0
         while got < 8000000:
-            select.select([], [], [], 0.005)
+            select.select([], [], [], 0.02)
             more = client.sock.recv(65536)
             assert more
             got += len(more)
@@ -295,11 +298,13 @@ def test_a_stop_under_load(serve):
     threads = [threading.Thread(target=load) for _ in range(8)]
     for thread in threads:
         thread.start()
-    server.wait_figures(lambda now: now["closed"] > 200)
-    figures = server.finish(5000)
-    stopped.set()
-    for thread in threads:
-        thread.join()
+    try:
+        server.wait_figures(lambda now: now["closed"] > 200)
+        figures = server.finish(5000)
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
     assert figures["begun"] == figures["closed"]
 
 

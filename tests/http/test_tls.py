@@ -173,16 +173,16 @@ def test_clients_must_show_a_certificate(secure, pki, version):
 
 
 def test_a_slow_handshake_is_cut(secure, pki):
-    server = secure(request=300, idle=600000)
+    server = secure(request=2000, idle=600000)
     with server.connect() as client:
         client.send(b"\x16\x03\x01\x02\x00\x01")
         assert client.rest() == b""
     with connect(server, context(pki)) as client:
-        assert client.ask("/figures").json()["deadline"] == 1
+        assert client.ask("/figures").json()["deadline"] >= 1
 
 
 def test_a_slow_request_is_cut(secure, pki):
-    server = secure(request=300, idle=600000)
+    server = secure(request=2000, idle=600000)
     with connect(server, context(pki)) as client:
         assert client.ask("/a").status == 200
         client.send(b"GET /a HTTP/1.1\r\nHo")
@@ -190,7 +190,7 @@ def test_a_slow_request_is_cut(secure, pki):
 
 
 def test_an_idle_connection_is_ended(secure, pki):
-    server = secure(request=600000, idle=300)
+    server = secure(request=600000, idle=1000)
     with connect(server, context(pki)) as client:
         assert client.ask("/a").status == 200
         assert client.rest() == b""

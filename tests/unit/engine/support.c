@@ -77,7 +77,8 @@ void world_prepare(struct world *w)
 	const char *base = getenv("TMPDIR");
 
 	memset(w, 0, sizeof(*w));
-	assert_true(snprintf(w->data, sizeof(w->data), "%s/ks-engine-XXXXXX", base ? base : "/tmp") < (int)sizeof(w->data));
+	assert_true(snprintf(w->data, sizeof(w->data), "%s/ks-engine-XXXXXX", base ? base : "/tmp")
+		    < (int)sizeof(w->data));
 	assert_non_null(mkdtemp(w->data));
 	(void)snprintf(w->policy_path, sizeof(w->policy_path), "%s/policy.yaml", w->data);
 	(void)snprintf(w->ring, sizeof(w->ring), "%s/rings", w->data);
@@ -191,7 +192,8 @@ static enum ks_err step_user(struct ks_tx *tx, void *ctx, struct ks_refusal *ref
 
 uint64_t make_user(struct world *w, uint64_t organization, const char *email)
 {
-	struct user_change c = {.input = {.organization = organization, .email = ks_str_c(email), .name = ks_str_c(email)}};
+	struct user_change c = {
+		.input = {.organization = organization, .email = ks_str_c(email), .name = ks_str_c(email)}};
 	enum ks_err err = world_change(w, step_user, &c);
 
 	if (err != KS_OK)
@@ -238,7 +240,8 @@ uint64_t operator_of(struct world *w)
 
 struct ks_key_input key_input(const char *name, uint64_t tenant, const char *scopes)
 {
-	struct ks_key_input input = {.name = ks_str_c(name), .tenant = tenant, .expires_given = true, .expires_at = KS_TIME_NONE};
+	struct ks_key_input input = {
+		.name = ks_str_c(name), .tenant = tenant, .expires_given = true, .expires_at = KS_TIME_NONE};
 	struct ks_str rest = ks_str_c(scopes), scope = rest;
 
 	while (rest.n > 0) {
@@ -265,7 +268,8 @@ static enum ks_err step_key(struct ks_tx *tx, void *ctx, struct ks_refusal *refu
 	return ks_keys_create(tx, actor_or_local(tx, c->actor, &local), c->input, &c->made, refusal);
 }
 
-enum ks_err create_key(struct world *w, const struct ks_actor *actor, const struct ks_key_input *input, struct ks_key_made *ret_made)
+enum ks_err create_key(struct world *w, const struct ks_actor *actor, const struct ks_key_input *input,
+		       struct ks_key_made *ret_made)
 {
 	struct key_change c = {.actor = actor, .input = input};
 	enum ks_err err = world_change(w, step_key, &c);
@@ -341,8 +345,8 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static enum ks_reason decide_on(const struct ks_ring *ring, const char *token, const char *method, const char *path, const char *tenant,
-				struct ks_decision *ret_decision)
+static enum ks_reason decide_on(const struct ks_ring *ring, const char *token, const char *method, const char *path,
+				const char *tenant, struct ks_decision *ret_decision)
 {
 	static struct ks_path scratch;
 	struct ks_credential credential;
@@ -384,6 +388,11 @@ enum ks_reason ask(struct world *w, const char *token)
 
 struct ks_actor actor_of(struct world *w, const char *token)
 {
+	return actor_for(w, token, "");
+}
+
+struct ks_actor actor_for(struct world *w, const char *token, const char *tenant)
+{
 	struct ks_engine_reader reader;
 	struct ks_decision decision;
 	const struct ks_ring *ring;
@@ -392,7 +401,7 @@ struct ks_actor actor_of(struct world *w, const char *token)
 	assert_int_equal(ks_engine_reader_open(w->engine, &reader), KS_OK);
 	ring = ks_ringmap_reader_ring(reader.ring);
 	assert_non_null(ring);
-	assert_int_equal(decide_on(ring, token, "GET", "/v1/contacts", "", &decision), KS_REASON_OK);
+	assert_int_equal(decide_on(ring, token, "GET", "/v1/contacts", tenant, &decision), KS_REASON_OK);
 	ks_actor_of_decision(ring, &decision, &actor);
 	ks_engine_reader_close(&reader);
 	return actor;
@@ -451,6 +460,38 @@ void assert_in_step(struct world *w)
 	assert_int_equal(ks_engine_check(w->engine, &report), KS_OK);
 	if (report.differences > 0)
 		fail_msg("%llu differences, the first: %s", (unsigned long long)report.differences, report.first);
+}
+
+struct finding {
+	struct ks_str action;
+	struct audit_seen *seen;
+};
+
+static enum ks_err take_entry(void *ctx, const struct ks_audit_row *row)
+{
+	struct finding *f = ctx;
+
+	if (f->seen->row.id != 0 || !ks_str_eq(row->action, f->action))
+		return KS_OK;
+	f->seen->row = *row;
+	(void)copy(row->actor, f->seen->actor, sizeof(f->seen->actor));
+	(void)copy(row->on_behalf, f->seen->on_behalf, sizeof(f->seen->on_behalf));
+	(void)copy(row->object, f->seen->object, sizeof(f->seen->object));
+	(void)copy(row->detail, f->seen->detail, sizeof(f->seen->detail));
+	return KS_OK;
+}
+
+void see_audit(struct world *w, const char *action, struct audit_seen *ret_seen)
+{
+	struct finding f = {ks_str_c(action), ret_seen};
+	struct ks_audit_filter filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .limit = 100000};
+	struct ks_engine_reader reader;
+
+	memset(ret_seen, 0, sizeof(*ret_seen));
+	assert_int_equal(ks_engine_reader_open(w->engine, &reader), KS_OK);
+	assert_int_equal(ks_store_audit(reader.store, &filter, take_entry, &f), KS_OK);
+	ks_engine_reader_close(&reader);
+	assert_true(ret_seen->row.id != 0);
 }
 
 struct counting {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A data directory of a test's own with an engine on it, and short ways to change and to ask. Failures of what is only preparation fail the test. */
+/** A data directory of a test's own with an engine on it, and short ways to change and to ask. Failures of what is only
+ * preparation fail the test. */
 #pragma once
 
 #include "engine/actor.h"
@@ -43,7 +44,8 @@ uint64_t operator_of(struct world *w);
 /** `scopes`: separated by blanks. */
 struct ks_key_input key_input(const char *name, uint64_t tenant, const char *scopes);
 /** `actor` NULL: local. */
-enum ks_err create_key(struct world *w, const struct ks_actor *actor, const struct ks_key_input *input, struct ks_key_made *ret_made);
+enum ks_err create_key(struct world *w, const struct ks_actor *actor, const struct ks_key_input *input,
+		       struct ks_key_made *ret_made);
 struct ks_key_made make_key(struct world *w, uint64_t tenant, const char *scopes);
 enum ks_err revoke_key(struct world *w, const struct ks_actor *actor, uint64_t id);
 enum ks_err suspend_tenant(struct world *w, const struct ks_actor *actor, uint64_t id, bool suspended);
@@ -55,6 +57,8 @@ enum ks_reason decide(struct world *w, const char *token, const char *method, co
 enum ks_reason ask(struct world *w, const char *token);
 /** The actor that the token makes on GET /v1/contacts; fails the test where it is refused. */
 struct ks_actor actor_of(struct world *w, const char *token);
+/** The same with X-Tenant-Id. */
+struct ks_actor actor_for(struct world *w, const char *token, const char *tenant);
 
 /** A key's row, with its texts copied. */
 struct key_seen {
@@ -74,3 +78,12 @@ bool see_key(struct world *w, uint64_t id, struct key_seen *ret_seen);
 void assert_in_step(struct world *w);
 /** Number of audit entries with this action. */
 size_t audit_count(struct world *w, const char *action);
+/** The newest one. */
+struct audit_seen {
+	struct ks_audit_row row;
+	char actor[KS_ID_TEXT_SIZE];
+	char on_behalf[KS_ID_TEXT_SIZE];
+	char object[KS_ID_TEXT_SIZE];
+	char detail[KS_STORE_DETAIL_MAX];
+};
+void see_audit(struct world *w, const char *action, struct audit_seen *ret_seen);

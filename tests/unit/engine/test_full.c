@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Disks that are full: of the truth, and of the ring. Needs to mount a small file system of its own, in a mount namespace of its own; where that is not allowed the tests
- * say so and are skipped. */
+/* Disks that are full: of the truth, and of the ring. Needs to mount a small file system of its own, in a mount
+ * namespace of its own; where that is not allowed the tests say so and are skipped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -67,8 +67,8 @@ static int64_t now_ms(void)
 }
 
 /* The input is refused with this error, code and pointer, and nothing was made. */
-static void refused(struct fixture *f, const struct ks_actor *actor, const struct ks_key_input *input, enum ks_err err, const char *code,
-		    const char *pointer)
+static void refused(struct fixture *f, const struct ks_actor *actor, const struct ks_key_input *input, enum ks_err err,
+		    const char *code, const char *pointer)
 {
 	struct ks_key_made made = {.id = 7};
 	struct ks_engine_stats before, after;
@@ -127,7 +127,8 @@ static void bad_limits_and_labels(void **state)
 {
 	struct fixture *f = *state;
 	struct ks_key_input input = key_input("k", f->org, "contacts:read");
-	const char *const labels[] = {"[]", "{", "{\"a\":1}", "{\"a\":\"b\",\"a\":\"c\"}", "{\"\":\"x\"}", "{\"a\":\"x\\ny\"}", "\"x\""};
+	const char *const labels[] = {
+		"[]", "{", "{\"a\":1}", "{\"a\":\"b\",\"a\":\"c\"}", "{\"\":\"x\"}", "{\"a\":\"x\\ny\"}", "\"x\""};
 
 	input.rate_requests = 10;
 	refused(f, NULL, &input, KS_MALFORMED, "invalid", "/rate_limit/window_s");
@@ -316,9 +317,10 @@ static void grants_are_canonical_and_shared(void **state)
 	assert_true(see_key(&f->w, made_a.id, &seen_a));
 	assert_true(see_key(&f->w, made_b.id, &seen_b));
 	assert_true(seen_a.row.grant == seen_b.row.grant);
-	assert_string_equal(seen_a.grant, "{\"addresses\":[\"203.0.113.0/24\"],\"rate_limit\":{\"requests\":600,\"window_s\":60},"
-					  "\"roles\":[\"call_operator\"],"
-					  "\"scopes\":[\"calls:read\",\"contacts:read\",\"contacts:write\"]}");
+	assert_string_equal(seen_a.grant,
+			    "{\"addresses\":[\"203.0.113.0/24\"],\"rate_limit\":{\"requests\":600,\"window_s\":60},"
+			    "\"roles\":[\"call_operator\"],"
+			    "\"scopes\":[\"calls:read\",\"contacts:read\",\"contacts:write\"]}");
 }
 
 static void default_means_the_marked_scopes_of_the_kind(void **state)
@@ -331,8 +333,9 @@ static void default_means_the_marked_scopes_of_the_kind(void **state)
 	input.scopes_default = true;
 	assert_int_equal(create_key(&f->w, NULL, &input, &made), KS_OK);
 	assert_true(see_key(&f->w, made.id, &seen));
-	assert_string_equal(seen.grant,
-			    "{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[\"calls:read\",\"contacts:read\"]}");
+	assert_string_equal(
+		seen.grant,
+		"{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[\"calls:read\",\"contacts:read\"]}");
 	/* Omitted is none at all. */
 	input.scopes_default = false;
 	assert_int_equal(create_key(&f->w, NULL, &input, &made), KS_OK);
@@ -417,7 +420,8 @@ static void rename_changes_the_name_alone(void **state)
 	assert_true(see_key(&f->w, f->org_key.id, &before));
 	assert_int_equal(world_change(&f->w, step_rename, &(struct rename){NULL, f->org_key.id, ""}), KS_MALFORMED);
 	assert_int_equal(world_change(&f->w, step_rename, &(struct rename){NULL, 999, "x"}), KS_NOT_FOUND);
-	assert_int_equal(world_change(&f->w, step_rename, &(struct rename){&stranger, f->org_key.id, "x"}), KS_NOT_FOUND);
+	assert_int_equal(world_change(&f->w, step_rename, &(struct rename){&stranger, f->org_key.id, "x"}),
+			 KS_NOT_FOUND);
 	assert_string_equal(f->w.refusal.code, "not_found");
 	assert_int_equal(audit_count(&f->w, "key.rename"), 0);
 	assert_int_equal(world_change(&f->w, step_rename, &(struct rename){NULL, f->org_key.id, "new name"}), KS_OK);
@@ -469,7 +473,8 @@ static enum ks_err step_rotate(struct ks_tx *tx, void *ctx, struct ks_refusal *r
 	struct ks_actor local;
 
 	ks_actor_local(tx->ring, &local);
-	return ks_keys_rotate(tx, c->actor ? c->actor : &local, c->id, c->overlap_s, c->expires_given, c->expires_at, &c->made, refusal);
+	return ks_keys_rotate(tx, c->actor ? c->actor : &local, c->id, c->overlap_s, c->expires_given, c->expires_at,
+			      &c->made, refusal);
 }
 
 static void rotation_is_refused(void **state)
@@ -555,6 +560,33 @@ static void a_key_may_rotate_itself(void **state)
 	assert_int_equal(ask(&f->w, f->partner_key.token), KS_REASON_CREDENTIAL_INVALID);
 }
 
+static void on_whose_behalf_is_recorded(void **state)
+{
+	struct fixture *f = *state;
+	char org[KS_ID_TEXT_SIZE], key[KS_ID_TEXT_SIZE];
+	struct ks_key_input input = key_input("for \"them\"", 0, "contacts:read");
+	struct ks_actor actor;
+	struct audit_seen seen;
+	struct ks_key_made made;
+
+	ks_id_format(KS_ID_ORGANIZATION, f->org, org);
+	actor = actor_for(&f->w, f->partner_key.token, org);
+	assert_int_equal(create_key(&f->w, &actor, &input, &made), KS_OK);
+	ks_id_format(KS_ID_KEY, made.id, key);
+	see_audit(&f->w, "key.create", &seen);
+	assert_string_equal(seen.actor, actor.id);
+	assert_string_equal(seen.on_behalf, org);
+	assert_string_equal(seen.object, key);
+	assert_true(seen.row.organization == f->org && seen.row.tenant == f->org);
+	assert_string_equal(seen.detail,
+			    "{\"name\":\"for \\\"them\\\"\",\"kind\":\"tenant\",\"binding\":\"organization\","
+			    "\"environment\":\"live\"}");
+	assert_int_equal(revoke_key(&f->w, NULL, made.id), KS_OK);
+	see_audit(&f->w, "key.revoke", &seen);
+	assert_string_equal(seen.actor, "local");
+	assert_string_equal(seen.on_behalf, "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -580,6 +612,7 @@ int main(void)
 		TEST(rotation_without_overlap_ends_the_old_key_at_once),
 		TEST(rotation_with_overlap_keeps_both),
 		TEST(a_key_may_rotate_itself),
+		TEST(on_whose_behalf_is_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

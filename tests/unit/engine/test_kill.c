@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A child changes things on several threads and says so, before and after, through a pipe; it is killed at some instant; everything that it said was done
- * must be there, nothing may be half done, and the ring must equal the truth. Again and again on the same data. KILL_ROUNDS and KILL_SEED set how
- * often and where. */
+/* A child changes things on several threads and says so, before and after, through a pipe; it is killed at some
+ * instant; everything that it said was done must be there, nothing may be half done, and the ring must equal the truth.
+ * Again and again on the same data. KILL_ROUNDS and KILL_SEED set how often and where. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -97,7 +97,8 @@ static bool pick(struct worker *worker, unsigned *ret_key)
 
 static void do_create(struct worker *worker)
 {
-	struct ks_key_input input = key_input("k", trial.org, draw(&worker->seed, 2) ? "contacts:read" : "contacts:read calls:read");
+	struct ks_key_input input =
+		key_input("k", trial.org, draw(&worker->seed, 2) ? "contacts:read" : "contacts:read calls:read");
 	struct message m = {.what = CREATED};
 	struct ks_key_made made;
 	struct world w = trial.w;
@@ -191,7 +192,8 @@ static void do_import(struct worker *worker)
 	char org[KS_ID_TEXT_SIZE];
 
 	ks_id_format(KS_ID_ORGANIZATION, trial.org, org);
-	if (world_change(&w, step_local, &actor) != KS_OK || ks_import_begin(w.engine, &actor, NULL, NULL, &import) != KS_OK)
+	if (world_change(&w, step_local, &actor) != KS_OK
+	    || ks_import_begin(w.engine, &actor, NULL, NULL, &import) != KS_OK)
 		_exit(4);
 	for (unsigned i = 0; i < IMPORT_LINES; i++) {
 		char line[400], token[96];
@@ -201,7 +203,10 @@ static void do_import(struct worker *worker)
 		(void)snprintf(token, sizeof(token), "import-%u-%u-%u", worker->round, m.key, i);
 		if (ks_sha256(ks_str_c(token), &digest) != KS_OK)
 			_exit(5);
-		ks_buf_printf(&b, "{\"name\":\"i\",\"tenant\":\"%s\",\"scopes\":[\"contacts:read\"],\"expires_at\":null,\"sha256\":\"", org);
+		ks_buf_printf(&b,
+			      "{\"name\":\"i\",\"tenant\":\"%s\",\"scopes\":[\"contacts:read\"],\"expires_at\":null,"
+			      "\"sha256\":\"",
+			      org);
 		ks_buf_put_hex(&b, digest.bytes, sizeof(digest.bytes));
 		ks_buf_put_c(&b, "\"}\n");
 		if (ks_import_feed(import, ks_buf_str(&b)) != KS_OK)
@@ -343,7 +348,10 @@ static enum state state_of(const struct ks_ring *ring, const char *token)
 	struct ks_credential credential;
 	struct ks_decision decision;
 	char header[100];
-	struct ks_request request = {.credential = &credential, .method = KS_STR("GET"), .path = KS_STR("/v1/contacts"), .now_ms = INT64_C(4000000000000)};
+	struct ks_request request = {.credential = &credential,
+				     .method = KS_STR("GET"),
+				     .path = KS_STR("/v1/contacts"),
+				     .now_ms = INT64_C(4000000000000)};
 
 	(void)snprintf(header, sizeof(header), "Bearer %s", token);
 	ks_credential_init(&credential);
@@ -376,7 +384,8 @@ static void verify(void)
 	assert_in_step(&trial.w);
 	/* Rows and audit entries were made together. */
 	ks_engine_stats(trial.w.engine, &stats);
-	assert_int_equal(stats.keys, audit_count(&trial.w, "key.create") + audit_count(&trial.w, "key.import") * IMPORT_LINES);
+	assert_int_equal(stats.keys,
+			 audit_count(&trial.w, "key.create") + audit_count(&trial.w, "key.import") * IMPORT_LINES);
 	assert_true(audit_count(&trial.w, "key.import") >= trial.imports);
 }
 

@@ -209,6 +209,37 @@ static void ring_links_to_the_directory_in_use(void **state)
 	world_free(&w);
 }
 
+/* Who has a ring by its own name must not go on with it when the service has moved to another. */
+static void a_ring_that_was_moved_accepts_nobody(void **state)
+{
+	struct world w;
+	struct ks_key_made made;
+	struct ks_ringmap_reader *stays, *follows;
+	char old[200], link[200];
+
+	(void)state;
+	world_new(&w);
+	made = make_key(&w, 0, "contacts:read");
+	(void)snprintf(old, sizeof(old), "%s", w.ring);
+	(void)snprintf(link, sizeof(link), "%s/ring", w.data);
+	assert_int_equal(ks_ringmap_reader_open(old, &stays), KS_OK);
+	assert_int_equal(ks_ringmap_reader_open(link, &follows), KS_OK);
+	assert_non_null(ks_ringmap_reader_ring(stays));
+	world_close(&w);
+	/* Between two runs of the service decisions go on. */
+	assert_non_null(ks_ringmap_reader_ring(stays));
+	(void)snprintf(w.ring, sizeof(w.ring), "%s/elsewhere", w.data);
+	assert_int_equal(world_open(&w), KS_OK);
+	assert_null(ks_ringmap_reader_ring(stays));
+	assert_int_equal(ask(&w, made.token), KS_REASON_OK);
+	ks_ringmap_reader_close(&stays);
+	ks_ringmap_reader_close(&follows);
+	assert_int_equal(ks_ringmap_reader_open(old, &stays), KS_NOT_FOUND);
+	assert_int_equal(ks_ringmap_reader_open(link, &follows), KS_OK);
+	ks_ringmap_reader_close(&follows);
+	world_free(&w);
+}
+
 static void a_reload_takes_a_good_policy_and_leaves_a_bad_one(void **state)
 {
 	struct world w;
@@ -227,8 +258,10 @@ static void a_reload_takes_a_good_policy_and_leaves_a_bad_one(void **state)
 	assert_int_equal(ask(&w, made.token), KS_REASON_OK);
 	assert_int_equal(unlink(w.policy_path), 0);
 	assert_int_equal(ks_engine_reload_policy(w.engine, &w.problem), KS_MALFORMED);
-	world_write_policy(&w, "version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  c:\n    routes: [\"/v2/contacts\"]\n"
-			       "    kinds: [tenant]\n    scopes: {GET: contacts:read}\n");
+	world_write_policy(
+		&w,
+		"version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  c:\n    routes: [\"/v2/contacts\"]\n"
+		"    kinds: [tenant]\n    scopes: {GET: contacts:read}\n");
 	assert_int_equal(ks_engine_reload_policy(w.engine, &w.problem), KS_OK);
 	after = ks_engine_policy(w.engine);
 	assert_true(after.epoch > before.epoch);
@@ -299,6 +332,7 @@ int main(void)
 		cmocka_unit_test(the_first_key_is_still_due_after_a_start_that_was_cut_short),
 		cmocka_unit_test(the_data_directory_is_for_its_owner_alone),
 		cmocka_unit_test(ring_links_to_the_directory_in_use),
+		cmocka_unit_test(a_ring_that_was_moved_accepts_nobody),
 		cmocka_unit_test(a_reload_takes_a_good_policy_and_leaves_a_bad_one),
 		cmocka_unit_test(without_a_policy_every_route_is_unknown),
 		cmocka_unit_test(a_restored_backup_makes_the_ring_anew),

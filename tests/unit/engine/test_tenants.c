@@ -72,10 +72,12 @@ static void a_tree_that_cannot_be(void **state)
 		enum ks_tenant_kind kind;
 		uint64_t parent;
 	} bad[] = {
-		{KS_TENANT_KIND_PARTNER, partner},     {KS_TENANT_KIND_PARTNER, org},      {KS_TENANT_KIND_ORGANIZATION, org},
-		{KS_TENANT_KIND_ORGANIZATION, sub},    {KS_TENANT_KIND_SUB_ENTITY, 0},     {KS_TENANT_KIND_SUB_ENTITY, partner},
-		{KS_TENANT_KIND_SUB_ENTITY, project},  {KS_TENANT_KIND_PROJECT, 0},        {KS_TENANT_KIND_PROJECT, project},
-		{KS_TENANT_KIND_OPERATOR, 0},          {KS_TENANT_KIND_PERSONAL, org},     {KS_TENANT_KIND_COUNT, 0},
+		{KS_TENANT_KIND_PARTNER, partner},    {KS_TENANT_KIND_PARTNER, org},
+		{KS_TENANT_KIND_ORGANIZATION, org},   {KS_TENANT_KIND_ORGANIZATION, sub},
+		{KS_TENANT_KIND_SUB_ENTITY, 0},	      {KS_TENANT_KIND_SUB_ENTITY, partner},
+		{KS_TENANT_KIND_SUB_ENTITY, project}, {KS_TENANT_KIND_PROJECT, 0},
+		{KS_TENANT_KIND_PROJECT, project},    {KS_TENANT_KIND_OPERATOR, 0},
+		{KS_TENANT_KIND_PERSONAL, org},	      {KS_TENANT_KIND_COUNT, 0},
 	};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(bad); i++) {
@@ -317,8 +319,21 @@ static void addresses_of_people(void **state)
 {
 	struct world *w = *state;
 	uint64_t org = make_tenant(w, KS_TENANT_KIND_ORGANIZATION, 0, "Org");
-	const char *const bad[] = {"", "a", "a@", "@b.example", "a@b", "a b@c.example", "a@b..example", "a@-b.example", "a@b-.example",
-				   "a@b@c.example", "a\n@b.example", "a@b.example.", "<a@b.example>", "a@b_c.example", "\xff@b.example"};
+	const char *const bad[] = {"",
+				   "a",
+				   "a@",
+				   "@b.example",
+				   "a@b",
+				   "a b@c.example",
+				   "a@b..example",
+				   "a@-b.example",
+				   "a@b-.example",
+				   "a@b@c.example",
+				   "a\n@b.example",
+				   "a@b.example.",
+				   "<a@b.example>",
+				   "a@b_c.example",
+				   "\xff@b.example"};
 	struct creation c = creation(KS_TENANT_KIND_ORGANIZATION, 0);
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(bad); i++) {

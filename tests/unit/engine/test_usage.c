@@ -108,7 +108,9 @@ static void assert_exact(struct fixture *f)
 			assert_string_equal(seen.address, "198.51.100.7");
 			assert_true(seen.row.last_used_at != KS_TIME_NONE);
 		}
-		assert_int_equal(ks_store_usage(reader.store, f->keys[i].id, 0, now_ms() + 60000, 60000, take_sum, &sums), KS_OK);
+		assert_int_equal(
+			ks_store_usage(reader.store, f->keys[i].id, 0, now_ms() + 60000, 60000, take_sum, &sums),
+			KS_OK);
 		for (size_t r = 0; r < KS_REASON_COUNT; r++)
 			assert_int_equal(sums.by_reason[r], f->counted[i][r]);
 		assert_int_equal(sums.with_scope, f->uses[i]);
@@ -192,7 +194,8 @@ static void nothing_is_counted_twice_or_never(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, use_on_and_on, &user), 0);
 	for (int i = 0; i < 10; i++) {
 		assert_int_equal(ks_engine_flush_usage(f->w.engine), KS_OK);
-		/* Once: of two in a row the first one's last counts would be those of a reader that slept all through the second. */
+		/* Once: of two in a row the first one's last counts would be those of a reader that slept all through
+		 * the second. */
 		if (i == 4)
 			assert_int_equal(ks_engine_rebuild(f->w.engine), KS_OK);
 	}

@@ -105,7 +105,8 @@ struct tasks {
 static enum ks_err run_task(struct ks_job *job, struct ks_tx *tx)
 {
 	struct task *task = job->ctx;
-	struct ks_key_input input = key_input("task", task->tenant, task->new_grant ? "contacts:write calls:read" : "contacts:read");
+	struct ks_key_input input =
+		key_input("task", task->tenant, task->new_grant ? "contacts:write calls:read" : "contacts:read");
 	struct ks_actor local;
 
 	ks_actor_local(tx->ring, &local);
@@ -287,6 +288,10 @@ static void those_who_wait_together_share_a_commit(void **state)
 		assert_int_equal(pthread_create(&clients[i].thread, NULL, client_main, &clients[i]), 0);
 	}
 	atomic_store(&go, 1);
+	do {
+		sched_yield();
+		ks_engine_stats(w->engine, &after);
+	} while (after.jobs_waiting < 64);
 	open_gate(&gate);
 	for (size_t i = 0; i < 64; i++) {
 		pthread_join(clients[i].thread, NULL);
@@ -354,7 +359,8 @@ static void done_means_visible_to_every_reader(void **state)
 	for (size_t i = 0; i < 20; i++)
 		keys[i] = make_key(w, 0, "contacts:read");
 	for (size_t i = 0; i < 20; i++) {
-		watchers[i] = (struct watcher){.w = w, .all = &all, .key = keys[i].id, .token = keys[i].token, .at_done = KS_REASON_OK};
+		watchers[i] = (struct watcher){
+			.w = w, .all = &all, .key = keys[i].id, .token = keys[i].token, .at_done = KS_REASON_OK};
 		watchers[i].job = (struct ks_job){.run = run_revoke, .done = watch_done, .ctx = &watchers[i]};
 		assert_int_equal(ks_engine_submit(w->engine, &watchers[i].job), KS_OK);
 	}

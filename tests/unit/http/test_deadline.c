@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a connection is cut, with the clock and the phases given by hand. The connection is a local one: what the kernel counts of TCP is
- * tested over the wire (tests/http/test_time.py). */
+/* When a connection is cut, with the clock and the phases given by hand. The connection is a local one: what the
+ * kernel counts of TCP is tested over the wire (tests/http/test_time.py). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every rule of the strict layer on heads that were split already, and the seams between their parts. The same over a wire: tests/http. */
+/* Every rule of the strict layer on heads that were split already, and the seams between their parts. The same over a
+ * wire: tests/http. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -327,7 +328,8 @@ static char *terminate(char *at, size_t n)
 	return &at[n];
 }
 
-/* Splits as libmicrohttpd 0.9 does, in place: lines end at LF with or without CR before, and what separates is overwritten with zeros. */
+/* Splits as libmicrohttpd 0.9 does, in place: lines end at LF with or without CR before, and what separates is
+ * overwritten with zeros. */
 static void split_raw(struct built *b, const char *text)
 {
 	char *at = raw, *end;

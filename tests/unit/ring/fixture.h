@@ -42,7 +42,8 @@ static inline void *world_map(uint64_t size)
 
 static inline struct ks_ring_geometry small_geometry(void)
 {
-	return (struct ks_ring_geometry){.key_slots = 1000, .tenants = 64, .users = 16, .grants = 16, .limiters = 64, .arena_bytes = 1 << 17};
+	return (struct ks_ring_geometry){
+		.key_slots = 1000, .tenants = 64, .users = 16, .grants = 16, .limiters = 64, .arena_bytes = 1 << 17};
 }
 
 static inline struct ks_ring_stamp stamp_of(uint64_t generation)
@@ -56,9 +57,14 @@ static inline struct ks_ring_stamp stamp_of(uint64_t generation)
 	};
 }
 
-static inline void world_open(struct world *w, const struct ks_ring_geometry *geometry, const struct ks_ring_stamp *stamp)
+static inline void world_open(struct world *w, const struct ks_ring_geometry *geometry,
+			      const struct ks_ring_stamp *stamp)
 {
-	*w = (struct world){.geometry = *geometry, .size = ks_ring_size(geometry), .usage_size = ks_usage_size(geometry)};
+	*w = (struct world){
+		.geometry = *geometry,
+		.size = ks_ring_size(geometry),
+		.usage_size = ks_usage_size(geometry),
+	};
 	assert_true(w->size > 0 && w->size % 4096 == 0);
 	assert_true(w->usage_size > 0 && w->usage_size % 4096 == 0);
 	w->memory = world_map(w->size);
@@ -107,7 +113,8 @@ static inline struct ks_ring_tenant_record tenant_record(uint64_t id, uint64_t p
 	return (struct ks_ring_tenant_record){.id = id, .parent = parent, .kind = kind};
 }
 
-static inline enum ks_err put_tenant(struct ks_ring *ring, uint64_t id, uint64_t parent, enum ks_tenant_kind kind, bool suspended)
+static inline enum ks_err put_tenant(struct ks_ring *ring, uint64_t id, uint64_t parent, enum ks_tenant_kind kind,
+				     bool suspended)
 {
 	struct ks_ring_tenant_record record = tenant_record(id, parent, kind);
 
@@ -174,7 +181,8 @@ static inline struct ks_policy_table *policy_named(struct ks_ring *ring, const c
 	char yaml[512];
 
 	assert_true(snprintf(yaml, sizeof(yaml),
-			     "version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  %s:\n    routes: [\"/%s\"]\n"
+			     "version: 1\nscopes:\n  contacts:read: {about: Read}\nfamilies:\n  %s:\n    routes: "
+			     "[\"/%s\"]\n"
 			     "    kinds: [tenant]\n    scopes: {GET: contacts:read}\n",
 			     family, family)
 		    < (int)sizeof(yaml));
@@ -195,8 +203,10 @@ static inline void put_policy_named(struct ks_ring *ring, enum ks_ring_policy wh
 
 static inline void put_grants(struct ks_ring *ring)
 {
-	static const struct ks_cidr cidrs[] = {{.base = {{0x20, 0x01, 0x0d, 0xb8}}, .bits = 32}, {.base = {{0}}, .bits = 0}};
-	struct ks_ring_grant_record plain = {.id = GRANT_PLAIN}, limited = {.id = GRANT_LIMITED, .rate_requests = 5, .rate_window_s = 10};
+	static const struct ks_cidr cidrs[] = {{.base = {{0x20, 0x01, 0x0d, 0xb8}}, .bits = 32},
+					       {.base = {{0}}, .bits = 0}};
+	struct ks_ring_grant_record plain = {.id = GRANT_PLAIN},
+				    limited = {.id = GRANT_LIMITED, .rate_requests = 5, .rate_window_s = 10};
 	struct ks_ring_grant_record addresses = {.id = GRANT_ADDRESSES, .cidrs = cidrs, .cidr_count = 2};
 	uint32_t index;
 
@@ -210,7 +220,8 @@ static inline void put_grants(struct ks_ring *ring)
 /* Something of everything, and `keys` keys of ORG_A. */
 static inline void world_fill(struct ks_ring *ring, uint64_t keys)
 {
-	const struct ks_ring_membership_record memberships[] = {{.tenant = ORG_B, .role = 2, .below = true}, {.tenant = ORG_A, .role = 1}};
+	const struct ks_ring_membership_record memberships[] = {{.tenant = ORG_B, .role = 2, .below = true},
+								{.tenant = ORG_A, .role = 1}};
 
 	assert_int_equal(put_tenant(ring, OPERATOR, 0, KS_TENANT_KIND_OPERATOR, false), KS_OK);
 	assert_int_equal(put_tenant(ring, PARTNER, OPERATOR, KS_TENANT_KIND_PARTNER, false), KS_OK);

@@ -38,8 +38,8 @@ static void bounds_themselves_have_a_size(void **state)
 {
 	(void)state;
 	const struct ks_ring_geometry least = {KS_RING_KEY_SLOTS_MIN, 1, 1, 1, KS_RING_LIMITERS_MIN, KS_RING_ARENA_MIN};
-	const struct ks_ring_geometry most = {KS_RING_KEY_SLOTS_MAX, KS_RING_RECORDS_MAX, KS_RING_RECORDS_MAX, KS_RING_RECORDS_MAX,
-					      KS_RING_LIMITERS_MAX,  KS_RING_ARENA_MAX};
+	const struct ks_ring_geometry most = {KS_RING_KEY_SLOTS_MAX, KS_RING_RECORDS_MAX,  KS_RING_RECORDS_MAX,
+					      KS_RING_RECORDS_MAX,   KS_RING_LIMITERS_MAX, KS_RING_ARENA_MAX};
 
 	assert_true(ks_ring_size(&least) >= 4096 + sizeof(struct ks_scope_table) + KS_RING_ARENA_MIN + 64 * 64);
 	assert_true(ks_ring_size(&most) > KS_RING_KEY_SLOTS_MAX * 64);
@@ -64,14 +64,16 @@ static void parts_do_not_overlap(void **state)
 		assert_true(l.arena_at >= l.scopes_at + sizeof(struct ks_scope_table));
 		assert_true(l.tenants_at >= l.arena_at + g.arena_bytes);
 		assert_true(l.tenant_map_at >= l.tenants_at + g.tenants * sizeof(struct ks_ring_tenant));
-		assert_true(l.tenant_map_mask + 1 >= 2 * g.tenants && ((l.tenant_map_mask + 1) & l.tenant_map_mask) == 0);
+		assert_true(l.tenant_map_mask + 1 >= 2 * g.tenants
+			    && ((l.tenant_map_mask + 1) & l.tenant_map_mask) == 0);
 		assert_true(l.users_at >= l.tenant_map_at + (l.tenant_map_mask + 1) * sizeof(uint32_t));
 		assert_true(l.user_map_at >= l.users_at + g.users * sizeof(struct ks_ring_user));
 		assert_true(l.user_map_mask + 1 >= 2 * g.users);
 		assert_true(l.grants_at >= l.user_map_at + (l.user_map_mask + 1) * sizeof(uint32_t));
 		assert_true(l.grant_map_at >= l.grants_at + g.grants * sizeof(struct ks_ring_grant));
 		assert_true(l.grant_map_mask + 1 >= 2 * g.grants);
-		assert_true(l.keys_at >= l.grant_map_at + (l.grant_map_mask + 1) * sizeof(uint32_t) && l.keys_at % 4096 == 0);
+		assert_true(l.keys_at >= l.grant_map_at + (l.grant_map_mask + 1) * sizeof(uint32_t)
+			    && l.keys_at % 4096 == 0);
 		assert_true(l.total >= l.keys_at + g.key_slots * sizeof(struct ks_ring_key) && l.total % 4096 == 0);
 	}
 }
@@ -203,8 +205,9 @@ static void plan_is_always_within_bounds_and_sufficient(void **state)
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(keys); i++) {
 		for (size_t j = 0; j < KS_ARRAY_LEN(records); j++) {
-			struct ks_ring_geometry g = ks_ring_plan(keys[i], records[j], records[j], records[j], records[j],
-								 keys[i] == UINT64_MAX ? UINT64_MAX : keys[i] * 2);
+			struct ks_ring_geometry g =
+				ks_ring_plan(keys[i], records[j], records[j], records[j], records[j],
+					     keys[i] == UINT64_MAX ? UINT64_MAX : keys[i] * 2);
 
 			assert_true(ks_ring_size(&g) > 0);
 			if (keys[i] < UINT64_C(1) << 31)

@@ -46,7 +46,8 @@ static void a_whole_ring_verifies_and_does_not_change(void **state)
 	assert_int_equal(ks_ring_verify(&w->ring), KS_OK);
 	/* The lists of children may come out in another order. */
 	for (uint32_t i = 0; i < atomic_load(&w->ring.header->tenant_count); i++) {
-		const uint64_t at = (uint64_t)((unsigned char *)&w->ring.tenants[i].first_child - (unsigned char *)w->memory);
+		const uint64_t at =
+			(uint64_t)((unsigned char *)&w->ring.tenants[i].first_child - (unsigned char *)w->memory);
 
 		memcpy(before + at, (unsigned char *)w->memory + at, 8);
 	}
@@ -188,7 +189,8 @@ static void a_key_that_cannot_be_reached_is_found(void **state)
 	/* A copy in a free slot that no probe from its home leads to. */
 	assert_non_null(find_key(&w->ring, 1, &slot));
 	moved = w->ring.keys[slot];
-	for (slot = (slot + slots / 2) % slots; atomic_load(&w->ring.keys[slot].state) & KS_KEY_LIVE; slot = (slot + 1) % slots)
+	for (slot = (slot + slots / 2) % slots; atomic_load(&w->ring.keys[slot].state) & KS_KEY_LIVE;
+	     slot = (slot + 1) % slots)
 		continue;
 	w->ring.keys[slot] = moved;
 	assert_int_equal(ks_ring_verify(&w->ring), KS_CORRUPT);

@@ -46,7 +46,8 @@ static size_t drain_all(struct ks_usage *usage, size_t cap, struct ks_usage_item
 	return n;
 }
 
-static uint64_t sum_of(const struct ks_usage_item *items, size_t n, uint64_t slot, enum ks_reason reason, uint16_t scope)
+static uint64_t sum_of(const struct ks_usage_item *items, size_t n, uint64_t slot, enum ks_reason reason,
+		       uint16_t scope)
 {
 	uint64_t sum = 0;
 
@@ -110,7 +111,8 @@ static void parts_do_not_overlap(void **state)
 		assert_true(l.cell_marks_at >= l.cells_at + slots * 32);
 		assert_true(l.details_at >= l.cell_marks_at + (slots + 127) / 128 && l.details_at % 128 == 0);
 		assert_true(l.detail_marks_at >= l.details_at + l.buckets * 8 * 16);
-		assert_true(l.limiters_at >= l.detail_marks_at + (l.buckets * 8 + 127) / 128 && l.limiters_at % 16 == 0);
+		assert_true(l.limiters_at >= l.detail_marks_at + (l.buckets * 8 + 127) / 128
+			    && l.limiters_at % 16 == 0);
 		assert_true(l.total >= l.limiters_at + g.limiters * 16u);
 	}
 }
@@ -236,7 +238,8 @@ static void a_full_counter_does_not_wrap(void **state)
 {
 	struct world *w = *state;
 	static struct ks_usage_item items[ITEMS];
-	struct ks_usage_item big = {.slot = 9, .count = KS_USAGE_COUNT_MAX, .reason = KS_REASON_OK, .scope = 1, .last_ms = NOW};
+	struct ks_usage_item big = {
+		.slot = 9, .count = KS_USAGE_COUNT_MAX, .reason = KS_REASON_OK, .scope = 1, .last_ms = NOW};
 	size_t n;
 
 	ks_usage_add(&w->usage, 3, &big);
@@ -264,7 +267,8 @@ static void draining_in_portions_misses_nothing_counted_meanwhile(void **state)
 		for (uint64_t i = 0; i < split_mix(step) % 4; i++) {
 			uint64_t random = split_mix(step * 4 + i);
 
-			ks_usage_count(&w->usage, random % 300, KS_REASON_OK, (uint16_t)(random >> 32 & 3), NOW, &address_a);
+			ks_usage_count(&w->usage, random % 300, KS_REASON_OK, (uint16_t)(random >> 32 & 3), NOW,
+				       &address_a);
 			counted++;
 		}
 		if (ks_usage_drain(&w->usage, &cursor, &item, 1) == 1)
@@ -308,7 +312,8 @@ static void after_a_killed_drainer_everything_is_found(void **state)
 	assert_int_equal(ks_usage_lost(&w->usage), 0);
 }
 
-/* Every reader may write to the file: whatever it holds, draining and counting stay within it, and what comes out makes sense. */
+/* Every reader may write to the file: whatever it holds, draining and counting stay within it, and what comes out
+ * makes sense. */
 static void rubbish_in_the_file_does_no_harm(void **state)
 {
 	struct world *w = *state;
@@ -323,7 +328,8 @@ static void rubbish_in_the_file_does_no_harm(void **state)
 		size_t n = ks_usage_drain(&w->usage, &cursor, items, 100);
 
 		for (size_t i = 0; i < n; i++)
-			assert_true(items[i].slot < w->geometry.key_slots && (unsigned)items[i].reason < KS_REASON_COUNT);
+			assert_true(items[i].slot < w->geometry.key_slots
+				    && (unsigned)items[i].reason < KS_REASON_COUNT);
 	} while (cursor != 0);
 	for (uint64_t slot = 0; slot < 1000; slot++) {
 		ks_usage_count(&w->usage, slot, KS_REASON_OK, 3, NOW, &address_a);
@@ -427,7 +433,8 @@ static void gcra_against_the_page(void **state)
 				tat = next;
 				assert_int_equal(rate.remaining, (uint32_t)((window - (next - ns)) / interval));
 			} else {
-				assert_int_equal(rate.retry_after_s, (uint32_t)((next - ns - window + 999999999) / 1000000000));
+				assert_int_equal(rate.retry_after_s,
+						 (uint32_t)((next - ns - window + 999999999) / 1000000000));
 			}
 			/* Sometimes the clock goes back. */
 			now += (int64_t)(split_mix(id * 1000 + step) % 800) - 20;

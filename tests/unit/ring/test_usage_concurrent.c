@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several threads and processes count and take while one drains: nothing is counted twice, under another name, or not at all. */
+/* Several threads and processes count and take while one drains: nothing is counted twice, under another name, or
+ * not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -188,7 +189,8 @@ static void processes_count_while_one_drains(void **state)
 
 #define LIMIT 1000u
 
-/* Many more than the limit, all at one instant. A request that lost too many races was refused, and another takes its place. */
+/* Many more than the limit, all at one instant. A request that lost too many races was refused, and another takes
+ * its place. */
 static void take_many(struct party *party)
 {
 	struct ks_rate rate;
@@ -265,7 +267,8 @@ static void *read_thread(void *arg)
 		uint64_t put = atomic_load(&reading->put), n = put ? split_mix(reading->seen++) % put : 0, slot = 0;
 		const struct ks_ring_key *key = find_key(ring, n, &slot);
 		uint32_t user = ks_ring_user(ring, USER_1);
-		const struct ks_ring_memberships *list = user == KS_RING_NONE ? NULL : ks_ring_memberships_of(ring, user);
+		const struct ks_ring_memberships *list =
+			user == KS_RING_NONE ? NULL : ks_ring_memberships_of(ring, user);
 
 		if (!put)
 			continue;

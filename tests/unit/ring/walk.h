@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads everything that a reader may read of a ring, as the decision does: by what the records say, with no check of its own. Under a sanitizer
- * a verified ring that leads outside its memory is found out here. */
+/* Reads everything that a reader may read of a ring, as the decision does: by what the records say, with no check
+ * of its own. Under a sanitizer a verified ring that leads outside its memory is found out here. */
 #pragma once
 
 #include "ring/ring_priv.h"

@@ -43,7 +43,8 @@ static inline void place_remove(const char *top)
 
 static inline struct ks_ringmap_options options_of(const char *directory)
 {
-	return (struct ks_ringmap_options){.directory = directory, .store_id = {9, 9, 9}, .domain = KS_STR("example.com"), .group = -1};
+	return (struct ks_ringmap_options){
+		.directory = directory, .store_id = {9, 9, 9}, .domain = KS_STR("example.com"), .group = -1};
 }
 
 /* Opens as `fresh` expects, fills and publishes what is fresh. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kill -9 at random instants. A writer process applies an endless, reproducible stream of changes and is killed; the next one finds a ring that
- * verifies, in which everything acknowledged stands, and brings it to the stream's state by replaying from the position that the ring states.
- * KEYSTILE_SEED repeats a run. */
+/* kill -9 at random instants. A writer process applies an endless, reproducible stream of changes and is killed;
+ * the next one finds a ring that verifies, in which everything acknowledged stands, and brings it to the stream's
+ * state by replaying from the position that the ring states. KEYSTILE_SEED repeats a run. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,8 +38,9 @@ enum op { OP_KEY, OP_REVOKE, OP_ROTATE, OP_TENANT, OP_SUSPEND, OP_USER, OP_GRANT
 
 static const uint64_t fixed[] = {OPERATOR, PARTNER, ORG_A, SUB_A1, PROJECT_A1, ORG_B};
 static const uint64_t fixed_parents[] = {0, OPERATOR, PARTNER, ORG_A, SUB_A1, OPERATOR};
-static const enum ks_tenant_kind fixed_kinds[] = {KS_TENANT_KIND_OPERATOR,   KS_TENANT_KIND_PARTNER, KS_TENANT_KIND_ORGANIZATION,
-						  KS_TENANT_KIND_SUB_ENTITY, KS_TENANT_KIND_PROJECT, KS_TENANT_KIND_ORGANIZATION};
+static const enum ks_tenant_kind fixed_kinds[] = {KS_TENANT_KIND_OPERATOR,     KS_TENANT_KIND_PARTNER,
+						  KS_TENANT_KIND_ORGANIZATION, KS_TENANT_KIND_SUB_ENTITY,
+						  KS_TENANT_KIND_PROJECT,      KS_TENANT_KIND_ORGANIZATION};
 static const uint64_t grants[] = {GRANT_PLAIN, GRANT_LIMITED, GRANT_ADDRESSES};
 
 static enum op op_of(uint64_t i)

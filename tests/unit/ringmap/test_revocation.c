@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Immediate means immediate: processes that spin on keys while the writer revokes, suspends and grows accept nothing in a decision that began after
- * the call had returned. No clock, no sleep: the writer stamps each key in shared memory when the call has returned, and a reader looks at
- * the stamp before it begins. */
+/* Immediate means immediate: processes that spin on keys while the writer revokes, suspends and grows accept
+ * nothing in a decision that began after the call had returned. No clock, no sleep: the writer stamps each key in
+ * shared memory when the call has returned, and a reader looks at the stamp before it begins. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +89,8 @@ static void run(void (*end)(struct ks_ring *ring, uint64_t n), uint64_t (*tenant
 		struct ks_ring_key_record record;
 
 		if (tenant_of(n) >= 100000)
-			assert_int_equal(put_tenant(ks_ringmap_writer_ring(writer), tenant_of(n), SUB_A1, KS_TENANT_KIND_PROJECT, false),
+			assert_int_equal(put_tenant(ks_ringmap_writer_ring(writer), tenant_of(n), SUB_A1,
+						    KS_TENANT_KIND_PROJECT, false),
 					 KS_OK);
 		record = key_record(n, tenant_of(n));
 		assert_int_equal(ks_ring_put_key(ks_ringmap_writer_ring(writer), &record), KS_OK);

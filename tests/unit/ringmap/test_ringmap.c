@@ -114,7 +114,11 @@ static void modes_and_groups_are_as_asked(void **state)
 	const struct {
 		const char *name;
 		mode_t alone, grouped;
-	} files[] = {{"lock", 0600, 0600}, {"control", 0600, 0640}, {"1.ring", 0600, 0640}, {"1.usage", 0600, 0660}, {".", 0700, 0750}};
+	} files[] = {{"lock", 0600, 0600},
+		     {"control", 0600, 0640},
+		     {"1.ring", 0600, 0640},
+		     {"1.usage", 0600, 0660},
+		     {".", 0700, 0750}};
 	char path[PATH_SIZE + 64];
 	struct stat st;
 	bool fresh;
@@ -401,7 +405,8 @@ static void limits_survive_growth_rebuild_and_restart(void **state)
 
 /* ---- files that are not what they should be ---- */
 
-/* Opens anew over what a test has done to the files: fresh, and readers of the old keep `old_lives` until the new is published. */
+/* Opens anew over what a test has done to the files: fresh, and readers of the old keep `old_lives` until the new
+ * is published. */
 static void expect_rebuild(struct ks_ringmap_reader *reader, bool old_lives)
 {
 	struct ks_ringmap_options options = options_of(dir);
@@ -438,7 +443,8 @@ static void torn_files_are_rebuilt(void **state)
 		char path[PATH_SIZE + 64];
 
 		ks_ringmap_writer_close(&writer);
-		assert_true(snprintf(path, sizeof(path), "%s/%llu.%s", dir, (unsigned long long)number, tears[i].name) > 0);
+		assert_true(snprintf(path, sizeof(path), "%s/%llu.%s", dir, (unsigned long long)number, tears[i].name)
+			    > 0);
 		assert_int_equal(truncate(path, tears[i].size), 0);
 		assert_int_equal(try_read(dir), KS_CORRUPT);
 		/* Nobody has it mapped. */
@@ -577,7 +583,8 @@ static void another_boots_files_are_not_used(void **state)
 	writer = writer_open(dir, true, 4);
 	for (int i = 0; i < 64; i++)
 		(void)ks_ringmap_reader_ring(reader);
-	/* The reader, who lives on in this test although its boot is said to be over, has found the new control file. */
+	/* The reader, who lives on in this test although its boot is said to be over, has found the new control
+	 * file. */
 	assert_int_equal(reader_state(reader, 7777), 0);
 	assert_true(reader_state(reader, 2) & KS_KEY_LIVE);
 	ks_ringmap_reader_close(&reader);
@@ -614,7 +621,8 @@ static void a_damaged_control_file_is_replaced(void **state)
 	ks_ringmap_writer_close(&writer);
 }
 
-/* Somebody removes the whole directory while no writer runs; the next writer starts at generation 1 again, and so does the reader's number. */
+/* Somebody removes the whole directory while no writer runs; the next writer starts at generation 1 again, and so
+ * does the reader's number. */
 static void a_removed_directory_is_noticed(void **state)
 {
 	struct ks_ringmap_writer *writer = writer_open(dir, true, KEYS);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What the store's tests share: a folder of one's own for each test, rows with every member set, and little programs around them. */
+/** What the store's tests share: a folder of one's own for each test, rows with every member set, and little programs
+ * around them. */
 #pragma once
 
 #include <setjmp.h>
@@ -93,7 +94,8 @@ static inline struct ks_store *open_reader(const struct fixture *f)
 	return reader;
 }
 
-static inline struct ks_tenant_row tenant_row(uint64_t id, uint64_t parent, uint64_t organization, enum ks_tenant_kind kind)
+static inline struct ks_tenant_row tenant_row(uint64_t id, uint64_t parent, uint64_t organization,
+					      enum ks_tenant_kind kind)
 {
 	return (struct ks_tenant_row){.id = id,
 				      .parent = parent,
@@ -154,16 +156,27 @@ static inline struct ks_audit_row audit_row(uint64_t id, uint64_t organization, 
 }
 
 /* Ids that every world has. */
-enum { OPERATOR = 1, ORG_A = 10, ORG_B = 11, SUB_A = 20, PROJECT_A = 30, USER_A = 40, PERSONAL_A = 41, FIRST_KEY = 1000 };
+enum {
+	OPERATOR = 1,
+	ORG_A = 10,
+	ORG_B = 11,
+	SUB_A = 20,
+	PROJECT_A = 30,
+	USER_A = 40,
+	PERSONAL_A = 41,
+	FIRST_KEY = 1000
+};
 
-static inline void put_tenant(struct ks_store *store, uint64_t id, uint64_t parent, uint64_t organization, enum ks_tenant_kind kind)
+static inline void put_tenant(struct ks_store *store, uint64_t id, uint64_t parent, uint64_t organization,
+			      enum ks_tenant_kind kind)
 {
 	struct ks_tenant_row row = tenant_row(id, parent, organization, kind);
 
 	assert_ok(ks_store_tenant_insert(store, &row));
 }
 
-/* An operator with two organizations, one of them with all kinds of tenants below it; grants 1 (no limit) and 2 (limited). */
+/* An operator with two organizations, one of them with all kinds of tenants below it; grants 1 (no limit) and 2
+ * (limited). */
 static inline void make_world(struct ks_store *store)
 {
 	struct ks_user_row user = user_row(USER_A, ORG_A, "ada@example.com");

@@ -36,7 +36,8 @@ static void entries_that_cannot_be_are_refused(void **state)
 
 static void the_schema_itself_keeps_entries(void **state)
 {
-	static const char *const attempts[] = {"DELETE FROM audit", "UPDATE audit SET outcome = 'ok'", "UPDATE audit SET at = 0 WHERE id = 1"};
+	static const char *const attempts[] = {"DELETE FROM audit", "UPDATE audit SET outcome = 'ok'",
+					       "UPDATE audit SET at = 0 WHERE id = 1"};
 	struct fixture *f = *state;
 	sqlite3 *db;
 
@@ -117,10 +118,13 @@ static void fill(struct ks_store *store)
 
 static bool passes(const struct ks_audit_filter *filter, const struct ks_audit_row *row)
 {
-	return (filter->before == 0 || row->id < filter->before) && (filter->organization == 0 || row->organization == filter->organization) &&
-	       (filter->tenant == 0 || row->tenant == filter->tenant) && (filter->actor.n == 0 || ks_str_eq(row->actor, filter->actor)) &&
+	return (filter->before == 0 || row->id < filter->before) &&
+	       (filter->organization == 0 || row->organization == filter->organization) &&
+	       (filter->tenant == 0 || row->tenant == filter->tenant) &&
+	       (filter->actor.n == 0 || ks_str_eq(row->actor, filter->actor)) &&
 	       (filter->action.n == 0 || ks_str_eq(row->action, filter->action)) &&
-	       (filter->from == KS_TIME_NONE || row->at >= filter->from) && (filter->to == KS_TIME_NONE || row->at < filter->to);
+	       (filter->from == KS_TIME_NONE || row->at >= filter->from) &&
+	       (filter->to == KS_TIME_NONE || row->at < filter->to);
 }
 
 struct expectation {
@@ -164,7 +168,8 @@ static void lists_are_those_of_a_naive_model(void **state)
 	seed_random();
 	fill(f->store);
 	for (int round = 0; round < 200; round++) {
-		struct ks_audit_filter filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .limit = 1 + random64() % 500};
+		struct ks_audit_filter filter = {
+			.from = KS_TIME_NONE, .to = KS_TIME_NONE, .limit = 1 + random64() % 500};
 		if (random64() % 2)
 			filter.organization = 10 + random64() % 3;
 		if (random64() % 3 == 0)
@@ -197,8 +202,10 @@ static void times_beyond_every_id_are_harmless(void **state)
 		int64_t from, to;
 		size_t found;
 	} cases[] = {
-		{0, KS_TIME_MAX, 1}, {INT64_MIN + 1, INT64_MAX, 1}, {INT64_MAX, INT64_MAX, 0}, {0, 0, 0}, {KS_TIME_NONE, 0, 0},
-		{NOW + 1, NOW, 0},   {NOW, NOW + 1, 1},		    {NOW, NOW, 0},
+		{0, KS_TIME_MAX, 1},       {INT64_MIN + 1, INT64_MAX, 1},
+		{INT64_MAX, INT64_MAX, 0}, {0, 0, 0},
+		{KS_TIME_NONE, 0, 0},      {NOW + 1, NOW, 0},
+		{NOW, NOW + 1, 1},         {NOW, NOW, 0},
 	};
 	struct fixture *f = *state;
 	struct ks_id_source ids = {0};

@@ -202,12 +202,14 @@ static void what_is_no_whole_store_is_refused(void **state)
 	assert_refused(f, other, KS_CORRUPT);
 	unlink(other);
 	assert_int_equal(sqlite3_open(other, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "CREATE TABLE theirs (x); PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "CREATE TABLE theirs (x); PRAGMA user_version = 1", NULL, NULL, NULL),
+			 SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_refused(f, other, KS_CORRUPT);
 	copy_file(paths.backup, other, SIZE_MAX);
 	assert_int_equal(sqlite3_open(other, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 99", NULL, NULL, NULL),
+			 SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_refused(f, other, KS_VERSION);
 	assert_int_equal(ks_store_restore(paths.backup, "mysql:x"), KS_MALFORMED);
@@ -261,9 +263,11 @@ static void rows_that_refer_to_nothing_are_refused(void **state)
 	sqlite3 *db;
 
 	assert_int_equal(sqlite3_open(paths.backup, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; PRAGMA foreign_keys = OFF; DELETE FROM grants WHERE id = 1", NULL, NULL,
-				      NULL),
-			 SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db,
+			     "PRAGMA journal_mode = DELETE; PRAGMA foreign_keys = OFF; DELETE FROM grants WHERE id = 1",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_refused(f, paths.backup, KS_CORRUPT);
 }

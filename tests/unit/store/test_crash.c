@@ -131,7 +131,8 @@ static bool read_acknowledgement(int fd, uint64_t *acknowledged)
 	return n > 0;
 }
 
-/* Lets a child commit a few batches and go on for a random while, kills it, and returns the last that it acknowledged. */
+/* Lets a child commit a few batches and go on for a random while, kills it, and returns the last that it acknowledged.
+ */
 static uint64_t run_and_kill(struct fixture *f, uint64_t last)
 {
 	uint64_t acknowledged = last;

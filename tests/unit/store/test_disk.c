@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A disk that is full, at every place where the store may write: nothing acknowledged is lost, nothing half-made is kept, and the same
- * handle goes on when there is room again. Each test runs in a process of its own. */
+/* A disk that is full, at every place where the store may write: nothing acknowledged is lost, nothing half-made is
+ * kept, and the same handle goes on when there is room again. Each test runs in a process of its own. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,12 +29,12 @@ static void in_child(void (*body)(struct fixture *f), struct fixture *f)
 }
 
 /* In a child: says what is wrong and ends. */
-#define must(condition)                                                                    \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			print_error("%s:%d: %s\n", __func__, __LINE__, #condition);       \
-			_exit(1);                                                          \
-		}                                                                          \
+#define must(condition)                                                             \
+	do {                                                                        \
+		if (!(condition)) {                                                 \
+			print_error("%s:%d: %s\n", __func__, __LINE__, #condition); \
+			_exit(1);                                                   \
+		}                                                                   \
 	} while (0)
 
 static bool commit_batch(struct ks_store *store, uint64_t first, enum ks_err *ret_err)

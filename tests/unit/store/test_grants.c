@@ -51,7 +51,8 @@ static void a_grant_that_is_too_long_is_refused(void **state)
 	assert_non_null(body);
 	memset(body, 'x', KS_STORE_GRANT_MAX + 1);
 	assert_ok(ks_store_begin(f->store));
-	assert_int_equal(ks_store_grant_intern(f->store, ks_str_of(body, KS_STORE_GRANT_MAX + 1), &id, &made), KS_TOO_LARGE);
+	assert_int_equal(ks_store_grant_intern(f->store, ks_str_of(body, KS_STORE_GRANT_MAX + 1), &id, &made),
+			 KS_TOO_LARGE);
 	assert_ok(ks_store_grant_intern(f->store, ks_str_of(body, KS_STORE_GRANT_MAX), &id, &made));
 	assert_ok(ks_store_commit(f->store));
 	free(body);

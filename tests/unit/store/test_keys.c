@@ -346,15 +346,28 @@ static size_t count_names(struct ks_store *store, const char *part)
 
 static void parts_of_names_are_found_whatever_their_case(void **state)
 {
-	static const char *const names[] = {"CRM sync", "100% crm", "back\\slash", "under_score", "M\xc3\x9cLLER", "\xd0\x96\xd1\x83\xd0\xba",
+	static const char *const names[] = {"CRM sync",       "100% crm",      "back\\slash",
+					    "under_score",    "M\xc3\x9cLLER", "\xd0\x96\xd1\x83\xd0\xba",
 					    "\xc4\xb0stanbul"};
 	static const struct {
 		const char *part;
 		size_t found;
 	} cases[] = {
-		{"", 7},	  {"crm", 2},	    {"CRM", 2},		    {"0% C", 1},		{"%", 1},
-		{"_", 1},	  {"\\", 1},	    {"m\xc3\xbcller", 1},   {"\xd0\xb6\xd1\x83", 1},	{"\xd0\x96\xd0\xa3\xd0\x9a", 1},
-		{"r_s", 1},	  {"c_m", 0},	    {"crm sync and more", 0}, {"back\\S", 1},		{"tanbul", 1},
+		{"", 7},
+		{"crm", 2},
+		{"CRM", 2},
+		{"0% C", 1},
+		{"%", 1},
+		{"_", 1},
+		{"\\", 1},
+		{"m\xc3\xbcller", 1},
+		{"\xd0\xb6\xd1\x83", 1},
+		{"\xd0\x96\xd0\xa3\xd0\x9a", 1},
+		{"r_s", 1},
+		{"c_m", 0},
+		{"crm sync and more", 0},
+		{"back\\S", 1},
+		{"tanbul", 1},
 	};
 	struct fixture *f = *state;
 	char longest[KS_STORE_NAME_MAX + 2];
@@ -402,7 +415,8 @@ static void fill(struct ks_store *store)
 	for (size_t i = 0; i < MANY; i++) {
 		/* A few tenants have most of the keys. */
 		uint64_t tenant = random64() % 2 ? random64() % 3 : random64() % TENANTS;
-		struct ks_key_row row = key_row(FIRST_KEY + i * 3 + random64() % 3, FIRST_TENANT + tenant, tenant % 3 ? ORG_A : ORG_B, 1);
+		struct ks_key_row row = key_row(FIRST_KEY + i * 3 + random64() % 3, FIRST_TENANT + tenant,
+						tenant % 3 ? ORG_A : ORG_B, 1);
 		row.user = random64() % 10 ? 0 : USER_A;
 		row.kind = (enum ks_kind)(random64() % KS_KIND_COUNT);
 		row.environment = (enum ks_environment)(random64() % KS_ENVIRONMENT_COUNT);
@@ -448,12 +462,14 @@ static bool passes(const struct ks_key_filter *filter, size_t i)
 {
 	const struct ks_key_row *row = &model[i];
 
-	return (filter->before == 0 || row->id < filter->before) && (filter->organization == 0 || row->organization == filter->organization) &&
+	return (filter->before == 0 || row->id < filter->before) &&
+	       (filter->organization == 0 || row->organization == filter->organization) &&
 	       (filter->user == 0 || row->user == filter->user) && tenant_passes(filter, row->tenant) &&
 	       (filter->kind == KS_KIND_COUNT || row->kind == filter->kind) &&
 	       (filter->environment == KS_ENVIRONMENT_COUNT || row->environment == filter->environment) &&
 	       (filter->status == KS_KEY_STATUS_ANY || status_of(row) == filter->status) &&
-	       (filter->unused_since == KS_TIME_NONE || last_used[i] == KS_TIME_NONE || last_used[i] < filter->unused_since) &&
+	       (filter->unused_since == KS_TIME_NONE || last_used[i] == KS_TIME_NONE ||
+		last_used[i] < filter->unused_since) &&
 	       (filter->q.n == 0 || strcasestr(names[i], filter->q.p));
 }
 
@@ -496,13 +512,14 @@ static size_t read_pages(struct ks_store *store, struct ks_key_filter filter)
 static struct ks_key_filter random_filter(uint64_t *tenants)
 {
 	static const char *const parts[] = {"", "", "", "a", "KEY", "f0", "nothing"};
-	struct ks_key_filter filter = {.status = (enum ks_key_status)(random64() % 4),
-				       .kind = random64() % 3 ? KS_KIND_COUNT : (enum ks_kind)(random64() % KS_KIND_COUNT),
-				       .environment = random64() % 3 ? KS_ENVIRONMENT_COUNT : (enum ks_environment)(random64() % 2),
-				       .unused_since = random64() % 3 ? KS_TIME_NONE : NOW,
-				       .q = ks_str_c(parts[random64() % KS_ARRAY_LEN(parts)]),
-				       .now_ms = NOW,
-				       .limit = 1 + random64() % 600};
+	struct ks_key_filter filter = {
+		.status = (enum ks_key_status)(random64() % 4),
+		.kind = random64() % 3 ? KS_KIND_COUNT : (enum ks_kind)(random64() % KS_KIND_COUNT),
+		.environment = random64() % 3 ? KS_ENVIRONMENT_COUNT : (enum ks_environment)(random64() % 2),
+		.unused_since = random64() % 3 ? KS_TIME_NONE : NOW,
+		.q = ks_str_c(parts[random64() % KS_ARRAY_LEN(parts)]),
+		.now_ms = NOW,
+		.limit = 1 + random64() % 600};
 
 	if (random64() % 2)
 		filter.organization = random64() % 2 ? ORG_A : ORG_B;

@@ -8,8 +8,9 @@
 
 static void statements_use_what_every_database_has(void **state)
 {
-	static const char *const foreign[] = {"?",	"PRAGMA", "INSERT OR", "REPLACE", "IFNULL", "instr(", "GLOB", "ROWID", "rowid",
-					      "AUTOINC", "::",	  "ILIKE",     "strftime", "random",  "json",	"LIMIT -1", "\"", "`"};
+	static const char *const foreign[] = {"?",        "PRAGMA", "INSERT OR", "REPLACE",  "IFNULL", "instr(",
+					      "GLOB",     "ROWID",  "rowid",     "AUTOINC",  "::",     "ILIKE",
+					      "strftime", "random", "json",      "LIMIT -1", "\"",     "`"};
 
 	(void)state;
 	for (int id = 0; id < KS_SQL_COUNT; id++) {
@@ -105,7 +106,8 @@ static void nothing_scans_a_table(void **state)
 		struct plan plan = plan_of(db, id);
 		for (size_t s = 0; s < plan.n; s++) {
 			bool sorts = strstr(plan.steps[s], "TEMP B-TREE") != NULL;
-			bool scans = strncmp(plan.steps[s], "SCAN ", 5) == 0 && !strstr(plan.steps[s], "CONSTANT ROW") &&
+			bool scans = strncmp(plan.steps[s], "SCAN ", 5) == 0 &&
+				     !strstr(plan.steps[s], "CONSTANT ROW") &&
 				     strcmp(plan.steps[s], "SCAN newest") != 0;
 			/* Sums are grouped: over the rows of one key. */
 			if ((scans && !reads_all(id)) || (sorts && id != KS_SQL_USAGE))

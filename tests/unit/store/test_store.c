@@ -36,7 +36,8 @@ static void run_sql(const char *path, const char *sql)
 
 static void bad_uris_are_refused(void **state)
 {
-	static const char *const uris[] = {"", "sqlite", "sqlite:", "postgresql://localhost/ks", "mysql:x", "file:x", "/tmp/x.db"};
+	static const char *const uris[] = {"",        "sqlite", "sqlite:",  "postgresql://localhost/ks",
+					   "mysql:x", "file:x", "/tmp/x.db"};
 	char longest[5000];
 
 	(void)state;
@@ -164,8 +165,11 @@ static void damage_is_found_out(void **state)
 	close(fd);
 	enum ks_err err = ks_store_open(f->uri, KS_STORE_WRITER, &f->store);
 	if (err == KS_OK)
-		err = ks_store_keys(f->store, &(struct ks_key_filter){.limit = SIZE_MAX, .status = KS_KEY_STATUS_ANY,
-								       .kind = KS_KIND_COUNT, .environment = KS_ENVIRONMENT_COUNT},
+		err = ks_store_keys(f->store,
+				    &(struct ks_key_filter){.limit = SIZE_MAX,
+							    .status = KS_KEY_STATUS_ANY,
+							    .kind = KS_KIND_COUNT,
+							    .environment = KS_ENVIRONMENT_COUNT},
 				    take_no_key, &keys);
 	assert_int_equal(err, KS_CORRUPT);
 	assert_int_equal(keys, 0);
@@ -205,7 +209,9 @@ static void two_writers_exclude_each_other(void **state)
 	fflush(NULL);
 	pid_t child = fork();
 	if (child == 0)
-		_exit(open_quietly(f->uri, KS_STORE_WRITER) == KS_BUSY && open_quietly(f->uri, KS_STORE_READER) == KS_OK ? 0 : 1);
+		_exit(open_quietly(f->uri, KS_STORE_WRITER) == KS_BUSY && open_quietly(f->uri, KS_STORE_READER) == KS_OK
+			      ? 0
+			      : 1);
 	int status;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -238,8 +244,7 @@ static void settings_are_in_force(void **state)
 	static const struct {
 		const char *pragma;
 		int64_t expected;
-	} cases[] = {
-		{"PRAGMA application_id", 0x4b657973}, {"PRAGMA user_version", 1}, {"PRAGMA page_size", 4096}};
+	} cases[] = {{"PRAGMA application_id", 0x4b657973}, {"PRAGMA user_version", 1}, {"PRAGMA page_size", 4096}};
 	struct fixture *f = *state;
 	sqlite3 *db;
 
@@ -261,9 +266,11 @@ static void settings_are_in_force(void **state)
 
 /* ---- versions ---- */
 
-static const unsigned char script_2[] = "CREATE TABLE second (x INTEGER NOT NULL) STRICT; INSERT INTO second VALUES (2)";
+static const unsigned char script_2[] =
+	"CREATE TABLE second (x INTEGER NOT NULL) STRICT; INSERT INTO second VALUES (2)";
 static const size_t script_2_size = sizeof(script_2) - 1;
-static const unsigned char script_bad[] = "CREATE TABLE third (x INTEGER) STRICT; CREATE TABLE second (again INTEGER) STRICT";
+static const unsigned char script_bad[] =
+	"CREATE TABLE third (x INTEGER) STRICT; CREATE TABLE second (again INTEGER) STRICT";
 static const size_t script_bad_size = sizeof(script_bad) - 1;
 
 static void make_steps(struct ks_sql_migration steps[3])

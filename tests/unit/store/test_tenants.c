@@ -177,9 +177,12 @@ static void fill(struct ks_store *store)
 	assert_ok(ks_store_begin(store));
 	for (size_t i = 0; i < MANY; i++) {
 		uint64_t id = 1000 + i * 3 + random64() % 3;
-		uint64_t parent = i == 0 || random64() % 4 == 0 ? OPERATOR : model[random64() % KS_MIN(i, (size_t)50)].id;
-		uint64_t organization = i == 0 || random64() % 3 == 0 ? id : model[random64() % KS_MIN(i, (size_t)20)].id;
-		model[i] = tenant_row(id, parent, organization, (enum ks_tenant_kind)(random64() % KS_TENANT_KIND_COUNT));
+		uint64_t parent =
+			i == 0 || random64() % 4 == 0 ? OPERATOR : model[random64() % KS_MIN(i, (size_t)50)].id;
+		uint64_t organization =
+			i == 0 || random64() % 3 == 0 ? id : model[random64() % KS_MIN(i, (size_t)20)].id;
+		model[i] =
+			tenant_row(id, parent, organization, (enum ks_tenant_kind)(random64() % KS_TENANT_KIND_COUNT));
 		if (random64() % 5 == 0)
 			model[i].deleted_at = NOW;
 		assert_ok(insert(store, model[i]));

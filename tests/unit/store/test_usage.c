@@ -7,9 +7,11 @@
 /* The start of a day. */
 #define DAY_0 (NOW - NOW % DAY)
 
-static enum ks_err add(struct ks_store *store, uint64_t key, int64_t minute, enum ks_reason reason, const char *scope, uint64_t count)
+static enum ks_err add(struct ks_store *store, uint64_t key, int64_t minute, enum ks_reason reason, const char *scope,
+		       uint64_t count)
 {
-	struct ks_usage_row row = {.key = key, .minute = minute, .reason = reason, .scope = ks_str_c(scope), .count = count};
+	struct ks_usage_row row = {
+		.key = key, .minute = minute, .reason = reason, .scope = ks_str_c(scope), .count = count};
 
 	return ks_store_usage_add(store, &row, KS_TIME_NONE, KS_STR(""));
 }
@@ -106,7 +108,8 @@ static enum ks_err note_key(void *ctx, const struct ks_key_row *row)
 {
 	char *text = ctx;
 
-	snprintf(text, 96, "%llu %lld %.*s", (unsigned long long)row->uses, (long long)row->last_used_at, KS_STR_ARG(row->last_used_address));
+	snprintf(text, 96, "%llu %lld %.*s", (unsigned long long)row->uses, (long long)row->last_used_at,
+		 KS_STR_ARG(row->last_used_address));
 	return KS_OK;
 }
 
@@ -117,11 +120,8 @@ static void the_last_use_is_the_latest(void **state)
 		const char *address;
 		const char *expected;
 	} cases[] = {
-		{5, "192.0.2.5", "1 5 192.0.2.5"},
-		{4, "192.0.2.4", "2 5 192.0.2.5"},
-		{6, "", "3 6 "},
-		{KS_TIME_NONE, "192.0.2.9", "3 6 "},
-		{6, "192.0.2.6", "4 6 192.0.2.6"},
+		{5, "192.0.2.5", "1 5 192.0.2.5"},   {4, "192.0.2.4", "2 5 192.0.2.5"}, {6, "", "3 6 "},
+		{KS_TIME_NONE, "192.0.2.9", "3 6 "}, {6, "192.0.2.6", "4 6 192.0.2.6"},
 	};
 	struct fixture *f = *state;
 

@@ -82,14 +82,10 @@ static void lists_tell_organizations_apart(void **state)
 		size_t limit;
 		uint64_t expected[6];
 	} cases[] = {
-		{ORG_B, 0, SIZE_MAX, {104, 102}},
-		{ORG_A, 0, SIZE_MAX, {103, 101, USER_A}},
-		{ORG_A, 103, 1, {101}},
-		{0, 0, SIZE_MAX, {105}},
-		{KS_STORE_ANY, 0, 2, {105, 104}},
-		{KS_STORE_ANY, 104, SIZE_MAX, {103, 102, 101, USER_A}},
-		{SUB_A, 0, SIZE_MAX, {0}},
-		{ORG_A, 0, 0, {0}},
+		{ORG_B, 0, SIZE_MAX, {104, 102}}, {ORG_A, 0, SIZE_MAX, {103, 101, USER_A}},
+		{ORG_A, 103, 1, {101}},           {0, 0, SIZE_MAX, {105}},
+		{KS_STORE_ANY, 0, 2, {105, 104}}, {KS_STORE_ANY, 104, SIZE_MAX, {103, 102, 101, USER_A}},
+		{SUB_A, 0, SIZE_MAX, {0}},        {ORG_A, 0, 0, {0}},
 	};
 	struct fixture *f = *state;
 
@@ -138,8 +134,11 @@ static enum ks_err note_membership(void *ctx, const struct ks_membership_row *ro
 
 static struct ks_membership_row membership(uint64_t user, uint64_t tenant, const char *role)
 {
-	return (struct ks_membership_row){
-		.user = user, .tenant = tenant, .role = ks_str_c(role), .created_at = NOW, .created_by = KS_STR("local")};
+	return (struct ks_membership_row){.user = user,
+					  .tenant = tenant,
+					  .role = ks_str_c(role),
+					  .created_at = NOW,
+					  .created_by = KS_STR("local")};
 }
 
 static void a_membership_needs_both_its_ends(void **state)
@@ -185,7 +184,8 @@ static void memberships_are_put_listed_and_removed(void **state)
 	assert_ok(ks_store_memberships_of_tenant(f->store, ORG_A, 0, 4, note_membership, &of_tenant));
 	assert_int_equal(of_tenant.n, 4);
 	assert_int_equal(of_tenant.rows[0].user, 104);
-	assert_ok(ks_store_memberships_of_tenant(f->store, ORG_A, of_tenant.rows[3].user, SIZE_MAX, note_membership, &of_tenant));
+	assert_ok(ks_store_memberships_of_tenant(f->store, ORG_A, of_tenant.rows[3].user, SIZE_MAX, note_membership,
+						 &of_tenant));
 	assert_int_equal(of_tenant.n, 6);
 	assert_int_equal(of_tenant.rows[5].user, USER_A);
 	assert_ok(ks_store_begin(f->store));
