@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/audit: who did what, newest first. What was done to a tenant that has been deleted since stays to be read by who saw it. */
+/* GET /v1/audit: who did what, newest first. What was done to a tenant that has been deleted since stays to be read
+ * by who saw it. */
 #include "api/api_priv.h"
 
 #define CHUNK 1000u       /* rows asked of the store at once where not all of them may be seen */
@@ -43,7 +44,8 @@ static bool saw(const struct ks_actor *actor, const struct ks_ring *ring, uint32
 	case KS_BINDING_PROJECT:
 		return ks_ring_is_within(ring, index, own);
 	case KS_BINDING_PARTNER:
-		return tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0 && tenant->path[tenant->depth - 1] == own;
+		return tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0
+		       && tenant->path[tenant->depth - 1] == own;
 	case KS_BINDING_USER:
 	case KS_BINDING_COUNT:
 		break;
@@ -85,7 +87,8 @@ static void put_row(const struct list *list, const struct ks_audit_row *row)
 	put_text(out, "on_behalf", row->on_behalf);
 	ks_json_put_str(out, "action", row->action);
 	put_text(out, "object", row->object);
-	ks_json_put_id(out, "tenant", index == KS_RING_NONE ? KS_ID_OPERATOR : (enum ks_id_type)list->ring->tenants[index].kind,
+	ks_json_put_id(out, "tenant",
+		       index == KS_RING_NONE ? KS_ID_OPERATOR : (enum ks_id_type)list->ring->tenants[index].kind,
 		       index == KS_RING_NONE ? 0 : row->tenant);
 	ks_json_put_id(out, "organization", KS_ID_ORGANIZATION, row->organization);
 	ks_json_put_str(out, "outcome", row->outcome);
@@ -178,7 +181,8 @@ static void choose_range(struct list *list)
 		return;
 	}
 	at = ks_ring_tenant(list->ring, actor->effective);
-	if (actor->binding == KS_BINDING_PROJECT || at == KS_RING_NONE || list->ring->tenants[at].organization == KS_RING_NONE)
+	if (actor->binding == KS_BINDING_PROJECT || at == KS_RING_NONE
+	    || list->ring->tenants[at].organization == KS_RING_NONE)
 		filter->tenant = actor->effective;
 	else
 		filter->organization = list->ring->tenants[list->ring->tenants[at].organization].id;
@@ -187,7 +191,8 @@ static void choose_range(struct list *list)
 static enum ks_finish list_audit(struct ks_call *call)
 {
 	static const char *const known[] = {"tenant", "actor", "action", "from", "to", "limit", "cursor", NULL};
-	struct list list = {.call = call, .ring = ks_call_ring(call), .filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE}};
+	struct list list = {.call = call, .ring = ks_call_ring(call),
+			    .filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE}};
 	char actor[KS_STORE_ACTOR_MAX], action[64];
 	struct ks_page page;
 	enum ks_finish answered;

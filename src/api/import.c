@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /v1/keys/import: JSON Lines, however many. The carrier's thread only copies what comes into a bounded buffer; a thread of the import's own parses and
- * writes, at the pace of the store. While the buffer is full the carrier reads no more from the client: no thread that serves decisions
- * ever waits for an import, and memory does not grow with the file. */
+/* POST /v1/keys/import: JSON Lines, however many. The carrier's thread only copies what comes into a bounded buffer;
+ * a thread of the import's own parses and writes, at the pace of the store. While the buffer is full the carrier reads
+ * no more from the client: no thread that serves decisions ever waits for an import, and memory does not grow with the
+ * file. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -176,7 +177,8 @@ static void answer(struct import *im, struct ks_call *call)
 	char detail[128];
 
 	if (im->err != KS_OK) {
-		(void)snprintf(detail, sizeof(detail), "The import ended early: %llu keys of %llu lines were imported, and stay.",
+		(void)snprintf(detail, sizeof(detail),
+			       "The import ended early: %llu keys of %llu lines were imported, and stay.",
 			       (unsigned long long)im->result.imported, (unsigned long long)im->result.lines);
 		(void)ks_call_problem(call, ks_problem_of_err(im->err), detail);
 		return;
@@ -236,7 +238,8 @@ static bool is_json_lines(const struct ks_exchange *x)
 
 	(void)!ks_str_split(type, ';', &type, &rest);
 	type = ks_str_trim(type);
-	return ks_str_eq_nocase(type, KS_STR("application/jsonl")) || ks_str_eq_nocase(type, KS_STR("application/x-ndjson"));
+	return ks_str_eq_nocase(type, KS_STR("application/jsonl"))
+	       || ks_str_eq_nocase(type, KS_STR("application/x-ndjson"));
 }
 
 enum ks_finish ks_api_keys_import_start(struct ks_call *call)
@@ -247,7 +250,8 @@ enum ks_finish ks_api_keys_import_start(struct ks_call *call)
 	if (!call->actor.local && !call->actor.is_operator)
 		return ks_call_problem(call, KS_PROBLEM_NOT_GRANTABLE, "Keys are imported by the operator alone.");
 	if (!is_json_lines(call->exchange))
-		return ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/jsonl or application/x-ndjson.");
+		return ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE,
+				       "The body must be application/jsonl or application/x-ndjson.");
 	if (!ks_call_no_query(call))
 		return KS_FINISH_DONE;
 	im = create(call);

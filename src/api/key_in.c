@@ -8,15 +8,14 @@
 #define LABEL_VALUE_MAX 256u
 #define MEMBERS_MAX 24u
 
-static const char *const created[] = {"name",      "kind",       "scopes",     "roles", "expires_at", "environment",
-				      "addresses", "rate_limit", "labels",     NULL};
+static const char *const created[] = {"name", "kind", "scopes", "roles", "expires_at", "environment", "addresses",
+				      "rate_limit", "labels", NULL};
 
 /* Of a record and of what makes one: whoever names one of these in a change means a key, but one that cannot be had. */
 static const char *const members[] = {
-	"id",         "token",      "name",         "kind",              "binding",    "tenant",       "user",       "prefix",
-	"last_four",  "scopes",     "roles",        "environment",       "addresses",  "rate_limit",   "labels",     "created_at",
-	"created_by", "expires_at", "status",       "last_used_at",      "last_used_address", "uses", "revoked_at", "revoked_by",
-	"rotated_from", "rotated_to"};
+	"id", "token", "name", "kind", "binding", "tenant", "user", "prefix", "last_four", "scopes", "roles",
+	"environment", "addresses", "rate_limit", "labels", "created_at", "created_by", "expires_at", "status",
+	"last_used_at", "last_used_address", "uses", "revoked_at", "revoked_by", "rotated_from", "rotated_to"};
 
 bool ks_key_has_member(const char *name)
 {
@@ -72,9 +71,11 @@ static void read_scopes(struct ks_in *in, const json_t *object, const char *base
 		if (!input->scopes_default)
 			ks_in_problem(in, base, "scopes", "This must be an array of scopes, or \"default\".");
 	} else {
-		(void)ks_in_strs(in, object, base, "scopes", KS_SCOPE_NAME_MAX, input->scopes, KS_KEY_SCOPES_MAX, &input->scope_count);
+		(void)ks_in_strs(in, object, base, "scopes", KS_SCOPE_NAME_MAX, input->scopes, KS_KEY_SCOPES_MAX,
+				 &input->scope_count);
 	}
-	(void)ks_in_strs(in, object, base, "roles", KS_SCOPE_NAME_MAX, input->roles, KS_KEY_ROLES_MAX, &input->role_count);
+	(void)ks_in_strs(in, object, base, "roles", KS_SCOPE_NAME_MAX, input->roles, KS_KEY_ROLES_MAX,
+			 &input->role_count);
 }
 
 static void read_addresses(struct ks_in *in, const json_t *object, const char *base, struct ks_key_input *input)
@@ -88,7 +89,8 @@ static void read_addresses(struct ks_in *in, const json_t *object, const char *b
 	for (size_t i = 0; i < count; i++) {
 		(void)snprintf(at, sizeof(at), "addresses/%zu", i);
 		if (!ks_cidr_parse(texts[i], &input->addresses[i]))
-			ks_in_problem(in, base, at, "This is no address or range; bits beyond the prefix must be zero.");
+			ks_in_problem(in, base, at,
+				      "This is no address or range; bits beyond the prefix must be zero.");
 	}
 	input->address_count = count;
 }
@@ -121,7 +123,8 @@ static void check_label(struct ks_in *in, const char *base, const char *name, co
 
 	ks_in_escape(name, shown, sizeof(shown));
 	if (ks_str_empty(label) || label.n > LABEL_NAME_MAX || ks_str_has_control(label))
-		ks_in_problem(in, base, shown, "A label's name must be 1 to %u bytes without control characters.", LABEL_NAME_MAX);
+		ks_in_problem(in, base, shown, "A label's name must be 1 to %u bytes without control characters.",
+			      LABEL_NAME_MAX);
 	else if (!json_is_string(value) || json_string_length(value) > LABEL_VALUE_MAX)
 		ks_in_problem(in, base, shown, "A label must be a string of at most %u bytes.", LABEL_VALUE_MAX);
 }
@@ -149,12 +152,14 @@ static void read_labels(struct ks_in *in, const json_t *object, const char *base
 		return;
 	n = json_dumpb(labels, key->labels, KS_STORE_LABELS_MAX, JSON_COMPACT | JSON_SORT_KEYS);
 	if (n == 0 || n > KS_STORE_LABELS_MAX)
-		ks_in_problem(in, base, "labels", "All labels together must be at most %u bytes as JSON.", KS_STORE_LABELS_MAX);
+		ks_in_problem(in, base, "labels", "All labels together must be at most %u bytes as JSON.",
+			      KS_STORE_LABELS_MAX);
 	else
 		key->input.labels = ks_str_of(key->labels, n);
 }
 
-void ks_key_in_read(struct ks_in *in, const json_t *object, const char *base, const char *const *extra, struct ks_key_in *ret_key)
+void ks_key_in_read(struct ks_in *in, const json_t *object, const char *base, const char *const *extra,
+		    struct ks_key_in *ret_key)
 {
 	struct ks_key_input *input = &ret_key->input;
 	const char *known[MEMBERS_MAX] = {NULL};

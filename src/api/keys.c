@@ -83,11 +83,13 @@ static void read_words(struct ks_call *call, struct ks_key_filter *filter)
 	if (ks_call_query(call, "environment", storage, sizeof(storage), &word)
 	    && !ks_environment_parse(word, &filter->environment))
 		ks_call_query_problem(call, "environment", "This must be live or sandbox.");
-	if (ks_call_query(call, "unused_since", storage, sizeof(storage), &word) && !ks_time_parse(word, &filter->unused_since))
+	if (ks_call_query(call, "unused_since", storage, sizeof(storage), &word)
+	    && !ks_time_parse(word, &filter->unused_since))
 		ks_call_query_problem(call, "unused_since", "This must be an RFC 3339 time.");
 }
 
-/* Which tenants' keys: the one that is named, what is below it if asked, or all that is seen. False: answered, or nothing can be listed. */
+/* Which tenants' keys: the one that is named, what is below it if asked, or all that is seen. False: answered, or
+ * nothing can be listed. */
 static bool choose_tenants(struct ks_call *call, struct ks_view *view, bool *ret_answered)
 {
 	char storage[8];
@@ -118,7 +120,8 @@ static bool choose_tenants(struct ks_call *call, struct ks_view *view, bool *ret
 }
 
 /* Nothing is seen where a view is empty: to the store, no tenants would mean any. */
-static enum ks_err read_keys(struct ks_call *call, const struct ks_view *view, struct ks_key_filter *filter, struct list *list)
+static enum ks_err read_keys(struct ks_call *call, const struct ks_view *view, struct ks_key_filter *filter,
+			     struct list *list)
 {
 	if (!view->all && view->tenant_count == 0)
 		return KS_OK;
@@ -129,10 +132,11 @@ static enum ks_err read_keys(struct ks_call *call, const struct ks_view *view, s
 
 static enum ks_finish list_keys(struct ks_call *call)
 {
-	static const char *const known[] = {"tenant", "below", "status", "kind", "environment", "unused_since", "q", "limit", "cursor",
-					    NULL};
-	struct ks_key_filter filter = {.status = KS_KEY_STATUS_ANY, .kind = KS_KIND_COUNT, .environment = KS_ENVIRONMENT_COUNT,
-				       .unused_since = KS_TIME_NONE, .now_ms = call->exchange->now_ms};
+	static const char *const known[] = {"tenant", "below", "status", "kind", "environment", "unused_since", "q",
+					    "limit", "cursor", NULL};
+	struct ks_key_filter filter = {.status = KS_KEY_STATUS_ANY, .kind = KS_KIND_COUNT,
+				       .environment = KS_ENVIRONMENT_COUNT, .unused_since = KS_TIME_NONE,
+				       .now_ms = call->exchange->now_ms};
 	struct list list = {.call = call};
 	struct ks_view view = {0};
 	struct ks_page page;
@@ -265,8 +269,8 @@ static enum ks_err run_rotate(struct ks_call *call, struct ks_tx *tx)
 {
 	const struct change *change = call->extra;
 	struct ks_key_made made = {0};
-	enum ks_err err = ks_keys_rotate(tx, &call->actor, change->id, change->overlap_s, change->expires_given, change->expires_at, &made,
-					 &call->job.refusal);
+	enum ks_err err = ks_keys_rotate(tx, &call->actor, change->id, change->overlap_s, change->expires_given,
+					 change->expires_at, &made, &call->job.refusal);
 
 	if (err == KS_OK)
 		err = ks_record_key_by_id(tx->store, &call->out, made.id, made.token, tx->now_ms);
@@ -286,7 +290,8 @@ enum ks_finish ks_api_keys_rotate(struct ks_call *call)
 	if (call->body) {
 		ks_in_known(&call->in, call->body, "", known);
 		(void)ks_in_u64(&call->in, call->body, "", "overlap_s", 0, KS_ROTATE_OVERLAP_MAX, false, &overlap_s);
-		change->expires_given = ks_in_time(&call->in, call->body, "", "expires_at", false, true, &change->expires_at);
+		change->expires_given = ks_in_time(&call->in, call->body, "", "expires_at", false, true,
+						   &change->expires_at);
 	}
 	if (ks_call_invalid(call, &answered))
 		return answered;

@@ -150,7 +150,8 @@ static enum ks_err put_if_this(void *ctx, const struct ks_membership_row *row)
 static enum ks_err put_one(struct ks_call *call, struct ks_tx *tx)
 {
 	const struct change *change = call->extra;
-	struct member m = {.store = tx->store, .json = &call->out, .tenant = call->params[0], .tenant_id = change->tenant};
+	struct member m = {.store = tx->store, .json = &call->out, .tenant = call->params[0],
+			   .tenant_id = change->tenant};
 
 	KS_TRY(ks_store_memberships_of_user(tx->store, change->user, put_if_this, &m));
 	return m.found ? KS_OK : KS_NOT_FOUND;

@@ -13,7 +13,8 @@ bool ks_call_tenant(struct ks_call *call, struct ks_str text, uint64_t *ret_id)
 		return false;
 	index = ks_ring_tenant(ring, id);
 	/* The number alone does not name it: an organization is not to be called by the spelling of a project. */
-	if (index == KS_RING_NONE || ring->tenants[index].kind != (uint8_t)type || !ks_actor_sees(&call->actor, ring, id))
+	if (index == KS_RING_NONE || ring->tenants[index].kind != (uint8_t)type
+	    || !ks_actor_sees(&call->actor, ring, id))
 		return false;
 	*ret_id = id;
 	return true;
@@ -27,8 +28,8 @@ enum ks_finish ks_call_tenant_forbidden(struct ks_call *call)
 	return KS_FINISH_DONE;
 }
 
-bool ks_call_tenant_member(struct ks_call *call, const json_t *object, const char *base, const char *name, bool required,
-			   uint64_t *ret_id)
+bool ks_call_tenant_member(struct ks_call *call, const json_t *object, const char *base, const char *name,
+			   bool required, uint64_t *ret_id)
 {
 	const json_t *value = json_object_get(object, name);
 	uint64_t id;

@@ -102,7 +102,8 @@ static void put_sample(struct scrape *s, const struct metric *m, uint64_t value)
 
 static void put_nanos(struct scrape *s, const struct metric *m, uint64_t ns)
 {
-	ks_buf_printf(s->out, "%s%s %llu.%09llu\n", m->name, is_counter(m) ? "_total" : "", (unsigned long long)(ns / 1000000000),
+	ks_buf_printf(s->out, "%s%s %llu.%09llu\n", m->name, is_counter(m) ? "_total" : "",
+		      (unsigned long long)(ns / 1000000000),
 		      (unsigned long long)(ns % 1000000000));
 }
 
@@ -201,7 +202,8 @@ enum ks_finish ks_api_metrics(struct ks_call *call)
 	x->heap = text;
 	x->answer_body = ks_buf_str(&out);
 	x->status = 200;
-	ks_exchange_answer_header(x, KS_STR("Content-Type"), KS_STR("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+	ks_exchange_answer_header(x, KS_STR("Content-Type"),
+				  KS_STR("application/openmetrics-text; version=1.0.0; charset=utf-8"));
 	return KS_FINISH_DONE;
 }
 

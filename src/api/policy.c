@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalogue of scopes, the roles, and the permission matrix: what is in force, of the platform's policy and of Keystile's own. In the order of the
- * file, the platform's first. */
+/* The catalogue of scopes, the roles, and the permission matrix: what is in force, of the platform's policy and of
+ * Keystile's own. In the order of the file, the platform's first. */
 #include "api/api_priv.h"
 
 #define CATALOGUES 2
@@ -93,7 +93,8 @@ enum ks_finish ks_api_scopes(struct ks_call *call)
 	return end_list(call, &page, position);
 }
 
-static void put_role(struct ks_json *out, const struct ks_policy *policy, const struct ks_policy_role *role, bool built_in)
+static void put_role(struct ks_json *out, const struct ks_policy *policy, const struct ks_policy_role *role,
+		     bool built_in)
 {
 	ks_json_open(out, '{');
 	ks_json_put_c(out, "name", role->name);

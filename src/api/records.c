@@ -99,7 +99,8 @@ static bool is_past(int64_t at, int64_t now_ms)
 /* The end set by a rotation, where that is what ends the key. */
 static bool is_rotated_out(const struct ks_key_row *row, int64_t now_ms)
 {
-	return is_past(row->retires_at, now_ms) && (row->expires_at == KS_TIME_NONE || row->retires_at <= row->expires_at);
+	return is_past(row->retires_at, now_ms)
+	       && (row->expires_at == KS_TIME_NONE || row->retires_at <= row->expires_at);
 }
 
 enum ks_key_status ks_record_key_status(const struct ks_key_row *row, int64_t now_ms)
@@ -137,7 +138,8 @@ static void put_life(struct ks_json *json, const struct ks_key_row *row, int64_t
 	ks_json_put_id(json, "rotated_to", KS_ID_KEY, row->rotated_to);
 }
 
-void ks_record_key(struct ks_json *json, const struct ks_key_row *row, struct ks_str grant_body, const char *token, int64_t now_ms)
+void ks_record_key(struct ks_json *json, const struct ks_key_row *row, struct ks_str grant_body, const char *token,
+		   int64_t now_ms)
 {
 	struct grant_text grant;
 
@@ -183,7 +185,8 @@ static enum ks_err with_grant(void *ctx, const struct ks_grant_row *grant)
 	return KS_OK;
 }
 
-enum ks_err ks_record_key_row(struct ks_store *store, struct ks_json *json, const struct ks_key_row *row, const char *token, int64_t now_ms)
+enum ks_err ks_record_key_row(struct ks_store *store, struct ks_json *json, const struct ks_key_row *row,
+			      const char *token, int64_t now_ms)
 {
 	struct key_by_id k = {.json = json, .row = row, .token = token, .now_ms = now_ms};
 	enum ks_err err = ks_store_grant_get(store, row->grant, with_grant, &k);
@@ -198,7 +201,8 @@ static enum ks_err with_key(void *ctx, const struct ks_key_row *row)
 	return ks_record_key_row(k->store, k->json, row, k->token, k->now_ms);
 }
 
-enum ks_err ks_record_key_by_id(struct ks_store *store, struct ks_json *json, uint64_t id, const char *token, int64_t now_ms)
+enum ks_err ks_record_key_by_id(struct ks_store *store, struct ks_json *json, uint64_t id, const char *token,
+				int64_t now_ms)
 {
 	struct key_by_id k = {.store = store, .json = json, .token = token, .now_ms = now_ms};
 
@@ -217,7 +221,8 @@ static void put_parent(struct ks_json *json, uint64_t parent, const struct ks_ri
 		ks_json_put_null(json, "parent");
 }
 
-void ks_record_tenant(struct ks_json *json, const struct ks_tenant_row *row, const struct ks_ring *ring, const struct ks_actor *actor)
+void ks_record_tenant(struct ks_json *json, const struct ks_tenant_row *row, const struct ks_ring *ring,
+		      const struct ks_actor *actor)
 {
 	const char *status = row->deleted_at != KS_TIME_NONE     ? "deleted"
 			     : row->suspended_at != KS_TIME_NONE ? "suspended"
@@ -253,8 +258,8 @@ static enum ks_err with_tenant(void *ctx, const struct ks_tenant_row *row)
 	return KS_OK;
 }
 
-enum ks_err ks_record_tenant_by_id(struct ks_store *store, struct ks_json *json, uint64_t id, const struct ks_ring *ring,
-				   const struct ks_actor *actor)
+enum ks_err ks_record_tenant_by_id(struct ks_store *store, struct ks_json *json, uint64_t id,
+				   const struct ks_ring *ring, const struct ks_actor *actor)
 {
 	struct tenant_by_id t = {.json = json, .ring = ring, .actor = actor};
 

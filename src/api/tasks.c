@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work away from the carrier's threads, which answer decisions and must never wait: a few threads that read lists, and threads of their own for what
- * takes long. All are made when first needed. */
+/* Work away from the carrier's threads, which answer decisions and must never wait: a few threads that read lists,
+ * and threads of their own for what takes long. All are made when first needed. */
 #include <stdlib.h>
 
 #include "api/api_priv.h"

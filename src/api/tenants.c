@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/tenants: create (with a first key and an administrator, all or nothing), list, read, rename, delete, suspend, resume. */
+/* /v1/tenants: create (with a first key and an administrator, all or nothing), list, read, rename, delete, suspend,
+ * resume. */
 #include <stdlib.h>
 
 #include "api/key_in.h"
@@ -22,7 +23,8 @@ static void read_first_key(struct ks_call *call, struct create *create)
 	if (!key || json_is_null(key))
 		return;
 	if (!json_is_object(key)) {
-		ks_in_problem(&call->in, "", "first_key", "This must be an object with the members of a key, without tenant and user.");
+		ks_in_problem(&call->in, "", "first_key",
+			      "This must be an object with the members of a key, without tenant and user.");
 		return;
 	}
 	ks_key_in_read(&call->in, key, "/first_key", NULL, &create->first_key);
@@ -41,7 +43,8 @@ static void read_administrator(struct ks_call *call, struct create *create)
 		return;
 	}
 	ks_in_known(&call->in, administrator, "/administrator", known);
-	create->input.administrator_email = ks_in_str(&call->in, administrator, "/administrator", "email", EMAIL_MAX, true);
+	create->input.administrator_email = ks_in_str(&call->in, administrator, "/administrator", "email", EMAIL_MAX,
+						      true);
 }
 
 static void read_create(struct ks_call *call, struct create *create)
@@ -63,7 +66,8 @@ static void read_create(struct ks_call *call, struct create *create)
 	read_administrator(call, create);
 }
 
-static enum ks_err put_made(struct ks_call *call, struct ks_tx *tx, const struct create *create, const struct ks_tenant_made *made)
+static enum ks_err put_made(struct ks_call *call, struct ks_tx *tx, const struct create *create,
+			    const struct ks_tenant_made *made)
 {
 	struct ks_json *out = &call->out;
 
@@ -137,7 +141,8 @@ static enum ks_err list_row(void *ctx, const struct ks_tenant_row *row)
 	return KS_OK;
 }
 
-static enum ks_err read_tenants(struct ks_call *call, const struct ks_view *view, struct ks_tenant_filter *filter, struct list *list)
+static enum ks_err read_tenants(struct ks_call *call, const struct ks_view *view, struct ks_tenant_filter *filter,
+				struct list *list)
 {
 	if (!view->all && view->tenant_count == 0)
 		return KS_OK;
@@ -161,7 +166,8 @@ static enum ks_finish list_tenants(struct ks_call *call)
 	ks_call_query_known(call, known);
 	ks_call_page(call, &page);
 	if (ks_call_query(call, "kind", storage, sizeof(storage), &word) && !ks_tenant_kind_parse(word, &filter.kind))
-		ks_call_query_problem(call, "kind", "This must be operator, partner, organization, sub_entity, project or personal.");
+		ks_call_query_problem(call, "kind",
+				      "This must be operator, partner, organization, sub_entity, project or personal.");
 	if (!ks_call_tenant_query(call, "parent", &filter.parent))
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
@@ -241,9 +247,9 @@ static enum ks_err put_changed(struct ks_call *call, struct ks_tx *tx)
 
 static bool has_member(const char *name)
 {
-	static const char *const members[] = {"id",   "kind",   "parent",     "organization", "user",         "name",       "slug",
-					      "status", "created_at", "created_by", "suspended_at", "deleted_at", "first_key",
-					      "administrator"};
+	static const char *const members[] = {
+		"id", "kind", "parent", "organization", "user", "name", "slug", "status", "created_at", "created_by",
+		"suspended_at", "deleted_at", "first_key", "administrator"};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(members); i++) {
 		if (ks_str_eq(ks_str_c(members[i]), ks_str_c(name)))

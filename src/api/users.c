@@ -77,7 +77,8 @@ static enum ks_err offer_row(void *ctx, const struct ks_user_row *row)
 	return KS_OK;
 }
 
-/* The organizations among the tenants that are seen; false: too many. The user of a user key is seen wherever its home is. */
+/* The organizations among the tenants that are seen; false: too many. The user of a user key is seen wherever its
+ * home is. */
 static bool gather_homes(struct list *list, const struct ks_ring *ring, const struct ks_view *view, uint64_t before)
 {
 	for (size_t i = 0; i < view->tenant_count; i++) {

@@ -23,6 +23,7 @@ struct service {
 	struct ks_engine *engine;
 	struct ks_api *api;
 	struct ks_http_server *http;
+	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
 	_Atomic uint64_t refused[64];   /* by position in KS_HTTP_REFUSALS */
 };
 
@@ -140,11 +141,12 @@ static void on_refused(void *ctx, const char *reason, const struct ks_addr *peer
 static void put_metrics(void *ctx, struct ks_buf *out)
 {
 	struct service *s = ctx;
+	struct ks_http_server *http = atomic_load_explicit(&s->counting, memory_order_acquire);
 	struct ks_http_stats stats;
 
-	if (!s->http)
+	if (!http)
 		return;
-	ks_http_stats(s->http, &stats);
+	ks_http_stats(http, &stats);
 	ks_buf_printf(out,
 		      "# HELP keystile_http_connections Connections open now.\n# TYPE keystile_http_connections gauge\n"
 		      "keystile_http_connections %llu\n",
@@ -210,7 +212,9 @@ static enum ks_err start_http(struct service *s, struct ks_config_problem *probl
 		return complain(problem, "data", "the path is too long for a local socket");
 	o.socket_path = socket_path;
 	err = ks_http_start(&o, &handler, &s->http, &why);
-	if (err != KS_OK)
+	if (err == KS_OK)
+		atomic_store_explicit(&s->counting, s->http, memory_order_release);
+	else
 		(void)complain(problem, "listen", err == KS_BUSY ? "the address is in use" : why);
 	return err;
 }

@@ -136,7 +136,8 @@ bool ks_conn_answer(struct ks_conn *c)
 	if (!prepare(c, &block))
 		return false;
 	/* Persistent: the body stays in the exchange until the library has said that the request is done. */
-	response = MHD_create_response_from_buffer(x->answer_body.n, (void *)(uintptr_t)x->answer_body.p, MHD_RESPMEM_PERSISTENT);
+	response = MHD_create_response_from_buffer(x->answer_body.n, (void *)(uintptr_t)x->answer_body.p,
+						   MHD_RESPMEM_PERSISTENT);
 	if (!response)
 		return false;
 	queued = add_block(response, &block) &&
@@ -153,8 +154,10 @@ bool ks_conn_answer(struct ks_conn *c)
  * its reader. */
 static bool send_all(const struct ks_conn *c, struct ks_str bytes)
 {
-	const union MHD_ConnectionInfo *info = c->tls ? MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;
+	const union MHD_ConnectionInfo *info = NULL;
 
+	if (c->tls)
+		info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	while (bytes.n) {
 		ssize_t n = info ? gnutls_record_send(info->tls_session, bytes.p, bytes.n)
 				 : send(c->fd, bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -7,7 +7,7 @@
  * - Before 1.0 it is shown an empty Cookie header first: it would make records of every cookie, and answer twice when
  *   its memory is full.
  * - Before 1.0 a malformed Content-Length, which it also answers twice, is answered here when it says so in its log.
- *   Which version runs is asked at start. */
+ * Which version runs is asked at start. */
 #include "http/conn.h"
 
 #include <stdlib.h>
@@ -74,7 +74,8 @@ void *ks_conn_uri(void *ctx, const char *uri, struct MHD_Connection *mhd)
 
 /* ---- the head ---- */
 
-static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value, size_t value_n)
+static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value,
+				  size_t value_n)
 {
 	struct ks_exchange *x = ctx;
 
@@ -84,11 +85,13 @@ static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char
 	/* One more than there is room for is counted, so that the strict layer sees it. */
 	if (x->header_count++ >= KS_HEADERS_MAX)
 		return MHD_NO;
-	x->headers[x->header_count - 1] = (struct ks_header){ks_str_of(name, name_n), ks_str_of(value ? value : "", value ? value_n : 0)};
+	x->headers[x->header_count - 1] =
+		(struct ks_header){ks_str_of(name, name_n), ks_str_of(value ? value : "", value ? value_n : 0)};
 	return MHD_YES;
 }
 
-static enum ks_http_refusal read_head(struct ks_conn *c, const char *method, const char *version, struct ks_http_facts *ret_facts)
+static enum ks_http_refusal read_head(struct ks_conn *c, const char *method, const char *version,
+				      struct ks_http_facts *ret_facts)
 {
 	struct ks_exchange *x = &c->exchange;
 	const union MHD_ConnectionInfo *size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -343,8 +346,8 @@ static enum MHD_Result body(struct ks_conn *c, const char *data, size_t *data_si
 
 /* ---- the library's callbacks ---- */
 
-enum MHD_Result ks_conn_handle(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-			       const char *data, size_t *data_size, void **request_ctx)
+enum MHD_Result ks_conn_handle(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method,
+			       const char *version, const char *data, size_t *data_size, void **request_ctx)
 {
 	struct ks_conn *c = *request_ctx;
 
@@ -383,7 +386,8 @@ static enum ks_http_refusal refusal_of_status(struct ks_conn *c)
 	}
 }
 
-void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_ctx, enum MHD_RequestTerminationCode how)
+void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_ctx,
+			  enum MHD_RequestTerminationCode how)
 {
 	struct ks_conn *c = *request_ctx;
 	struct ks_exchange *x = &c->exchange;
@@ -420,7 +424,8 @@ void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_
 
 /* ---- Content-Length, malformed, before 1.0 ---- */
 
-static enum MHD_Result find_bad_length(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value, size_t value_n)
+static enum MHD_Result find_bad_length(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
+				       const char *value, size_t value_n)
 {
 	bool *ret_found = ctx;
 	uint64_t length;

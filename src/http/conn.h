@@ -12,9 +12,9 @@
 #include "http/tls.h"
 
 /* What libmicrohttpd gives a connection for the head of a request, its own records of it, and the head of the answer.
- * It clears that much for every request, and beyond 32 KiB maps pages instead; the largest head that the limits of
- * exchange.h allow still fits. */
-#define KS_HTTP_POOL_BYTES ((size_t)32768)
+ * It clears this much once and a half for every request, which costs more than anything else there: so no more than
+ * the limits of exchange.h need. */
+#define KS_HTTP_POOL_BYTES ((size_t)20480)
 /* An answer that begin has given waits for a body of up to so many bytes, so that the connection can go on; beyond,
  * it ends. */
 #define KS_HTTP_SWALLOW_MAX ((size_t)65536)
@@ -151,10 +151,11 @@ struct ks_http_server {
 };
 
 /* conn.c: the library's callbacks. ctx is the server. */
-enum MHD_Result ks_conn_handle(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-			       const char *data, size_t *data_size, void **request_ctx);
+enum MHD_Result ks_conn_handle(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method,
+			       const char *version, const char *data, size_t *data_size, void **request_ctx);
 void *ks_conn_uri(void *ctx, const char *uri, struct MHD_Connection *mhd);
-void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_ctx, enum MHD_RequestTerminationCode how);
+void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_ctx,
+			  enum MHD_RequestTerminationCode how);
 void ks_conn_log(void *ctx, const char *format, va_list arguments);
 void ks_conn_set_phase(struct ks_conn *c, enum ks_http_phase phase);
 void ks_conn_refused(struct ks_conn *c, enum ks_http_refusal refusal);
@@ -178,9 +179,11 @@ void ks_conn_answer_internal(struct ks_conn *c);
 KS_MUST_USE enum ks_err ks_registry_init(struct ks_http_server *server);
 void ks_registry_free(struct ks_http_server *server);
 /** Takes over `fd` and gives it to the library, or closes it. The keeper's. */
-void ks_registry_admit(struct ks_http_server *server, int fd, const struct sockaddr *address, socklen_t address_size, bool local);
+void ks_registry_admit(struct ks_http_server *server, int fd, const struct sockaddr *address, socklen_t address_size,
+		       bool local);
 /** The library's notification; ctx is the server. */
-void ks_registry_notify(void *ctx, struct MHD_Connection *mhd, void **socket_ctx, enum MHD_ConnectionNotificationCode what);
+void ks_registry_notify(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
+			enum MHD_ConnectionNotificationCode what);
 
 /* keeper.c: the thread that accepts, and cuts what is late. */
 KS_MUST_USE enum ks_err ks_keeper_start(struct ks_http_server *server);

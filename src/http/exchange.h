@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 #define KS_HEADERS_MAX 64           /* of a request */
-#define KS_HEADER_BYTES_MAX 16384   /* names and values together */
+#define KS_HEAD_BYTES_MAX 12288     /* target, names and values together */
 #define KS_TARGET_MAX 8192          /* path and query */
 #define KS_ANSWER_HEADERS_MAX 24
 #define KS_ANSWER_TEXT_MAX 8192     /* values of response headers, small bodies */
@@ -38,7 +38,7 @@ struct ks_exchange {
 	struct ks_str body;                 /* whole, in finish; empty where a sink took it */
 	struct ks_addr peer;                /* the connection's other end */
 	bool peer_known;                    /* false for the local socket */
-	bool local;                         /* came through the local socket (its owner's alone): acts as the operator */
+	bool local;                         /* came through the local socket, its owner's alone: acts as the operator */
 	bool tls;
 	int64_t now_ms;                     /* wall clock when the headers were complete */
 	char request_id[KS_REQUEST_ID_MAX + 1]; /* the caller's if sane, else made */
@@ -64,7 +64,8 @@ struct ks_exchange {
 	void *state;
 	/* The carrier's. */
 	void (*complete)(struct ks_exchange *exchange);
-	void (*resume)(struct ks_exchange *exchange); /* NULL: this carrier's thread may wait, so a sink waits itself and never says KS_BUSY */
+	/* NULL: this carrier's thread may wait, so a sink waits itself and never says KS_BUSY. */
+	void (*resume)(struct ks_exchange *exchange);
 	void *carrier;
 };
 

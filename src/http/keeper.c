@@ -109,7 +109,8 @@ static void look_at_all(struct ks_http_server *server, int64_t now_ms)
 /* How often to look: often enough for the shortest deadline. */
 static int look_every_ms(const struct ks_http_server *server)
 {
-	unsigned least = KS_MIN(server->options.idle_timeout_ms, server->options.request_timeout_ms) / LOOKS_PER_DEADLINE;
+	const struct ks_http_options *o = &server->options;
+	unsigned least = KS_MIN(o->idle_timeout_ms, o->request_timeout_ms) / LOOKS_PER_DEADLINE;
 
 	if (atomic_load(&server->stopping) != KS_HTTP_RUNS)
 		return LOOK_LEAST_MS;
@@ -127,7 +128,8 @@ static bool drained(const struct ks_http_linger *linger, bool readable, int64_t 
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || now_ms >= linger->until_ms;
 }
 
-static void drain_lingers(struct ks_http_server *server, const struct pollfd *polled, size_t polled_count, int64_t now_ms, bool all)
+static void drain_lingers(struct ks_http_server *server, const struct pollfd *polled, size_t polled_count, int64_t now_ms,
+			  bool all)
 {
 	size_t kept = 0;
 

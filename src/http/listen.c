@@ -27,7 +27,8 @@ static bool parse_listen(struct ks_str text, struct ks_addr *ret_addr, bool *ret
 	} else if (!ks_str_split(text, ':', &host, &rest)) {
 		return false;
 	}
-	if (!ks_str_to_u64(rest, UINT16_MAX, &port) || !ks_addr_parse(host, ret_addr) || six != (ks_str_find(host, ':') != SIZE_MAX))
+	if (!ks_str_to_u64(rest, UINT16_MAX, &port) || !ks_addr_parse(host, ret_addr) ||
+	    six != (ks_str_find(host, ':') != SIZE_MAX))
 		return false;
 	*ret_six = six;
 	*ret_port = (uint16_t)port;
@@ -154,8 +155,8 @@ enum ks_err ks_listen_local(const char *path, int *ret_fd, const char **ret_prob
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* On Linux the file gets the mode that the socket has before: there is no moment in which others may connect,
 	 * and no umask to change under other threads. */
-	if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) || bind(fd, (struct sockaddr *)&un, sizeof(un)) || lstat(path, &about) ||
-	    (about.st_mode & (S_IRWXG | S_IRWXO)) || listen(fd, BACKLOG)) {
+	if (fd < 0 || fchmod(fd, S_IRUSR | S_IWUSR) || bind(fd, (struct sockaddr *)&un, sizeof(un)) ||
+	    lstat(path, &about) || (about.st_mode & (S_IRWXG | S_IRWXO)) || listen(fd, BACKLOG)) {
 		err = fd >= 0 && errno == EADDRINUSE ? KS_BUSY : KS_SYSTEM;
 		*ret_problem = "the local socket cannot be made";
 		if (fd >= 0)

@@ -24,7 +24,7 @@ enum ks_err ks_registry_init(struct ks_http_server *server)
 	(void)pthread_condattr_destroy(&monotonic);
 	(void)pthread_mutex_init(&server->pending_lock, NULL);
 	(void)pthread_cond_init(&server->pending_done, NULL);
-	server->by_fd_size = (size_t)server->options.connections_max + KS_HTTP_LOCAL_CONNECTIONS_MAX + OTHER_DESCRIPTORS;
+	server->by_fd_size = server->options.connections_max + (KS_HTTP_LOCAL_CONNECTIONS_MAX + OTHER_DESCRIPTORS);
 	server->by_fd = calloc(server->by_fd_size, sizeof(struct ks_conn *));
 	if (!server->by_fd)
 		return KS_MEMORY;
@@ -72,7 +72,8 @@ static bool add_locked(struct ks_http_server *server, struct ks_conn *c)
 		remove_locked(server, lost);
 		free(lost);
 	}
-	if (c->local ? server->local_open >= KS_HTTP_LOCAL_CONNECTIONS_MAX : server->tcp_open >= server->options.connections_max)
+	if (c->local ? server->local_open >= KS_HTTP_LOCAL_CONNECTIONS_MAX
+		     : server->tcp_open >= server->options.connections_max)
 		return false;
 	if (!c->local && !ks_peers_add(&server->peers, &c->peer, server->options.connections_per_address_max))
 		return false;
@@ -91,11 +92,13 @@ static bool add_locked(struct ks_http_server *server, struct ks_conn *c)
 static struct ks_addr address_of(const struct sockaddr *address)
 {
 	struct ks_addr addr = {.bytes = {[10] = 0xff, [11] = 0xff}};
+	const struct sockaddr_in6 *in6 = (const void *)address;
+	const struct sockaddr_in *in = (const void *)address;
 
 	if (address->sa_family == AF_INET6)
-		memcpy(addr.bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof(addr.bytes));
+		memcpy(addr.bytes, &in6->sin6_addr, sizeof(addr.bytes));
 	else if (address->sa_family == AF_INET)
-		memcpy(&addr.bytes[12], &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+		memcpy(&addr.bytes[12], &in->sin_addr, 4);
 	return addr;
 }
 
@@ -107,7 +110,8 @@ static void turn_away(struct ks_conn *c, enum ks_http_refusal refusal)
 	free(c);
 }
 
-void ks_registry_admit(struct ks_http_server *server, int fd, const struct sockaddr *address, socklen_t address_size, bool local)
+void ks_registry_admit(struct ks_http_server *server, int fd, const struct sockaddr *address, socklen_t address_size,
+		       bool local)
 {
 	struct ks_conn *c = calloc(1, sizeof(*c));
 	bool admitted;
@@ -148,7 +152,8 @@ void ks_registry_admit(struct ks_http_server *server, int fd, const struct socka
 
 static void started(struct ks_http_server *server, struct MHD_Connection *mhd, void **socket_ctx)
 {
-	int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	int fd = info->connect_fd;
 	struct ks_conn *c;
 
 	(void)pthread_mutex_lock(&server->registry_lock);
@@ -162,7 +167,8 @@ static void started(struct ks_http_server *server, struct MHD_Connection *mhd, v
 	if (!c->tls)
 		return;
 	atomic_store_explicit(&c->inexact, true, memory_order_relaxed);
-	c->credentials = ks_http_tls_attach(server->tls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	c->credentials = ks_http_tls_attach(server->tls, info->tls_session);
 	if (!c->credentials)
 		(void)shutdown(fd, SHUT_RDWR);
 }
@@ -195,7 +201,8 @@ static void closed(struct ks_http_server *server, struct ks_conn *c)
 	free(c);
 }
 
-void ks_registry_notify(void *ctx, struct MHD_Connection *mhd, void **socket_ctx, enum MHD_ConnectionNotificationCode what)
+void ks_registry_notify(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
+			enum MHD_ConnectionNotificationCode what)
 {
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 		started(ctx, mhd, socket_ctx);

@@ -51,8 +51,10 @@ static struct MHD_Daemon *start_library(struct ks_http_server *server, unsigned 
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)threads, NULL};
 	if (tls) {
 		flags |= MHD_USE_TLS;
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)ks_http_tls_priorities};
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)no_certificate};
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+						    (void *)(uintptr_t)ks_http_tls_priorities};
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+						    (void *)(uintptr_t)no_certificate};
 	}
 #if MHD_VERSION >= 0x00097701
 	if (!server->old_library)
@@ -170,8 +172,8 @@ static struct ks_http_server *new_server(const struct ks_http_options *options, 
 	return NULL;
 }
 
-enum ks_err ks_http_start(const struct ks_http_options *options, const struct ks_handler *handler, struct ks_http_server **ret_server,
-			  const char **ret_problem)
+enum ks_err ks_http_start(const struct ks_http_options *options, const struct ks_handler *handler,
+			  struct ks_http_server **ret_server, const char **ret_problem)
 {
 	struct ks_http_server *server;
 	sigset_t all, before;
@@ -270,9 +272,12 @@ void ks_http_stats(const struct ks_http_server *server, struct ks_http_stats *re
 	stats.connections_open = s->tcp_open + s->local_open;
 	stats.connections_total = s->connections_total;
 	stats.requests_total = s->requests_closed;
-	for (size_t fd = 0; fd < s->by_fd_used; fd++)
-		if (s->by_fd[fd])
-			stats.requests_total += atomic_load_explicit(&s->by_fd[fd]->phase, memory_order_relaxed) >> KS_HTTP_PHASE_BITS;
+	for (size_t fd = 0; fd < s->by_fd_used; fd++) {
+		struct ks_conn *c = s->by_fd[fd];
+
+		if (c)
+			stats.requests_total += atomic_load_explicit(&c->phase, memory_order_relaxed) >> KS_HTTP_PHASE_BITS;
+	}
 	(void)pthread_mutex_unlock(&s->registry_lock);
 	*ret_stats = stats;
 }

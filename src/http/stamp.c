@@ -48,7 +48,8 @@ void ks_stamp_request_id(char ret_id[KS_REQUEST_ID_MAX + 1])
 struct ks_str ks_stamp_date(int64_t now_ms)
 {
 	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static _Thread_local char text[48];
 	static _Thread_local int64_t text_s = -1;
 	static _Thread_local size_t text_n;
@@ -60,8 +61,8 @@ struct ks_str ks_stamp_date(int64_t now_ms)
 		int n;
 
 		(void)gmtime_r(&t, &at);
-		n = snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[at.tm_wday], at.tm_mday, months[at.tm_mon],
-			     1900 + at.tm_year, at.tm_hour, at.tm_min, at.tm_sec);
+		n = snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[at.tm_wday], at.tm_mday,
+			     months[at.tm_mon], 1900 + at.tm_year, at.tm_hour, at.tm_min, at.tm_sec);
 		text_n = n > 0 && (size_t)n < sizeof(text) ? (size_t)n : 0;
 		text_s = now_s;
 	}

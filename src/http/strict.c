@@ -8,13 +8,14 @@ static const struct ks_http_refusal_info refusals[KS_HTTP_REFUSED_COUNT] = {
 	ROW(content_length_conflict, 400, MALFORMED, "Content-Length is given more than once."),
 	ROW(content_length_malformed, 400, MALFORMED, "Content-Length is not a decimal number."),
 	ROW(length_and_coding, 400, MALFORMED, "Content-Length and Transfer-Encoding exclude each other."),
-	ROW(transfer_coding_unknown, 400, MALFORMED, "The only transfer coding taken is \"chunked\", once, in HTTP/1.1."),
+	ROW(transfer_coding_unknown, 400, MALFORMED, "The one transfer coding taken is chunked, once, in HTTP/1.1."),
 	ROW(host_repeated, 400, MALFORMED, "Host is given more than once."),
 	ROW(host_missing, 400, MALFORMED, "HTTP/1.1 requires Host."),
 	ROW(authorization_repeated, 400, MALFORMED, "Authorization is given more than once."),
 	ROW(header_name_malformed, 400, MALFORMED, "The name of a header is not a token."),
-	ROW(header_value_control, 400, MALFORMED, "The value of a header holds a control character, or its line is folded or not ended by CRLF."),
-	ROW(target_malformed, 400, MALFORMED, "The target must begin with a slash and hold printable ASCII characters alone."),
+	ROW(header_value_control, 400, MALFORMED,
+	    "The value of a header holds a control character, or its line is folded or not ended by CRLF."),
+	ROW(target_malformed, 400, MALFORMED, "The target must begin with a slash and be printable ASCII alone."),
 	ROW(method_malformed, 400, MALFORMED, "The method is not a token."),
 	ROW(version_unsupported, 505, MALFORMED, "The versions spoken here are HTTP/1.1 and HTTP/1.0."),
 	ROW(too_many_headers, 431, "headers_too_large", "There are more headers than taken here."),
@@ -40,23 +41,19 @@ const struct ks_http_refusal_info *ks_http_refusal_info(enum ks_http_refusal ref
 #define C_TARGET 2 /* printable ASCII without the blank */
 #define C_ID 4     /* request ids */
 
-#define T (C_TOKEN | C_TARGET)
-#define A (C_TOKEN | C_TARGET | C_ID)
-#define V C_TARGET
+#define VISIBLE C_TARGET
+#define TOKEN (C_TOKEN | C_TARGET)
+#define WORD (C_TOKEN | C_TARGET | C_ID)
 static const uint8_t classes[256] = {
-	['!'] = T, ['"'] = V, ['#'] = T, ['$'] = T, ['%'] = T, ['&'] = T, ['\''] = T, ['('] = V, [')'] = V, ['*'] = T, ['+'] = T,
-	[','] = V, ['-'] = A, ['.'] = A, ['/'] = V, ['0'] = A, ['1'] = A, ['2'] = A, ['3'] = A, ['4'] = A, ['5'] = A, ['6'] = A,
-	['7'] = A, ['8'] = A, ['9'] = A, [':'] = V, [';'] = V, ['<'] = V, ['='] = V, ['>'] = V, ['?'] = V, ['@'] = V, ['A'] = A,
-	['B'] = A, ['C'] = A, ['D'] = A, ['E'] = A, ['F'] = A, ['G'] = A, ['H'] = A, ['I'] = A, ['J'] = A, ['K'] = A, ['L'] = A,
-	['M'] = A, ['N'] = A, ['O'] = A, ['P'] = A, ['Q'] = A, ['R'] = A, ['S'] = A, ['T'] = A, ['U'] = A, ['V'] = A, ['W'] = A,
-	['X'] = A, ['Y'] = A, ['Z'] = A, ['['] = V, ['\\'] = V, [']'] = V, ['^'] = T, ['_'] = A, ['`'] = T, ['a'] = A, ['b'] = A,
-	['c'] = A, ['d'] = A, ['e'] = A, ['f'] = A, ['g'] = A, ['h'] = A, ['i'] = A, ['j'] = A, ['k'] = A, ['l'] = A, ['m'] = A,
-	['n'] = A, ['o'] = A, ['p'] = A, ['q'] = A, ['r'] = A, ['s'] = A, ['t'] = A, ['u'] = A, ['v'] = A, ['w'] = A, ['x'] = A,
-	['y'] = A, ['z'] = A, ['{'] = V, ['|'] = T, ['}'] = V, ['~'] = T,
+	['0' ... '9'] = WORD, ['A' ... 'Z'] = WORD, ['a' ... 'z'] = WORD, ['-'] = WORD, ['.'] = WORD, ['_'] = WORD,
+	['!'] = TOKEN, ['#' ... '\''] = TOKEN, ['*'] = TOKEN, ['+'] = TOKEN, ['^'] = TOKEN, ['`'] = TOKEN, ['|'] = TOKEN,
+	['~'] = TOKEN,
+	['"'] = VISIBLE, ['('] = VISIBLE, [')'] = VISIBLE, [','] = VISIBLE, ['/'] = VISIBLE, [':' ... '@'] = VISIBLE,
+	['[' ... ']'] = VISIBLE, ['{'] = VISIBLE, ['}'] = VISIBLE,
 };
-#undef T
-#undef A
-#undef V
+#undef VISIBLE
+#undef TOKEN
+#undef WORD
 
 /* True if every byte is of the set; the empty text is of every set. */
 static bool all_of(struct ks_str s, uint8_t set)
@@ -149,7 +146,7 @@ static enum ks_http_refusal check_line(const struct ks_http_head *head)
 
 static enum ks_http_refusal check_headers(const struct ks_http_head *head)
 {
-	size_t bytes = 0;
+	size_t bytes = head->target.n;
 
 	if (head->header_count > KS_HEADERS_MAX)
 		return KS_HTTP_REFUSED_too_many_headers;
@@ -157,7 +154,7 @@ static enum ks_http_refusal check_headers(const struct ks_http_head *head)
 		const struct ks_header *h = &head->headers[i];
 
 		bytes += h->name.n + h->value.n;
-		if (bytes > KS_HEADER_BYTES_MAX)
+		if (bytes > KS_HEAD_BYTES_MAX)
 			return KS_HTTP_REFUSED_headers_too_large;
 		if (!is_token(h->name))
 			return KS_HTTP_REFUSED_header_name_malformed;
@@ -180,11 +177,13 @@ static const struct ks_str known_names[KNOWN_COUNT] = {
 };
 
 /* By length, as the names' lengths differ; KNOWN_COUNT: none. */
-static const uint8_t known_by_length[] = {
-	[0] = KNOWN_COUNT, [1] = KNOWN_COUNT, [2] = KNOWN_COUNT, [3] = KNOWN_COUNT, [4] = HOST, [5] = KNOWN_COUNT, [6] = KNOWN_COUNT,
-	[7] = KNOWN_COUNT, [8] = KNOWN_COUNT, [9] = KNOWN_COUNT, [10] = KNOWN_COUNT, [11] = TRACEPARENT, [12] = REQUEST_ID,
-	[13] = AUTHORIZATION, [14] = CONTENT_LENGTH, [15] = KNOWN_COUNT, [16] = KNOWN_COUNT, [17] = TRANSFER_ENCODING,
-};
+static unsigned known_of_length(size_t n)
+{
+	static const uint8_t by_length[] = {[4] = HOST + 1, [11] = TRACEPARENT + 1, [12] = REQUEST_ID + 1,
+					    [13] = AUTHORIZATION + 1, [14] = CONTENT_LENGTH + 1, [17] = TRANSFER_ENCODING + 1};
+
+	return n < sizeof(by_length) && by_length[n] ? by_length[n] - 1u : KNOWN_COUNT;
+}
 
 struct found {
 	const struct ks_header *first;
@@ -195,7 +194,7 @@ static void find_known(const struct ks_http_head *head, struct found ret_found[K
 {
 	for (size_t i = 0; i < head->header_count; i++) {
 		const struct ks_header *h = &head->headers[i];
-		unsigned k = h->name.n < sizeof(known_by_length) ? known_by_length[h->name.n] : KNOWN_COUNT;
+		unsigned k = known_of_length(h->name.n);
 
 		if (k == KNOWN_COUNT || !ks_str_eq_nocase(h->name, known_names[k]))
 			continue;
@@ -265,7 +264,8 @@ struct seam {
 static bool take(struct seam *s, struct ks_str part, size_t gap)
 {
 	/* As numbers, because the part may lead elsewhere. */
-	if ((uintptr_t)part.p != (uintptr_t)s->raw.p + s->at || part.n > s->raw.n - s->at || gap > s->raw.n - s->at - part.n)
+	if ((uintptr_t)part.p != (uintptr_t)s->raw.p + s->at || part.n > s->raw.n - s->at ||
+	    gap > s->raw.n - s->at - part.n)
 		return false;
 	for (s->at += part.n; gap > 0; gap--, s->at++)
 		if (s->raw.p[s->at])

@@ -45,7 +45,8 @@ static const char *read_files(const struct ks_http_tls *tls, gnutls_certificate_
 	return NULL;
 }
 
-static enum ks_err load(const struct ks_http_tls *tls, struct ks_http_credentials **ret_credentials, const char **ret_problem)
+static enum ks_err load(const struct ks_http_tls *tls, struct ks_http_credentials **ret_credentials,
+			const char **ret_problem)
 {
 	struct ks_http_credentials *c = calloc(1, sizeof(*c));
 	const char *problem;
@@ -68,8 +69,8 @@ static enum ks_err load(const struct ks_http_tls *tls, struct ks_http_credential
 	return KS_OK;
 }
 
-enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char *client_ca, struct ks_http_tls **ret_tls,
-			    const char **ret_problem)
+enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char *client_ca,
+			    struct ks_http_tls **ret_tls, const char **ret_problem)
 {
 	struct ks_http_tls *tls = calloc(1, sizeof(*tls));
 	enum ks_err err = KS_MEMORY;
@@ -123,10 +124,11 @@ enum ks_err ks_http_tls_reload(struct ks_http_tls *tls)
 static void ask_client(gnutls_session_t session)
 {
 	static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
-	static gnutls_typed_vdata_st data[] = {{GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)purpose, sizeof(purpose) - 1}};
+	static gnutls_typed_vdata_st data = {
+		GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)purpose, sizeof(purpose) - 1};
 
 	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
-	gnutls_session_set_verify_cert2(session, data, sizeof(data) / sizeof(data[0]), 0);
+	gnutls_session_set_verify_cert2(session, &data, 1, 0);
 }
 
 struct ks_http_credentials *ks_http_tls_attach(struct ks_http_tls *tls, gnutls_session_t session)

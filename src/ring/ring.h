@@ -200,7 +200,7 @@ struct ks_ring {
 uint64_t ks_ring_size(const struct ks_ring_geometry *geometry);
 
 /** The geometry that holds `keys`, `tenants`, `users`, `grants`, `limiters` and `arena_bytes` of the rest with room
- * to grow, within 150 bytes a key with its counters at 10 million keys; about 2 MiB for a service that has just
+ * to grow, within 150 bytes a key with its counters at 10 million keys; about 3 MiB for a service that has just
  * been started. Numbers beyond the bounds are cut to them. */
 struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t users, uint32_t grants,
 				     uint32_t limiters, uint64_t arena_bytes);

@@ -29,7 +29,10 @@
 #define BACKUP_STEP_PAGES 1024
 #define SQL_TEXT_MAX 4096
 /* Rows that one statement inserts: SQLite keeps a copy of each page that a statement changes until it ends. */
-#define MANY_ROWS 8192
+#define MANY_ROWS 2048
+/* Such copies (of a savepoint too) are kept in one piece of memory, and go to a file beyond this. Where it is not touched it is not there; with
+ * temp_store = MEMORY there would be four small pieces a page instead. */
+#define UNDO_BYTES (16 << 20)
 
 extern const unsigned char ks_embedded_store_0001_truth[];
 extern const size_t ks_embedded_store_0001_truth_size;
@@ -159,6 +162,7 @@ static void prepare_process(void)
 	/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. Refused if
 	 * SQLite runs already. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
 	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
 
@@ -392,7 +396,7 @@ static enum ks_err connect(struct ks_sql *sql, int flags)
 		return failed(sql, rc, "cannot prepare the store");
 	return run(
 		sql,
-		"PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF",
+		"PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
 		"cannot prepare the store");
 }
 

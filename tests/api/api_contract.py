@@ -1,5 +1,5 @@
-"""The API's description as a judge: every answer that a test sees is held against src/api/openapi.yaml, and so is every body
-that the service has accepted."""
+"""The API's description as a judge: every answer that a test sees is held against src/api/openapi.yaml, and so is
+every body that the service has accepted."""
 import email.message
 import json
 import pathlib
@@ -49,7 +49,7 @@ class Contract:
         if key not in self.validators:
             self.validators[key] = jsonschema.Draft202012Validator(schema, resolver=self.resolver)
         error = jsonschema.exceptions.best_match(self.validators[key].iter_errors(value))
-        assert error is None, f"{what} is not as described, at /{'/'.join(map(str, error.absolute_path))}: {error.message}"
+        assert error is None, f"{what}: /{'/'.join(map(str, error.absolute_path))} is not as described: {error.message}"
 
     def check_answer(self, method, target, answer):
         """Fails unless the answer is one that the description allows."""

@@ -1,5 +1,5 @@
-"""The service under test, seen through its API: requests whose answers are all held against its description, and the small world of
-tenants that the tests share."""
+"""The service under test, seen through its API: requests whose answers are all held against its description, and the
+small world of tenants that the tests share."""
 import itertools
 import json
 import time
@@ -12,8 +12,10 @@ from api_contract import Contract
 CONTRACT = Contract()
 NUMBERS = itertools.count(1)
 
-OWN_SCOPES = ["keystile:audit:read", "keystile:keys:read", "keystile:keys:write", "keystile:policy:read", "keystile:roles:read",
-              "keystile:tenants:read", "keystile:tenants:write", "keystile:usage:read", "keystile:users:read", "keystile:users:write"]
+OWN_SCOPES = ["keystile:audit:read", "keystile:keys:read", "keystile:keys:write", "keystile:policy:read",
+              "keystile:roles:read",
+              "keystile:tenants:read", "keystile:tenants:write", "keystile:usage:read", "keystile:users:read",
+              "keystile:users:write"]
 
 
 def unique(word):
@@ -148,4 +150,5 @@ class World:
         return self.operator.as_key(tenant=tenant, **{"scopes": OWN_SCOPES, **members})
 
 
-__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "eventually", "keystile", "lines", "new_key", "pointers", "same_problem", "unique"]
+__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "eventually", "keystile", "lines", "new_key", "pointers",
+           "same_problem", "unique"]

@@ -28,7 +28,8 @@ def test_every_change_leaves_an_entry(world, operator):
     assert seen[:3] == [("tenant.create", org), ("user.create", user), ("key.create", key)]
     # One deletion, however often it was asked for.
     assert seen.count(("key.revoke", key)) == 1
-    for action, thing in (("key.create", successor), ("key.rotate", key), ("key.rename", key), ("tenant.rename", org), ("tenant.suspend", org),
+    for action, thing in (("key.create", successor), ("key.rotate", key), ("key.rename", key), ("tenant.rename", org),
+                          ("tenant.suspend", org),
                           ("tenant.resume", org), ("user.disable", user)):
         assert (action, thing) in seen, (action, seen)
     for entry in entries:
@@ -61,7 +62,8 @@ def test_filters(world, operator):
     by_me = operator.pages(f"/v1/audit?actor={me}", 2)
     assert [e["object"] for e in by_me] == [keys[0], *reversed(keys)]
     assert [e["object"] for e in operator.pages(f"/v1/audit?actor={me}&action=key.rename", 2)] == [keys[0]]
-    assert [e["object"] for e in operator.pages(f"/v1/audit?tenant={org}&action=key.create", 2)][:4] == list(reversed(keys))
+    assert [e["object"] for e in operator.pages(f"/v1/audit?tenant={org}&action=key.create",
+                                                2)][:4] == list(reversed(keys))
     assert operator.pages("/v1/audit?action=no.such", 2) == []
     middle = by_me[2]["at"]
     assert {e["id"] for e in operator.pages(f"/v1/audit?actor={me}&from={middle}", 2)} >= {e["id"] for e in by_me[:3]}
@@ -72,13 +74,15 @@ def test_filters(world, operator):
 def test_callers_see_their_own_part(world, operator):
     for place in ("acme", "sub", "project", "other", "partner"):
         operator.make_key(tenant=getattr(world, place))
-    sees = {"acme": {world.acme, world.sub, world.nested, world.project}, "sub": {world.sub, world.nested}, "project": {world.project},
+    sees = {"acme": {world.acme, world.sub, world.nested, world.project}, "sub": {world.sub, world.nested},
+            "project": {world.project},
             "other": {world.other}, "partner": {world.partner}}
     for place, tenants in sees.items():
         entries = world.caller(getattr(world, place)).pages("/v1/audit", 7)
         found = {e["tenant"] for e in entries}
         assert getattr(world, place) in found
-        known = {getattr(world, p) for p in ("root", "partner", "first", "second", "acme", "sub", "nested", "project", "other")}
+        known = {getattr(world, p) for p in ("root", "partner", "first", "second", "acme", "sub", "nested", "project",
+                                             "other")}
         assert found & known <= tenants
     first = world.caller(world.partner).on_behalf(world.first)
     assert {e["tenant"] for e in first.pages("/v1/audit", 7)} == {world.first}
@@ -99,8 +103,10 @@ def test_what_was_done_to_a_deleted_tenant_stays(world, operator):
     other.get(f"/v1/audit?tenant={sub}", expect=403, code="tenant_forbidden")
 
 
-@pytest.mark.parametrize("query, name", [("tenant=x", "tenant"), ("from=x", "from"), ("to=2020", "to"), ("limit=0", "limit"), ("cursor=1", "cursor"),
-                                         ("actor=" + 40 * "x", "actor"), ("action=" + 70 * "x", "action"), ("nonsense=", "nonsense")])
+@pytest.mark.parametrize("query, name", [("tenant=x", "tenant"), ("from=x", "from"), ("to=2020", "to"),
+                                         ("limit=0", "limit"), ("cursor=1", "cursor"),
+                                         ("actor=" + 40 * "x", "actor"), ("action=" + 70 * "x", "action"),
+                                         ("nonsense=", "nonsense")])
 def test_wrong_queries(operator, query, name):
     answer = operator.get(f"/v1/audit?{query}", expect=400, code="query_malformed")
     assert f"?{name}" in [e["pointer"] for e in answer.json["errors"]]

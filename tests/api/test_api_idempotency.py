@@ -42,7 +42,8 @@ def test_rotate(world, operator, key):
 
 
 def test_provision(operator, key):
-    body = {"kind": "organization", "name": unique("once"), "first_key": new_key(), "administrator": {"email": unique("once") + "@x.test"}}
+    body = {"kind": "organization", "name": unique("once"), "first_key": new_key(),
+            "administrator": {"email": unique("once") + "@x.test"}}
     first, again = replay(operator, "POST", "/v1/tenants", body, key)
     assert first.json["first_key"]["token"].encode() not in again.body
 
@@ -55,7 +56,8 @@ def test_every_other_change(world, operator, key):
             ("POST", "/v1/users", {"organization": world.acme, "email": unique("once") + "@x.test"}),
             ("PATCH", f"/v1/keys/{made}", {"name": "renamed"}), ("DELETE", f"/v1/keys/{made}", None),
             ("PATCH", f"/v1/tenants/{tenant}", {"name": "renamed"}), ("POST", f"/v1/tenants/{tenant}/suspend", None),
-            ("POST", f"/v1/tenants/{tenant}/resume", None), ("PUT", f"/v1/tenants/{tenant}/members/{user}", {"role": "member"}),
+            ("POST", f"/v1/tenants/{tenant}/resume", None),
+            ("PUT", f"/v1/tenants/{tenant}/members/{user}", {"role": "member"}),
             ("POST", f"/v1/users/{user}/disable", None), ("POST", f"/v1/users/{user}/enable", None)]):
         replay(operator, method, target, body, {"Idempotency-Key": f"{key['Idempotency-Key']}.{number}"})
 
@@ -64,7 +66,8 @@ def test_another_request_with_the_same_key(world, operator, key):
     body = new_key(tenant=world.acme)
     operator.call("POST", "/v1/keys", body, key, expect=201)
     operator.call("POST", "/v1/keys", {**body, "name": "another"}, key, expect=409, code="idempotency_conflict")
-    operator.call("POST", "/v1/tenants", {"kind": "organization", "name": "x"}, key, expect=409, code="idempotency_conflict")
+    operator.call("POST", "/v1/tenants", {"kind": "organization", "name": "x"}, key, expect=409,
+                  code="idempotency_conflict")
     assert not [k for k in operator.pages("/v1/keys", 500) if k["name"] == "another"]
 
 

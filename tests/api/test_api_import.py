@@ -51,12 +51,14 @@ def test_import(world, operator):
 
 @pytest.mark.parametrize("media", ["application/jsonl", "application/x-ndjson", "application/x-ndjson; charset=utf-8"])
 def test_media_types(world, operator, media):
-    assert do_import(operator, lines(line(token(), tenant=world.acme)), headers={"Content-Type": media}).json["imported"] == 1
+    assert do_import(operator, lines(line(token(), tenant=world.acme)),
+                     headers={"Content-Type": media}).json["imported"] == 1
 
 
 @pytest.mark.parametrize("media", ["application/json", "text/plain", ""])
 def test_other_media_types(world, operator, media):
-    do_import(operator, lines(line(token(), tenant=world.acme)), headers={"Content-Type": media}, expect=415, code="media_type")
+    do_import(operator, lines(line(token(), tenant=world.acme)), headers={"Content-Type": media}, expect=415,
+              code="media_type")
 
 
 def test_digest_as_base64_and_without_hints(world, operator):
@@ -127,7 +129,8 @@ def test_the_same_digest_twice(world, operator):
     secret = token()
     body = lines(line(secret, tenant=world.acme), line(secret, tenant=world.acme))
     first = do_import(operator, body).json
-    assert (first["imported"], first["refused"], first["errors"][0]["line"], first["errors"][0]["pointer"]) == (1, 1, 2, "/sha256")
+    assert (first["imported"], first["refused"], first["errors"][0]["line"], first["errors"][0]["pointer"]) == (1, 1, 2,
+        "/sha256")
     again = do_import(operator, body).json
     assert (again["imported"], again["refused"]) == (0, 2)
 
@@ -158,7 +161,8 @@ def test_the_last_line_needs_no_end(world, operator):
 
 
 def test_a_line_that_is_too_long(world, operator):
-    answer = do_import(operator, lines(line(token(), tenant=world.acme, name=(3 << 20) * "x"), line(token(), tenant=world.acme))).json
+    answer = do_import(operator, lines(line(token(), tenant=world.acme, name=(3 << 20) * "x"),
+                                       line(token(), tenant=world.acme))).json
     assert (answer["lines"], answer["imported"], answer["refused"]) == (2, 1, 1)
 
 
@@ -170,10 +174,12 @@ def test_for_the_operator_alone(world):
 
 
 def test_a_large_file_while_decisions_go_on(apart):
-    """More than all buffers together hold, so that the client is held up; meanwhile decisions are answered on other connections."""
+    """More than all buffers together hold, so that the client is held up; meanwhile decisions are answered on other
+    connections."""
     world, operator = apart, apart.operator
     tokens = [token() for _ in range(20000)]
-    body = b"".join(lines(line(t, tenant=world.acme, scopes=["contacts:read"], labels={"pad": "x" * 200})) for t in tokens)
+    body = b"".join(lines(line(t, tenant=world.acme, scopes=["contacts:read"],
+                               labels={"pad": "x" * 200})) for t in tokens)
     key = operator.make_key(tenant=world.acme, scopes=["contacts:read"])["token"]
     done = threading.Event()
     answers = []
@@ -181,7 +187,9 @@ def test_a_large_file_while_decisions_go_on(apart):
     def decide():
         client = world.daemon.client(key)
         while not done.is_set():
-            answers.append(client.call("GET", "/v1/authorize", headers={"X-Original-Method": "GET", "X-Original-URI": "/api/v1/contacts"}).status)
+            answers.append(client.call("GET", "/v1/authorize",
+                                       headers={"X-Original-Method": "GET",
+                                                "X-Original-URI": "/api/v1/contacts"}).status)
         client.close()
 
     deciders = [threading.Thread(target=decide) for _ in range(3)]

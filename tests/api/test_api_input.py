@@ -157,7 +157,8 @@ TENANT_MEMBERS = [
     ("first_key", [], "/first_key", 422, "invalid"),
     ("first_key", {"name": "x"}, "/first_key/expires_at", 422, "invalid"),
     ("first_key", {"name": "x", "expires_at": None, "scopes": ["no:such"]}, "/first_key/scopes/0", 422, "invalid"),
-    ("first_key", {"name": "x", "expires_at": None, "tenant": "org_0m6xwq3k2r4t8"}, "/first_key/tenant", 422, "invalid"),
+    ("first_key", {"name": "x", "expires_at": None, "tenant": "org_0m6xwq3k2r4t8"}, "/first_key/tenant", 422,
+     "invalid"),
     ("first_key", {"name": "x", "expires_at": None, "user": None}, "/first_key/user", 422, "invalid"),
     ("first_key", {"name": "x", "expires_at": "2001-01-01T00:00:00Z"}, "/first_key/expires_at", 422, "invalid"),
     ("first_key", {"name": "x", "expires_at": None, "kind": "partner"}, "/first_key/kind", 422, "invalid"),
@@ -203,11 +204,14 @@ def test_user_members(acme, body, pointer, status, code):
 def test_user_needs_an_organization(world, operator):
     answer = operator.post("/v1/users", {"email": unique("a") + "@acme.test"}, expect=422, code="invalid")
     assert pointers(answer) == ["/organization"]
-    operator.post("/v1/users", {"email": unique("a") + "@acme.test", "organization": world.sub}, expect=422, code="invalid")
+    operator.post("/v1/users", {"email": unique("a") + "@acme.test", "organization": world.sub}, expect=422,
+                  code="invalid")
 
 
-@pytest.mark.parametrize("body, code, status", [({}, "invalid", 422), ({"role": 1}, "invalid", 422), ({"role": ""}, "invalid", 422),
-                                                ({"role": "no_such_role"}, "invalid", 422), ({"role": "member", "x": 1}, "invalid", 422)])
+@pytest.mark.parametrize("body, code, status", [({}, "invalid", 422), ({"role": 1}, "invalid", 422),
+                                                ({"role": ""}, "invalid", 422),
+                                                ({"role": "no_such_role"}, "invalid", 422),
+                                                ({"role": "member", "x": 1}, "invalid", 422)])
 def test_member_members(world, operator, body, code, status):
     user = operator.post("/v1/users", {"organization": world.acme, "email": unique("m") + "@acme.test"}).json["id"]
     operator.put(f"/v1/tenants/{world.sub}/members/{user}", body, expect=status, code=code)
@@ -216,8 +220,10 @@ def test_member_members(world, operator, body, code, status):
 
 # ---- bodies ----
 
-JSON_ROUTES = [("POST", "/v1/keys"), ("PATCH", "/v1/keys/{key}"), ("POST", "/v1/keys/{key}/rotate"), ("POST", "/v1/tenants"),
-               ("PATCH", "/v1/tenants/{acme}"), ("POST", "/v1/tenants/{acme}/suspend"), ("POST", "/v1/users"), ("POST", "/v1/verify"),
+JSON_ROUTES = [("POST", "/v1/keys"), ("PATCH", "/v1/keys/{key}"), ("POST", "/v1/keys/{key}/rotate"),
+               ("POST", "/v1/tenants"),
+               ("PATCH", "/v1/tenants/{acme}"), ("POST", "/v1/tenants/{acme}/suspend"), ("POST", "/v1/users"),
+               ("POST", "/v1/verify"),
                ("POST", "/v1/verify/batch"), ("POST", "/v1/check")]
 
 BODIES = [
@@ -256,7 +262,8 @@ def test_bodies(world, operator, method, target, body, code):
 
 
 @pytest.mark.parametrize("method, target", JSON_ROUTES)
-@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "application/jsonl", "application/merge-patch+json", ""])
+@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "application/jsonl",
+                                   "application/merge-patch+json", ""])
 def test_media_types(world, operator, method, target, media):
     target = target.format(key=operator.get("/v1/account").json["key"]["id"], acme=world.acme)
     operator.call(method, target, b"{}", {"Content-Type": media}, expect=415, code="media_type")
@@ -268,7 +275,8 @@ def test_media_types_with_parameters_and_case(world, operator):
 
 
 def test_large_bodies(operator):
-    answer = operator.call("POST", "/v1/keys", json.dumps({"name": text(1 << 20)}).encode(), {"Content-Type": "application/json"})
+    answer = operator.call("POST", "/v1/keys", json.dumps({"name": text(1 << 20)}).encode(),
+                           {"Content-Type": "application/json"})
     assert (answer.status, answer.code) == (413, "too_large")
 
 
@@ -288,9 +296,12 @@ def test_members_where_none_belong(operator, suffix):
 
 
 @pytest.mark.parametrize("method, target, body", [
-    ("POST", "/v1/keys?x=1", {"name": "x", "expires_at": None}), ("GET", "/v1/keys/{key}?x=1", None), ("DELETE", "/v1/keys/{key}?x", None),
-    ("PATCH", "/v1/keys/{key}?name=x", {"name": "x"}), ("POST", "/v1/keys/{key}/rotate?overlap_s=5", {}), ("GET", "/v1/keys/{key}/usage?x=1", None),
-    ("GET", "/v1/tenants?x=1", None), ("POST", "/v1/tenants?x=1", {"kind": "organization", "name": "x"}), ("GET", "/v1/tenants/{acme}?x=1", None),
+    ("POST", "/v1/keys?x=1", {"name": "x", "expires_at": None}), ("GET", "/v1/keys/{key}?x=1", None),
+    ("DELETE", "/v1/keys/{key}?x", None),
+    ("PATCH", "/v1/keys/{key}?name=x", {"name": "x"}), ("POST", "/v1/keys/{key}/rotate?overlap_s=5", {}),
+    ("GET", "/v1/keys/{key}/usage?x=1", None),
+    ("GET", "/v1/tenants?x=1", None), ("POST", "/v1/tenants?x=1", {"kind": "organization", "name": "x"}),
+    ("GET", "/v1/tenants/{acme}?x=1", None),
     ("POST", "/v1/tenants/{acme}/suspend?x=1", None), ("GET", "/v1/users?x=1", None), ("GET", "/v1/roles?x=1", None),
     ("GET", "/v1/scopes?x=1", None), ("GET", "/v1/policy?x=1", None), ("GET", "/v1/audit?x=1", None),
     ("GET", "/v1/tenants/{acme}/members?x=1", None)])
@@ -303,18 +314,24 @@ def test_unknown_query_parameters(world, operator, method, target, body):
 
 @pytest.mark.parametrize("key", ["two words", "x" * 129, "\u00e9"])
 def test_idempotency_keys(operator, key):
-    operator.post("/v1/keys", new_key(), expect=400, code="header_malformed", headers={"Idempotency-Key": key.encode("latin-1")})
+    operator.post("/v1/keys", new_key(), expect=400, code="header_malformed",
+                  headers={"Idempotency-Key": key.encode("latin-1")})
 
 
-@pytest.mark.parametrize("target, status, code", [("/v1/nothing", 404, "not_found"), ("/v2/keys", 404, "not_found"), ("/v1/keys/", 404, "not_found"),
-                                                  ("/v1//keys", 400, "path_ambiguous"), ("/v1/keys/%2e%2e", 400, "path_ambiguous"),
-                                                  ("/v1/keys/..", 400, "path_ambiguous"), ("/v1/keys;x=1", 400, "path_ambiguous"),
-                                                  ("/v1/keys/%00", 400, "path_ambiguous"), ("/v1/keys/%zz", 400, "path_ambiguous")])
+@pytest.mark.parametrize("target, status, code", [("/v1/nothing", 404, "not_found"), ("/v2/keys", 404, "not_found"),
+                                                  ("/v1/keys/", 404, "not_found"),
+                                                  ("/v1//keys", 400, "path_ambiguous"),
+                                                  ("/v1/keys/%2e%2e", 400, "path_ambiguous"),
+                                                  ("/v1/keys/..", 400, "path_ambiguous"),
+                                                  ("/v1/keys;x=1", 400, "path_ambiguous"),
+                                                  ("/v1/keys/%00", 400, "path_ambiguous"),
+                                                  ("/v1/keys/%zz", 400, "path_ambiguous")])
 def test_paths(operator, target, status, code):
     operator.get(target, expect=status, code=code)
 
 
-@pytest.mark.parametrize("method, target", [("PUT", "/v1/keys"), ("DELETE", "/v1/keys"), ("POST", "/v1/scopes"), ("PATCH", "/v1/audit"),
+@pytest.mark.parametrize("method, target", [("PUT", "/v1/keys"), ("DELETE", "/v1/keys"), ("POST", "/v1/scopes"),
+                                            ("PATCH", "/v1/audit"),
                                             ("POST", "/livez"), ("DELETE", "/metrics")])
 def test_methods(operator, method, target):
     operator.call(method, target, expect=405, code="method_not_allowed")
@@ -324,8 +341,10 @@ def test_head_is_get_without_a_body(operator):
     assert operator.call("HEAD", "/v1/keys", expect=200).body == b""
 
 
-@pytest.mark.parametrize("method, target", [("GET", "/v1/keys"), ("POST", "/v1/keys"), ("GET", "/v1/tenants"), ("GET", "/v1/account"),
-                                            ("POST", "/v1/verify"), ("GET", "/v1/audit"), ("GET", "/v1/policy"), ("POST", "/v1/keys/import")])
+@pytest.mark.parametrize("method, target", [("GET", "/v1/keys"), ("POST", "/v1/keys"), ("GET", "/v1/tenants"),
+                                            ("GET", "/v1/account"),
+                                            ("POST", "/v1/verify"), ("GET", "/v1/audit"), ("GET", "/v1/policy"),
+                                            ("POST", "/v1/keys/import")])
 def test_without_a_credential(daemon, world, method, target):
     answer = Api(daemon).call(method, target, expect=401, code="credential_missing")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -336,16 +355,21 @@ def test_without_a_credential(daemon, world, method, target):
 
 def test_scopes_of_the_api_itself(world, operator):
     bare = operator.as_key(tenant=world.acme)
-    for method, target, scope in (("GET", "/v1/keys", "keystile:keys:read"), ("POST", "/v1/keys", "keystile:keys:write"),
-                                  ("GET", "/v1/tenants", "keystile:tenants:read"), ("GET", "/v1/users", "keystile:users:read"),
-                                  ("GET", "/v1/audit", "keystile:audit:read"), ("GET", "/v1/policy", "keystile:policy:read"),
-                                  ("GET", "/v1/roles", "keystile:roles:read"), ("POST", "/v1/verify", "keystile:verify")):
+    for method, target, scope in (("GET", "/v1/keys", "keystile:keys:read"),
+                                  ("POST", "/v1/keys", "keystile:keys:write"),
+                                  ("GET", "/v1/tenants", "keystile:tenants:read"),
+                                  ("GET", "/v1/users", "keystile:users:read"),
+                                  ("GET", "/v1/audit", "keystile:audit:read"),
+                                  ("GET", "/v1/policy", "keystile:policy:read"),
+                                  ("GET", "/v1/roles", "keystile:roles:read"),
+                                  ("POST", "/v1/verify", "keystile:verify")):
         answer = bare.call(method, target, expect=403, code="scope_missing")
         assert answer.json["required_scope"] == scope
     bare.get("/v1/account")
 
 
-@pytest.mark.parametrize("method, target", [("POST", "/v1/explain"), ("GET", "/v1/ring"), ("POST", "/v1/ring/rebuild"), ("POST", "/v1/backup")])
+@pytest.mark.parametrize("method, target", [("POST", "/v1/explain"), ("GET", "/v1/ring"), ("POST", "/v1/ring/rebuild"),
+                                            ("POST", "/v1/backup")])
 def test_what_is_local_does_not_exist_elsewhere(world, operator, method, target):
     answer = operator.call(method, target, {} if method == "POST" else None, expect=404, code="not_found")
     assert same_problem(answer, operator.get("/v1/keys/key_0m6xwq3k2r4t8", expect=404))

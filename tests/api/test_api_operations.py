@@ -112,8 +112,10 @@ def test_backup(world, tmp_path):
     world.owner.post("/v1/backup", {"path": str(path)}, expect=409, code="conflict")
 
 
-@pytest.mark.parametrize("body, pointer", [({}, "/path"), ({"path": 1}, "/path"), ({"path": ""}, "/path"), ({"path": "copy.db"}, "/path"),
-                                           ({"path": "/no/such/folder/copy.db"}, "/path"), ({"path": 5000 * "/x"}, "/path"),
+@pytest.mark.parametrize("body, pointer", [({}, "/path"), ({"path": 1}, "/path"), ({"path": ""}, "/path"),
+                                           ({"path": "copy.db"}, "/path"),
+                                           ({"path": "/no/such/folder/copy.db"}, "/path"),
+                                           ({"path": 5000 * "/x"}, "/path"),
                                            ({"path": "/tmp/x", "y": 1}, "/y")])
 def test_backup_with_wrong_input(world, body, pointer):
     assert pointers(world.owner.post("/v1/backup", body, expect=422, code="invalid")) == [pointer]

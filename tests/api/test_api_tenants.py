@@ -27,11 +27,13 @@ def test_every_kind(world, operator, kind, parent, prefix):
     assert made["id"].startswith(prefix + "_") and made["parent"] == getattr(world, parent)
 
 
-@pytest.mark.parametrize("kind, parent", [("partner", "partner"), ("partner", "acme"), ("organization", "acme"), ("organization", "sub"),
+@pytest.mark.parametrize("kind, parent", [("partner", "partner"), ("partner", "acme"), ("organization", "acme"),
+                                          ("organization", "sub"),
                                           ("sub_entity", "root"), ("sub_entity", "partner"), ("sub_entity", "project"),
                                           ("project", "root"), ("project", "project")])
 def test_what_does_not_go_below_what(world, operator, kind, parent):
-    answer = operator.post("/v1/tenants", {"kind": kind, "name": "x", "parent": getattr(world, parent)}, expect=422, code="invalid")
+    answer = operator.post("/v1/tenants", {"kind": kind, "name": "x", "parent": getattr(world, parent)}, expect=422,
+                           code="invalid")
     assert pointers(answer) == ["/kind"]
 
 
@@ -52,9 +54,11 @@ def test_parent_left_out_is_the_callers_own(world):
 def test_slug_is_given_or_made_and_unique(operator):
     slug = unique("slug")
     assert operator.make_tenant("organization", slug=slug)["slug"] == slug
-    answer = operator.post("/v1/tenants", {"kind": "organization", "name": "x", "slug": slug}, expect=409, code="conflict")
+    answer = operator.post("/v1/tenants", {"kind": "organization", "name": "x", "slug": slug}, expect=409,
+                           code="conflict")
     assert pointers(answer) == ["/slug"]
-    first, second = (operator.post("/v1/tenants", {"kind": "organization", "name": "Same Name"}).json["slug"] for _ in range(2))
+    first, second = (operator.post("/v1/tenants", {"kind": "organization",
+                                                   "name": "Same Name"}).json["slug"] for _ in range(2))
     assert first != second
 
 
@@ -63,10 +67,12 @@ def test_rename(operator):
     assert operator.patch(f"/v1/tenants/{made['id']}", {"name": "another"}).json == {**made, "name": "another"}
 
 
-@pytest.mark.parametrize("member", ["id", "kind", "parent", "organization", "slug", "status", "created_at", "user", "first_key", "administrator"])
+@pytest.mark.parametrize("member", ["id", "kind", "parent", "organization", "slug", "status", "created_at", "user",
+                                    "first_key", "administrator"])
 def test_everything_else_is_immutable(operator, member):
     made = operator.make_tenant("organization")
-    answer = operator.patch(f"/v1/tenants/{made['id']}", {"name": "no", member: made.get(member)}, expect=422, code="immutable")
+    answer = operator.patch(f"/v1/tenants/{made['id']}", {"name": "no", member: made.get(member)}, expect=422,
+                            code="immutable")
     assert pointers(answer) == [f"/{member}"]
     operator.patch(f"/v1/tenants/{made['id']}", {"nonsense": 1, "name": "x"}, expect=422, code="invalid")
     assert operator.get(f"/v1/tenants/{made['id']}").json == made
@@ -76,9 +82,9 @@ def test_everything_else_is_immutable(operator, member):
 
 def test_provisioning(world, operator):
     email = unique("ada") + "@acme.test"
-    made = operator.post("/v1/tenants", {"kind": "organization", "name": "Provisioned", "first_key": {"name": "first", "scopes": ["contacts:read"],
-                                                                                                      "expires_at": None},
-                                         "administrator": {"email": email.upper()}}).json
+    body = {"kind": "organization", "name": "Provisioned", "administrator": {"email": email.upper()},
+            "first_key": {"name": "first", "scopes": ["contacts:read"], "expires_at": None}}
+    made = operator.post("/v1/tenants", body).json
     key, user = made["first_key"], made["administrator"]
     assert (key["tenant"], key["binding"], key["scopes"]) == (made["id"], "organization", ["contacts:read"])
     assert (user["organization"], user["email"]) == (made["id"], email)
@@ -97,10 +103,12 @@ def test_provisioning_that_fails_leaves_nothing(operator):
         return [operator.get(f"/v1/{kind}?limit=1").json["items"][0]["id"] for kind in ("tenants", "keys", "users")]
 
     before = newest()
-    body = {"kind": "organization", "name": "x", "slug": slug, "first_key": new_key(scopes=["contacts:read"]), "administrator": {"email": taken}}
+    body = {"kind": "organization", "name": "x", "slug": slug, "first_key": new_key(scopes=["contacts:read"]),
+            "administrator": {"email": taken}}
     answer = operator.post("/v1/tenants", body, expect=409, code="conflict")
     assert pointers(answer) == ["/administrator/email"]
-    bad_key = {**body, "administrator": {"email": unique("free") + "@acme.test"}, "first_key": new_key(scopes=["no:such"])}
+    bad_key = {**body, "administrator": {"email": unique("free") + "@acme.test"},
+               "first_key": new_key(scopes=["no:such"])}
     operator.post("/v1/tenants", bad_key, expect=422, code="invalid")
     assert newest() == before
     # The slug and the address are free, as nothing was made.
@@ -108,7 +116,8 @@ def test_provisioning_that_fails_leaves_nothing(operator):
 
 
 def test_only_organizations_are_provisioned(world, operator):
-    answer = operator.post("/v1/tenants", {"kind": "project", "name": "x", "parent": world.acme, "first_key": new_key()}, expect=422, code="invalid")
+    answer = operator.post("/v1/tenants", {"kind": "project", "name": "x", "parent": world.acme,
+                                           "first_key": new_key()}, expect=422, code="invalid")
     assert pointers(answer) == ["/first_key"]
 
 
@@ -180,8 +189,10 @@ def test_delete(world, operator):
 
 def test_users(world, operator):
     org = operator.make_tenant("organization")["id"]
-    made = [operator.post("/v1/users", {"organization": org, "email": f"{unique('u')}@Acme.Test", "name": "Ada"}).json for _ in range(5)]
-    assert made[0]["email"].endswith("@acme.test") and made[0]["status"] == "active" and made[0]["personal"].startswith("per_")
+    made = [operator.post("/v1/users", {"organization": org, "email": f"{unique('u')}@Acme.Test",
+                                        "name": "Ada"}).json for _ in range(5)]
+    assert made[0]["email"].endswith("@acme.test") and made[0]["status"] == "active"
+    assert made[0]["personal"].startswith("per_")
     assert operator.get(f"/v1/users/{made[0]['id']}").json == made[0]
     assert [u["id"] for u in operator.pages(f"/v1/users?organization={org}", 2)] == [u["id"] for u in reversed(made)]
     caller = world.caller(org)
@@ -197,7 +208,8 @@ def test_user_named_by_address_alone(world, operator):
 def test_addresses_are_unique(world, operator):
     email = unique("eve") + "@acme.test"
     operator.post("/v1/users", {"organization": world.acme, "email": email})
-    answer = operator.post("/v1/users", {"organization": world.other, "email": email.upper()}, expect=409, code="conflict")
+    answer = operator.post("/v1/users", {"organization": world.other, "email": email.upper()}, expect=409,
+                           code="conflict")
     assert pointers(answer) == ["/email"]
 
 
@@ -221,7 +233,8 @@ def test_wrong_user_queries(world, operator, query):
 # ---- members ----
 
 def test_members(world, operator):
-    users = [operator.post("/v1/users", {"organization": world.acme, "email": unique("m") + "@acme.test"}).json["id"] for _ in range(3)]
+    users = [operator.post("/v1/users", {"organization": world.acme,
+                                         "email": unique("m") + "@acme.test"}).json["id"] for _ in range(3)]
     tenant = operator.make_tenant("sub_entity", world.acme)["id"]
     key = operator.make_key(user=users[0], scopes=["contacts:read"])["token"]
     assert not allowed(world, key, tenant=tenant)
@@ -231,7 +244,8 @@ def test_members(world, operator):
     # As of now, not as of the key's creation.
     assert allowed(world, key, tenant=tenant)
     assert [m["user"] for m in operator.pages(f"/v1/tenants/{tenant}/members", 2)] == list(reversed(users))
-    assert operator.put(f"/v1/tenants/{tenant}/members/{users[0]}", {"role": "administrator"}).json["role"] == "administrator"
+    assert operator.put(f"/v1/tenants/{tenant}/members/{users[0]}",
+                        {"role": "administrator"}).json["role"] == "administrator"
     assert len(operator.pages(f"/v1/tenants/{tenant}/members", 500)) == 3
     removed = operator.delete(f"/v1/tenants/{tenant}/members/{users[0]}").json
     assert removed["role"] == "administrator"
@@ -248,7 +262,8 @@ def test_an_administrator_sees_below_and_a_member_does_not(world, operator):
     assert allowed(world, key, tenant=world.nested)
 
 
-@pytest.mark.parametrize("method, suffix, body", [("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None), ("POST", "/suspend", None),
+@pytest.mark.parametrize("method, suffix, body", [("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None),
+                                                  ("POST", "/suspend", None),
                                                   ("POST", "/resume", None), ("GET", "/members", None)])
 @pytest.mark.parametrize("name", ["org_0m6xwq3k2r4t8", "org_0M6XWQ3K2R4T8", "org_", "key_0m6xwq3k2r4t8", "x"])
 def test_unknown_tenants(operator, method, suffix, body, name):

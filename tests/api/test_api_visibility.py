@@ -31,8 +31,10 @@ def callers(world):
     return {place: world.caller(getattr(world, place)) for place in SEES}
 
 
-KEY_CALLS = [("GET", "", None), ("GET", "/usage", None), ("PATCH", "", {"name": "mine"}), ("POST", "/rotate", {"overlap_s": 60}), ("DELETE", "", None)]
-TENANT_CALLS = [("GET", "", None), ("PATCH", "", {"name": "mine"}), ("GET", "/members", None), ("POST", "/suspend", None),
+KEY_CALLS = [("GET", "", None), ("GET", "/usage", None), ("PATCH", "", {"name": "mine"}),
+             ("POST", "/rotate", {"overlap_s": 60}), ("DELETE", "", None)]
+TENANT_CALLS = [("GET", "", None), ("PATCH", "", {"name": "mine"}), ("GET", "/members", None),
+                ("POST", "/suspend", None),
                 ("POST", "/resume", None), ("DELETE", "", None)]
 USER_CALLS = [("GET", "", None), ("POST", "/disable", None), ("POST", "/enable", None)]
 
@@ -56,22 +58,26 @@ def test_foreign_tenants(world, operator, callers, place):
     for method, suffix, body in TENANT_CALLS:
         missing = caller.call(method, f"/v1/tenants/org_0m6xwq3k2r4t8{suffix}", body, expect=404, code="not_found")
         for foreign in set(PLACES) - SEES[place]:
-            answer = caller.call(method, f"/v1/tenants/{getattr(world, foreign)}{suffix}", body, expect=404, code="not_found")
+            answer = caller.call(method, f"/v1/tenants/{getattr(world, foreign)}{suffix}", body, expect=404,
+                                 code="not_found")
             assert same_problem(answer, missing)
     for foreign in PLACES:
         record = operator.get(f"/v1/tenants/{getattr(world, foreign)}").json
         assert record["status"] == "active" and record["name"] != "mine"
 
 
-@pytest.mark.parametrize("place, sees", [("acme", {"acme"}), ("sub", set()), ("project", set()), ("other", {"other"}), ("partner", {"first", "second"})])
+@pytest.mark.parametrize("place, sees", [("acme", {"acme"}), ("sub", set()), ("project", set()), ("other", {"other"}),
+                                         ("partner", {"first", "second"})])
 def test_foreign_users(callers, things, place, sees):
     caller = callers[place]
     users = things[1]
-    assert {u["id"] for u in caller.pages("/v1/users", 500)} & {u["id"] for u in users.values()} == {users[p]["id"] for p in sees}
+    assert {u["id"] for u in caller.pages("/v1/users",
+                                          500)} & {u["id"] for u in users.values()} == {users[p]["id"] for p in sees}
     for method, suffix, body in USER_CALLS:
         missing = caller.call(method, f"/v1/users/usr_0m6xwq3k2r4t8{suffix}", body, expect=404, code="not_found")
         for foreign in set(users) - sees:
-            assert same_problem(caller.call(method, f"/v1/users/{users[foreign]['id']}{suffix}", body, expect=404), missing)
+            assert same_problem(caller.call(method, f"/v1/users/{users[foreign]['id']}{suffix}", body, expect=404),
+                                missing)
     for seen in sees:
         assert caller.get(f"/v1/users/{users[seen]['id']}").json == users[seen]
 
@@ -97,13 +103,15 @@ def test_lists_hold_what_is_seen_and_nothing_else(world, callers, things, place)
 def test_nothing_is_made_under_a_foreign_tenant(world, callers, place):
     caller = callers[place]
     missing_key = caller.post("/v1/keys", new_key(tenant="org_0m6xwq3k2r4t8"), expect=403, code="tenant_forbidden")
-    missing_tenant = caller.post("/v1/tenants", {"kind": "project", "name": "x", "parent": "org_0m6xwq3k2r4t8"}, expect=403, code="tenant_forbidden")
+    missing_tenant = caller.post("/v1/tenants", {"kind": "project", "name": "x", "parent": "org_0m6xwq3k2r4t8"},
+                                 expect=403, code="tenant_forbidden")
     missing_list = caller.get("/v1/keys?tenant=org_0m6xwq3k2r4t8", expect=403, code="tenant_forbidden")
     missing_audit = caller.get("/v1/audit?tenant=org_0m6xwq3k2r4t8", expect=403, code="tenant_forbidden")
     for foreign in set(PLACES) - SEES[place]:
         tenant = getattr(world, foreign)
         assert same_problem(caller.post("/v1/keys", new_key(tenant=tenant), expect=403), missing_key)
-        assert same_problem(caller.post("/v1/tenants", {"kind": "project", "name": "x", "parent": tenant}, expect=403), missing_tenant)
+        assert same_problem(caller.post("/v1/tenants", {"kind": "project", "name": "x", "parent": tenant}, expect=403),
+                            missing_tenant)
         assert same_problem(caller.get(f"/v1/keys?tenant={tenant}", expect=403), missing_list)
         assert same_problem(caller.get(f"/v1/audit?tenant={tenant}", expect=403), missing_audit)
         caller.get(f"/v1/tenants?parent={tenant}", expect=403, code="tenant_forbidden")
@@ -114,8 +122,10 @@ def test_foreign_users_get_no_keys_and_no_roles(world, callers, things):
     user = things[1]["other"]["id"]
     missing = callers["acme"].post("/v1/keys", new_key(user="usr_0m6xwq3k2r4t8"), expect=403, code="tenant_forbidden")
     assert same_problem(callers["acme"].post("/v1/keys", new_key(user=user), expect=403), missing)
-    missing = callers["acme"].put(f"/v1/tenants/{world.acme}/members/usr_0m6xwq3k2r4t8", {"role": "member"}, expect=404, code="not_found")
-    assert same_problem(callers["acme"].put(f"/v1/tenants/{world.acme}/members/{user}", {"role": "member"}, expect=404), missing)
+    missing = callers["acme"].put(f"/v1/tenants/{world.acme}/members/usr_0m6xwq3k2r4t8", {"role": "member"}, expect=404,
+                                  code="not_found")
+    assert same_problem(callers["acme"].put(f"/v1/tenants/{world.acme}/members/{user}", {"role": "member"}, expect=404),
+                        missing)
 
 
 def test_a_parent_that_is_not_seen_is_not_told(world, callers):
@@ -127,7 +137,8 @@ def test_a_parent_that_is_not_seen_is_not_told(world, callers):
 
 def test_a_user_key_sees_the_personal_tenant_and_memberships(world, operator, things):
     user = things[1]["acme"]
-    caller = operator.as_key(user=user["id"], scopes=["keystile:tenants:read", "keystile:keys:read", "keystile:users:read"])
+    caller = operator.as_key(user=user["id"], scopes=["keystile:tenants:read", "keystile:keys:read",
+                                                      "keystile:users:read"])
     assert {t["id"] for t in caller.pages("/v1/tenants", 500)} == {user["personal"]}
     assert [u["id"] for u in caller.pages("/v1/users", 500)] == [user["id"]]
     operator.put(f"/v1/tenants/{world.sub}/members/{user['id']}", {"role": "member"})

@@ -21,8 +21,10 @@ static bool is_clean(struct ks_str s)
 static void check_key(const struct ks_key_input *input)
 {
 	must(input->name.n > 0 && input->name.n <= KS_STORE_NAME_MAX && is_clean(input->name));
-	must(input->expires_given && (input->expires_at == KS_TIME_NONE || (input->expires_at >= 0 && input->expires_at <= KS_TIME_MAX)));
-	must(input->scope_count <= KS_KEY_SCOPES_MAX && input->role_count <= KS_KEY_ROLES_MAX && input->address_count <= KS_RING_CIDRS_MAX);
+	must(input->expires_given && (input->expires_at == KS_TIME_NONE
+				      || (input->expires_at >= 0 && input->expires_at <= KS_TIME_MAX)));
+	must(input->scope_count <= KS_KEY_SCOPES_MAX && input->role_count <= KS_KEY_ROLES_MAX
+	     && input->address_count <= KS_RING_CIDRS_MAX);
 	must((input->rate_requests == 0) == (input->rate_window_s == 0) && input->rate_window_s <= KS_RATE_WINDOW_MAX);
 	must(!input->kind_given || (input->kind != KS_KIND_SESSION && input->kind < KS_KIND_COUNT));
 	must(input->environment < KS_ENVIRONMENT_COUNT);
@@ -47,16 +49,19 @@ static void fuzz_key(struct ks_str text)
 		return;
 	ks_key_in_read(&in, root, "/first_key", NULL, &key);
 	for (size_t i = 0; i < in.problem_count; i++)
-		must(ks_str_starts(ks_str_c(in.problems[i].pointer), KS_STR("/first_key")) && in.problems[i].detail[0] != '\0');
+		must(ks_str_starts(ks_str_c(in.problems[i].pointer), KS_STR("/first_key"))
+		     && in.problems[i].detail[0] != '\0');
 	if (in.problem_count == 0)
 		check_key(&key.input);
 	json_decref(root);
 }
 
-/* A grant that is taken apart without failure came from sound JSON only if the whole was; the record never reads outside. */
+/* A grant that is taken apart without failure came from sound JSON only if the whole was; the record never reads
+ * outside. */
 static void fuzz_grant(struct ks_str text)
 {
-	struct ks_key_row row = {.id = 1, .tenant = 1, .name = KS_STR("x"), .created_by = KS_STR("local"), .expires_at = KS_TIME_NONE,
+	struct ks_key_row row = {.id = 1, .tenant = 1, .name = KS_STR("x"), .created_by = KS_STR("local"),
+				 .expires_at = KS_TIME_NONE,
 				 .retires_at = KS_TIME_NONE, .revoked_at = KS_TIME_NONE, .last_used_at = KS_TIME_NONE};
 	json_t *grant = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
 	struct ks_json json;

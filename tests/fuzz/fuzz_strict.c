@@ -150,7 +150,8 @@ struct plain {
 
 static bool is_tchar(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool is_vchar(char c)
@@ -193,7 +194,8 @@ static bool line_end(struct plain *r)
  * somewhere. */
 static bool head_end(struct plain *r)
 {
-	static const char ends[][5] = {"\r\n\r\n", "\r\n0\n", "0\n\r\n", "0\n0\n", "\n00\n", "\n0\r\n", "00\n\n", "0\r\n\n"};
+	static const char ends[][5] = {"\r\n\r\n", "\r\n0\n", "0\n\r\n", "0\n0\n",
+				       "\n00\n",     "\n0\r\n", "00\n\n",   "0\r\n\n"};
 	const char *at = r->p;
 
 	r->p += 4;
@@ -245,8 +247,8 @@ static bool plain_rules(const struct rules *rules, bool one_one)
 {
 	uint64_t length;
 
-	return rules->count <= KS_HEADERS_MAX && rules->bytes <= KS_HEADER_BYTES_MAX && rules->hosts <= 1 && (rules->hosts || !one_one) &&
-	       rules->authorizations <= 1 && rules->lengths + rules->codings <= 1 &&
+	return rules->count <= KS_HEADERS_MAX && rules->bytes <= KS_HEAD_BYTES_MAX && rules->hosts <= 1 &&
+	       (rules->hosts || !one_one) && rules->authorizations <= 1 && rules->lengths + rules->codings <= 1 &&
 	       (!rules->lengths || ks_str_to_u64(rules->length, INT64_MAX, &length)) &&
 	       (!rules->codings || (one_one && ks_str_eq_nocase(rules->coding, KS_STR("chunked"))));
 }
@@ -261,6 +263,7 @@ static bool plainly_fine(const char *raw, size_t size)
 	if (run(&r, is_tchar).n == 0 || !literal(&r, " "))
 		return false;
 	target = run(&r, is_vchar);
+	rules.bytes = target.n;
 	if (target.n == 0 || target.p[0] != '/' || target.n > KS_TARGET_MAX || !literal(&r, " HTTP/1."))
 		return false;
 	one_one = r.p < r.end && *r.p == '1';

@@ -176,10 +176,10 @@ static enum ks_finish figures(struct ks_exchange *x)
 	(void)pthread_mutex_unlock(&held_lock);
 	ks_http_stats(server, &s);
 	ks_buf_printf(&x->text,
-		      "{\"begun\":%lu,\"finished\":%lu,\"closed\":%lu,\"open\":%" PRIu64 ",\"connections\":%" PRIu64 ",\"requests\":%" PRIu64
-		      ",\"refused\":%" PRIu64 ",\"held\":%zu",
-		      atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count), s.connections_open, s.connections_total,
-		      s.requests_total, s.refused_total, holding);
+		      "{\"begun\":%lu,\"finished\":%lu,\"closed\":%lu,\"open\":%" PRIu64 ",\"connections\":%" PRIu64
+		      ",\"requests\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"held\":%zu",
+		      atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count), s.connections_open,
+		      s.connections_total, s.requests_total, s.refused_total, holding);
 	for (size_t i = 0; i < KS_ARRAY_LEN(refusal_names); i++)
 		ks_buf_printf(&x->text, ",\"%s\":%lu", refusal_names[i], atomic_load(&refused[i]));
 	ks_buf_put_c(&x->text, "}");
@@ -509,6 +509,7 @@ int main(int argc, char **argv)
 	ms = drain_ms;
 	(void)pthread_mutex_unlock(&stop_lock);
 	ks_http_stop(&started, ms);
-	printf("stopped begun=%lu finished=%lu closed=%lu\n", atomic_load(&begun), atomic_load(&finished), atomic_load(&closed_count));
+	printf("stopped begun=%lu finished=%lu closed=%lu\n", atomic_load(&begun), atomic_load(&finished),
+	       atomic_load(&closed_count));
 	return 0;
 }

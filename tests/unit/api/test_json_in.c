@@ -29,9 +29,29 @@ static void assert_problem(const struct ks_in *in, const char *pointer)
 
 static void test_what_is_no_object_is_refused(void **state)
 {
-	static const char *const texts[] = {"", " ", "[]", "1", "\"x\"", "null", "{", "{}x", "{} {}", "{\"a\":1,\"a\":1}", "{\"a\":{\"b\":1,\"b\":2}}",
-					    "{\"a\":\"\xff\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\\ud800\"}", "{a:1}",
-					    "{\"a\":1,}", "{\"a\":99999999999999999999}", "{\"a\":NaN}", "{\"a\":01}", "\xef\xbb\xbf{}"};
+	static const char *const texts[] = {
+		"",
+		" ",
+		"[]",
+		"1",
+		"\"x\"",
+		"null",
+		"{",
+		"{}x",
+		"{} {}",
+		"{\"a\":1,\"a\":1}",
+		"{\"a\":{\"b\":1,\"b\":2}}",
+		"{\"a\":\"\xff\"}",
+		"{\"a\":\"\xc0\xaf\"}",
+		"{\"a\":\"\\u0000\"}",
+		"{\"a\":\"\\ud800\"}",
+		"{a:1}",
+		"{\"a\":1,}",
+		"{\"a\":99999999999999999999}",
+		"{\"a\":NaN}",
+		"{\"a\":01}",
+		"\xef\xbb\xbf{}",
+	};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(texts); i++) {
@@ -105,7 +125,8 @@ static void test_pointers_are_escaped(void **state)
 	static const struct {
 		const char *name, *token;
 		size_t cap;
-	} cases[] = {{"a/b~c", "a~1b~0c", 32}, {"", "", 1}, {"abc", "", 2}, {"abc", "a", 3}, {"abc", "abc", 5}, {"//", "~1", 4}};
+	} cases[] = {{"a/b~c", "a~1b~0c", 32}, {"", "", 1}, {"abc", "", 2}, {"abc", "a", 3}, {"abc", "abc", 5},
+		     {"//", "~1", 4}};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(cases); i++) {
@@ -150,9 +171,11 @@ static void test_texts(void **state)
 	struct ks_in none = {0};
 
 	(void)state;
-	EACH_WRONG(assert_true(ks_str_empty(ks_in_str(&in, root, "/b", "m", 3, true))), "{}", "{\"m\":null}", "{\"m\":1}", "{\"m\":[]}", "{\"m\":\"\"}",
+	EACH_WRONG(assert_true(ks_str_empty(ks_in_str(&in, root, "/b", "m", 3, true))), "{}", "{\"m\":null}",
+		   "{\"m\":1}", "{\"m\":[]}", "{\"m\":\"\"}",
 		   "{\"m\":\"abcd\"}");
-	EACH_WRONG(assert_true(ks_str_empty(ks_in_str(&in, root, "/b", "m", 3, false))), "{\"m\":1}", "{\"m\":true}", "{\"m\":\"abcd\"}");
+	EACH_WRONG(assert_true(ks_str_empty(ks_in_str(&in, root, "/b", "m", 3, false))), "{\"m\":1}", "{\"m\":true}",
+		   "{\"m\":\"abcd\"}");
 	assert_true(ks_str_eq(ks_in_str(&none, good, "", "m", 3, true), KS_STR("abc")));
 	assert_true(ks_str_empty(ks_in_str(&none, good, "", "none", 3, false)));
 	assert_true(ks_str_empty(ks_in_str(&none, good, "", "missing", 3, false)));
@@ -168,7 +191,8 @@ static void test_numbers(void **state)
 	uint64_t number = 99;
 
 	(void)state;
-	EACH_WRONG(assert_false(ks_in_u64(&in, root, "/b", "m", 2, 9, true, &number)), "{}", "{\"m\":null}", "{\"m\":\"7\"}", "{\"m\":7.0}", "{\"m\":-7}",
+	EACH_WRONG(assert_false(ks_in_u64(&in, root, "/b", "m", 2, 9, true, &number)), "{}", "{\"m\":null}",
+		   "{\"m\":\"7\"}", "{\"m\":7.0}", "{\"m\":-7}",
 		   "{\"m\":1}", "{\"m\":10}", "{\"m\":true}");
 	assert_int_equal(number, 99);
 	assert_false(ks_in_u64(&none, good, "", "missing", 0, 9, false, &number));
@@ -188,7 +212,8 @@ static void test_truths(void **state)
 	bool truth = false;
 
 	(void)state;
-	EACH_WRONG(assert_false(ks_in_bool(&in, root, "/b", "m", &truth)), "{\"m\":null}", "{\"m\":\"true\"}", "{\"m\":1}");
+	EACH_WRONG(assert_false(ks_in_bool(&in, root, "/b", "m", &truth)), "{\"m\":null}", "{\"m\":\"true\"}",
+		   "{\"m\":1}");
 	assert_false(truth);
 	assert_false(ks_in_bool(&none, good, "", "missing", &truth));
 	assert_true(ks_in_bool(&none, good, "", "m", &truth));
@@ -204,9 +229,11 @@ static void test_ids(void **state)
 	uint64_t id = 99, other = 0;
 
 	(void)state;
-	EACH_WRONG(assert_false(ks_in_id(&in, root, "/b", "m", KS_ID_KEY, true, &id)), "{}", "{\"m\":null}", "{\"m\":5}", "{\"m\":\"\"}",
+	EACH_WRONG(assert_false(ks_in_id(&in, root, "/b", "m", KS_ID_KEY, true, &id)), "{}", "{\"m\":null}",
+		   "{\"m\":5}", "{\"m\":\"\"}",
 		   "{\"m\":\"org_0m6xwq3k2r4t8\"}", "{\"m\":\"key_0M6XWQ3K2R4T8\"}", "{\"m\":\"key_0m6xwq3k2r4t8 \"}");
-	EACH_WRONG(assert_false(ks_in_id(&in, root, "/b", "m", KS_ID_TYPE_COUNT, false, &id)), "{\"m\":5}", "{\"m\":\"key_0m6xwq3k2r4t8\"}",
+	EACH_WRONG(assert_false(ks_in_id(&in, root, "/b", "m", KS_ID_TYPE_COUNT, false, &id)), "{\"m\":5}",
+		   "{\"m\":\"key_0m6xwq3k2r4t8\"}",
 		   "{\"m\":\"usr_0m6xwq3k2r4t8\"}");
 	assert_int_equal(id, 99);
 	assert_false(ks_in_id(&none, good, "", "none", KS_ID_KEY, false, &id));
@@ -226,7 +253,8 @@ static void test_times(void **state)
 	int64_t time = 99;
 
 	(void)state;
-	EACH_WRONG(assert_false(ks_in_time(&in, root, "/b", "m", true, true, &time)), "{}", "{\"m\":5}", "{\"m\":\"never\"}", "{\"m\":\"1970-01-01\"}");
+	EACH_WRONG(assert_false(ks_in_time(&in, root, "/b", "m", true, true, &time)), "{}", "{\"m\":5}",
+		   "{\"m\":\"never\"}", "{\"m\":\"1970-01-01\"}");
 	EACH_WRONG(assert_false(ks_in_time(&in, root, "/b", "m", false, false, &time)), "{\"m\":null}");
 	assert_int_equal(time, 99);
 	assert_false(ks_in_time(&none, good, "", "missing", false, true, &time));
@@ -246,7 +274,8 @@ static void test_lists_of_texts(void **state)
 	size_t count = 99;
 
 	(void)state;
-	EACH_WRONG(assert_false(ks_in_strs(&in, root, "/b", "m", 2, texts, 2, &count)), "{\"m\":null}", "{\"m\":\"a\"}", "{\"m\":{}}",
+	EACH_WRONG(assert_false(ks_in_strs(&in, root, "/b", "m", 2, texts, 2, &count)), "{\"m\":null}", "{\"m\":\"a\"}",
+		   "{\"m\":{}}",
 		   "{\"m\":[\"a\",\"b\",\"c\"]}");
 	assert_int_equal(count, 99);
 	assert_false(ks_in_strs(&none, good, "", "missing", 2, texts, 2, &count));
@@ -278,11 +307,20 @@ static void test_each_bad_item_of_a_list_is_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_no_object_is_refused), cmocka_unit_test(test_depth_is_bounded),
-		cmocka_unit_test(test_the_text_is_borrowed_by_nobody), cmocka_unit_test(test_the_first_problems_are_kept),
-		cmocka_unit_test(test_long_names_are_cut), cmocka_unit_test(test_pointers_are_escaped), cmocka_unit_test(test_unknown_members),
-		cmocka_unit_test(test_texts), cmocka_unit_test(test_numbers), cmocka_unit_test(test_truths), cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_times), cmocka_unit_test(test_lists_of_texts), cmocka_unit_test(test_each_bad_item_of_a_list_is_told),
+		cmocka_unit_test(test_what_is_no_object_is_refused),
+		cmocka_unit_test(test_depth_is_bounded),
+		cmocka_unit_test(test_the_text_is_borrowed_by_nobody),
+		cmocka_unit_test(test_the_first_problems_are_kept),
+		cmocka_unit_test(test_long_names_are_cut),
+		cmocka_unit_test(test_pointers_are_escaped),
+		cmocka_unit_test(test_unknown_members),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_truths),
+		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_lists_of_texts),
+		cmocka_unit_test(test_each_bad_item_of_a_list_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,9 @@ static void test_values(void **state)
 	ks_json_raw(&json, KS_STR(""));
 	ks_json_raw(&json, KS_STR("{\"x\":1}"));
 	ks_json_close(&json, ']');
-	assert_text(&json, "[18446744073709551615,null,\"\",\"1970-01-01T00:00:00.000Z\",null,null,\"9999-12-31T23:59:59.999Z\",null,"
+	assert_text(&json,
+		    "[18446744073709551615,null,\"\",\"1970-01-01T00:00:00.000Z\",null,null,"
+			   "\"9999-12-31T23:59:59.999Z\",null,"
 			   "\"key_0000000000001\",null,{\"x\":1}]");
 }
 
@@ -153,7 +155,8 @@ static void test_every_byte_makes_sound_json(void **state)
 	assert_int_equal(json_array_size(root), 257);
 	assert_string_equal(json_string_value(json_array_get(root, 'a')), "a");
 	assert_string_equal(json_string_value(json_array_get(root, 0xff)), "\xef\xbf\xbd");
-	assert_string_equal(json_string_value(json_array_get(root, 256)), "\"\\/\b\f\n\r\t\x7f \xe2\x82\xac \xf0\x9f\x98\x80");
+	assert_string_equal(json_string_value(json_array_get(root, 256)),
+			    "\"\\/\b\f\n\r\t\x7f \xe2\x82\xac \xf0\x9f\x98\x80");
 	json_decref(root);
 	ks_json_free(&json);
 }
@@ -180,9 +183,13 @@ static void test_it_grows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_more_than_the_limit_fails_and_sticks), cmocka_unit_test(test_reopen_of_what_is_not_closed_fails),
-		cmocka_unit_test(test_reopen), cmocka_unit_test(test_commas), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_every_byte_makes_sound_json), cmocka_unit_test(test_it_grows),
+		cmocka_unit_test(test_more_than_the_limit_fails_and_sticks),
+		cmocka_unit_test(test_reopen_of_what_is_not_closed_fails),
+		cmocka_unit_test(test_reopen),
+		cmocka_unit_test(test_commas),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_every_byte_makes_sound_json),
+		cmocka_unit_test(test_it_grows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@
 
 #include "api/key_in.h"
 
-static struct ks_key_in *read_key(const char *text, const char *base, const char *const *extra, struct ks_in *in, json_t **ret_root)
+static struct ks_key_in *read_key(const char *text, const char *base, const char *const *extra, struct ks_in *in,
+				  json_t **ret_root)
 {
 	struct ks_key_in *key = calloc(1, sizeof(*key));
 	char detail[256];
@@ -27,7 +28,9 @@ static void test_problems_have_their_base(void **state)
 {
 	struct ks_in in;
 	json_t *root;
-	struct ks_key_in *key = read_key("{\"rate_limit\":{\"x\":1},\"labels\":{\"a\":1},\"scopes\":[1],\"addresses\":[\"x\"]}", "/first_key", NULL, &in, &root);
+	struct ks_key_in *key = read_key("{\"rate_limit\":{\"x\":1},\"labels\":{\"a\":1},\"scopes\":[1],"
+					 "\"addresses\":[\"x\"]}",
+					 "/first_key", NULL, &in, &root);
 
 	(void)state;
 	assert_true(in.problem_count >= 7);
@@ -68,7 +71,8 @@ static void test_the_least(void **state)
 	assert_true(input->expires_given && input->expires_at == KS_TIME_NONE);
 	assert_false(input->kind_given || input->scopes_default || input->imported);
 	assert_int_equal(input->environment, KS_ENVIRONMENT_LIVE);
-	assert_int_equal(input->scope_count + input->role_count + input->address_count + input->rate_requests + input->labels.n, 0);
+	assert_int_equal(input->scope_count + input->role_count + input->address_count, 0);
+	assert_int_equal(input->rate_requests + input->labels.n, 0);
 	free(key);
 	json_decref(root);
 }
@@ -78,8 +82,9 @@ static void test_nulls(void **state)
 {
 	struct ks_in in;
 	json_t *root;
-	struct ks_key_in *key = read_key("{\"name\":\"x\",\"expires_at\":null,\"kind\":null,\"environment\":null,\"rate_limit\":null,\"labels\":null}", "", NULL,
-					 &in, &root);
+	struct ks_key_in *key = read_key("{\"name\":\"x\",\"expires_at\":null,\"kind\":null,\"environment\":null,"
+					 "\"rate_limit\":null,\"labels\":null}",
+					 "", NULL, &in, &root);
 
 	(void)state;
 	assert_int_equal(in.problem_count, 0);
@@ -92,15 +97,19 @@ static void test_everything(void **state)
 {
 	struct ks_in in;
 	json_t *root;
-	struct ks_key_in *key = read_key("{\"name\":\"x\",\"kind\":\"runtime\",\"scopes\":[\"a:b\",\"c\"],\"roles\":[\"r\"],\"expires_at\":\"1970-01-01T00:00:01Z\","
-					 "\"environment\":\"sandbox\",\"addresses\":[\"10.0.0.0/8\",\"::1\"],\"rate_limit\":{\"requests\":6,\"window_s\":60},"
+	struct ks_key_in *key = read_key("{\"name\":\"x\",\"kind\":\"runtime\","
+					 "\"scopes\":[\"a:b\",\"c\"],\"roles\":[\"r\"],"
+					 "\"expires_at\":\"1970-01-01T00:00:01Z\","
+					 "\"environment\":\"sandbox\",\"addresses\":[\"10.0.0.0/8\",\"::1\"],"
+					 "\"rate_limit\":{\"requests\":6,\"window_s\":60},"
 					 "\"labels\":{\"z\":\"\",\"a\":\"\\u00e9\\\"\"}}",
 					 "", NULL, &in, &root);
 	const struct ks_key_input *input = &key->input;
 
 	(void)state;
 	assert_int_equal(in.problem_count, 0);
-	assert_true(input->kind_given && input->kind == KS_KIND_RUNTIME && input->environment == KS_ENVIRONMENT_SANDBOX);
+	assert_true(input->kind_given && input->kind == KS_KIND_RUNTIME
+		    && input->environment == KS_ENVIRONMENT_SANDBOX);
 	assert_int_equal(input->scope_count, 2);
 	assert_true(ks_str_eq(input->scopes[1], KS_STR("c")) && ks_str_eq(input->roles[0], KS_STR("r")));
 	assert_int_equal(input->expires_at, 1000);
@@ -119,7 +128,8 @@ static void test_default_scopes(void **state)
 {
 	struct ks_in in;
 	json_t *root;
-	struct ks_key_in *key = read_key("{\"name\":\"x\",\"expires_at\":null,\"scopes\":\"default\"}", "", NULL, &in, &root);
+	struct ks_key_in *key = read_key("{\"name\":\"x\",\"expires_at\":null,\"scopes\":\"default\"}", "", NULL, &in,
+					 &root);
 
 	(void)state;
 	assert_int_equal(in.problem_count, 0);
@@ -144,8 +154,12 @@ static void test_members_of_a_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_problems_have_their_base), cmocka_unit_test(test_extra_members_are_the_callers), cmocka_unit_test(test_the_least),
-		cmocka_unit_test(test_nulls), cmocka_unit_test(test_everything), cmocka_unit_test(test_default_scopes),
+		cmocka_unit_test(test_problems_have_their_base),
+		cmocka_unit_test(test_extra_members_are_the_callers),
+		cmocka_unit_test(test_the_least),
+		cmocka_unit_test(test_nulls),
+		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_default_scopes),
 		cmocka_unit_test(test_members_of_a_key),
 	};
 

@@ -69,7 +69,8 @@ static void test_forms(void **state)
 		char storage[8];
 		struct ks_str value = KS_STR("");
 
-		assert_int_equal(ks_form_get(ks_str_c(cases[i].form), "a", storage, sizeof(storage), &value), cases[i].found);
+		assert_int_equal(ks_form_get(ks_str_c(cases[i].form), "a", storage, sizeof(storage), &value),
+				 cases[i].found);
 		if (cases[i].found == KS_FORM_FOUND)
 			assert_true(ks_str_eq(value, ks_str_c(cases[i].value)));
 	}
@@ -81,8 +82,10 @@ static void test_queries_that_are_wrong(void **state)
 {
 	static const struct {
 		const char *target, *pointer;
-	} cases[] = {{"/x?limit=1&limit=2", "?limit"}, {"/x?limit=%zz", "?limit"}, {"/x?other=1", "?other"}, {"/x?Limit=1", "?Limit"}, {"/x?=1", "?"},
-		     {"/x?limit", "?limit"}, {"/x?limit=0", "?limit"}, {"/x?limit=501", "?limit"}, {"/x?limit=+1", "?limit"}, {"/x?limit=0x1", "?limit"},
+	} cases[] = {{"/x?limit=1&limit=2", "?limit"}, {"/x?limit=%zz", "?limit"}, {"/x?other=1", "?other"},
+		     {"/x?Limit=1", "?Limit"}, {"/x?=1", "?"},
+		     {"/x?limit", "?limit"}, {"/x?limit=0", "?limit"}, {"/x?limit=501", "?limit"}, {"/x?limit=+1",
+			     "?limit"}, {"/x?limit=0x1", "?limit"},
 		     {"/x?cursor=", "?cursor"}, {"/x?cursor=1", "?cursor"}, {"/x?cursor=000000000000000g", "?cursor"},
 		     {"/x?cursor=00000000000000001", "?cursor"}};
 	static const char *const known[] = {"limit", "cursor", NULL};
@@ -123,7 +126,8 @@ static void test_pages(void **state)
 		const char *target;
 		size_t limit;
 		uint64_t before;
-	} cases[] = {{"/x", 50, 0}, {"/x?limit=1", 1, 0}, {"/x?limit=500", 500, 0}, {"/x?cursor=00000000000000ff", 50, 255},
+	} cases[] = {{"/x", 50, 0}, {"/x?limit=1", 1, 0}, {"/x?limit=500", 500, 0},
+		     {"/x?cursor=00000000000000ff", 50, 255},
 		     {"/x?cursor=FFFFFFFFFFFFFFFF&limit=7", 7, UINT64_MAX}};
 
 	(void)state;
@@ -188,8 +192,12 @@ static void test_the_last_page_has_no_next(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms), cmocka_unit_test(test_queries_that_are_wrong), cmocka_unit_test(test_no_query_where_none_belongs),
-		cmocka_unit_test(test_pages), cmocka_unit_test(test_cursors_go_round), cmocka_unit_test(test_the_last_page_has_no_next),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_queries_that_are_wrong),
+		cmocka_unit_test(test_no_query_where_none_belongs),
+		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_cursors_go_round),
+		cmocka_unit_test(test_the_last_page_has_no_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,9 @@
 #include "api/call.h"
 
 #define DAY INT64_C(86400000)
-#define GRANT "{\"addresses\":[\"10.0.0.0/8\"],\"rate_limit\":{\"requests\":5,\"window_s\":60},\"roles\":[\"r\"],\"scopes\":[\"a:b\",\"c:d\"]}"
+#define GRANT                                                                                      \
+	"{\"addresses\":[\"10.0.0.0/8\"],\"rate_limit\":{\"requests\":5,\"window_s\":60}," \
+	"\"roles\":[\"r\"],\"scopes\":[\"a:b\",\"c:d\"]}"
 
 static struct ks_key_row row(void)
 {
@@ -55,10 +57,19 @@ static const char *text(const json_t *root, const char *name)
 static void test_a_grant_that_is_not_canonical_is_no_record(void **state)
 {
 	static const char *const bodies[] = {
-		"", "{}", "null", "[]", "{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]", "{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}x",
-		"{\"scopes\":[],\"addresses\":[],\"rate_limit\":null,\"roles\":[]}", "{\"addresses\":[,\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
-		"{\"addresses\":\"x\",\"rate_limit\":null,\"roles\":[],\"scopes\":[]}", "{\"addresses\":[\"x],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
-		"{\"addresses\":[],\"rate_limit\":nul,\"roles\":[],\"scopes\":[]}", "{ \"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}"};
+		"",
+		"{}",
+		"null",
+		"[]",
+		"{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]",
+		"{\"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}x",
+		"{\"scopes\":[],\"addresses\":[],\"rate_limit\":null,\"roles\":[]}",
+		"{\"addresses\":[,\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
+		"{\"addresses\":\"x\",\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
+		"{\"addresses\":[\"x],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
+		"{\"addresses\":[],\"rate_limit\":nul,\"roles\":[],\"scopes\":[]}",
+		"{ \"addresses\":[],\"rate_limit\":null,\"roles\":[],\"scopes\":[]}",
+	};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(bodies); i++) {
@@ -105,7 +116,9 @@ static void test_members_of_the_grant_are_as_they_stand(void **state)
 static void test_brackets_in_texts_end_nothing(void **state)
 {
 	struct ks_key_row key = row();
-	json_t *root = rendered(&key, "{\"addresses\":[],\"rate_limit\":null,\"roles\":[\"]}\\\"[\",\"\\\\\"],\"scopes\":[]}", NULL, 0);
+	json_t *root = rendered(&key,
+				"{\"addresses\":[],\"rate_limit\":null,\"roles\":[\"]}\\\"[\",\"\\\\\"],\"scopes\":[]}",
+				NULL, 0);
 
 	(void)state;
 	assert_string_equal(json_string_value(json_array_get(json_object_get(root, "roles"), 0)), "]}\"[");
@@ -116,7 +129,8 @@ static void test_brackets_in_texts_end_nothing(void **state)
 
 static void test_nothing_is_null(void **state)
 {
-	static const char *const nulls[] = {"user", "expires_at", "last_used_at", "last_used_address", "revoked_at", "revoked_by", "rotated_from",
+	static const char *const nulls[] = {"user", "expires_at", "last_used_at", "last_used_address", "revoked_at",
+					    "revoked_by", "rotated_from",
 					    "rotated_to"};
 	struct ks_key_row key = row();
 	json_t *root = rendered(&key, GRANT, NULL, 0);
@@ -213,7 +227,8 @@ static void test_status(void **state)
 static void test_a_tenant_without_a_ring_hides_its_parent(void **state)
 {
 	struct ks_actor actor = {.local = true};
-	struct ks_tenant_row tenant = {.id = 5, .parent = 4, .organization = 3, .kind = KS_TENANT_KIND_PROJECT, .name = KS_STR("x"),
+	struct ks_tenant_row tenant = {.id = 5, .parent = 4, .organization = 3, .kind = KS_TENANT_KIND_PROJECT,
+				       .name = KS_STR("x"),
 				       .created_by = KS_STR("local"), .suspended_at = 1000, .deleted_at = KS_TIME_NONE};
 	struct ks_json json;
 	json_t *root;
@@ -239,7 +254,8 @@ static void test_a_tenant_without_a_ring_hides_its_parent(void **state)
 
 static void test_a_user(void **state)
 {
-	struct ks_user_row user = {.id = 1, .organization = 2, .personal = 3, .email = KS_STR("a@b.test"), .name = KS_STR("A"),
+	struct ks_user_row user = {.id = 1, .organization = 2, .personal = 3, .email = KS_STR("a@b.test"),
+				   .name = KS_STR("A"),
 				   .created_by = KS_STR("system"), .disabled_at = KS_TIME_NONE};
 	struct ks_json json;
 	json_t *root;
@@ -257,11 +273,16 @@ static void test_a_user(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_grant_that_is_not_canonical_is_no_record), cmocka_unit_test(test_a_binding_beyond_the_table_is_no_record),
-		cmocka_unit_test(test_members_of_the_grant_are_as_they_stand), cmocka_unit_test(test_brackets_in_texts_end_nothing),
-		cmocka_unit_test(test_nothing_is_null), cmocka_unit_test(test_the_tenants_prefix_follows_the_binding),
-		cmocka_unit_test(test_the_token_is_there_when_it_is_given), cmocka_unit_test(test_status),
-		cmocka_unit_test(test_a_tenant_without_a_ring_hides_its_parent), cmocka_unit_test(test_a_user),
+		cmocka_unit_test(test_a_grant_that_is_not_canonical_is_no_record),
+		cmocka_unit_test(test_a_binding_beyond_the_table_is_no_record),
+		cmocka_unit_test(test_members_of_the_grant_are_as_they_stand),
+		cmocka_unit_test(test_brackets_in_texts_end_nothing),
+		cmocka_unit_test(test_nothing_is_null),
+		cmocka_unit_test(test_the_tenants_prefix_follows_the_binding),
+		cmocka_unit_test(test_the_token_is_there_when_it_is_given),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_a_tenant_without_a_ring_hides_its_parent),
+		cmocka_unit_test(test_a_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

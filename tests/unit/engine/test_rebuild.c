@@ -271,7 +271,7 @@ static void replaying_what_was_applied_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
 	struct ks_engine_stats stats;
-	const int64_t steps[] = {-1, -50, -150};
+	const int64_t steps[] = {-1, -30, -100};
 
 	decide_all(f, f->verdicts);
 	for (size_t i = 0; i < KS_ARRAY_LEN(steps); i++) {

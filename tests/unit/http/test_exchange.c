@@ -33,7 +33,8 @@ static void nothing_is_left_after_init(void **state)
 	assert_int_equal(x.status, 0);
 	assert_int_equal(x.answer_header_count, 0);
 	assert_int_equal(x.body_max, KS_BODY_MAX);
-	assert_true(ks_str_empty(x.method) && ks_str_empty(x.target) && ks_str_empty(x.body) && ks_str_empty(x.answer_body));
+	assert_true(ks_str_empty(x.method) && ks_str_empty(x.target));
+	assert_true(ks_str_empty(x.body) && ks_str_empty(x.answer_body));
 	assert_true(ks_addr_is_zero(&x.peer));
 	assert_false(x.peer_known || x.local || x.tls || x.wipe || x.close);
 	assert_null(x.heap);
@@ -79,7 +80,8 @@ static void the_first_of_several_headers(void **state)
 static void targets_divide_at_the_first_question_mark(void **state)
 {
 	static const char *const cases[][3] = {
-		{"/", "/", ""}, {"/?", "/", ""}, {"/a?b", "/a", "b"}, {"/a?b?c", "/a", "b?c"}, {"?", "", ""}, {"", "", ""}, {"/a%3fb", "/a%3fb", ""},
+		{"/", "/", ""}, {"/?", "/", ""}, {"/a?b", "/a", "b"}, {"/a?b?c", "/a", "b?c"}, {"?", "", ""}, {"", "", ""},
+		{"/a%3fb", "/a%3fb", ""},
 	};
 
 	(void)state;
