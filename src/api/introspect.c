@@ -55,11 +55,13 @@ enum ks_finish ks_api_introspect(struct ks_call *call)
 	struct ks_str token;
 	struct ks_decision *d;
 	struct ks_ring ring;
+	bool decided;
 	int64_t ends;
 
-	if (!token_of(call, storage, &token) || !decide_alone(call, token, &ring, &d))
-		return KS_FINISH_DONE;
+	decided = token_of(call, storage, &token) && decide_alone(call, token, &ring, &d);
 	ks_wipe(storage, sizeof(storage));
+	if (!decided)
+		return KS_FINISH_DONE;
 	ks_json_open(out, '{');
 	ks_json_put_bool(out, "active", is_active(call, &ring, d));
 	if (is_active(call, &ring, d)) {
@@ -96,11 +98,13 @@ enum ks_finish ks_api_revoke(struct ks_call *call)
 	struct ks_str token;
 	struct ks_decision *d;
 	struct ks_ring ring;
+	bool decided;
 	uint64_t *id;
 
-	if (!token_of(call, storage, &token) || !decide_alone(call, token, &ring, &d))
-		return KS_FINISH_DONE;
+	decided = token_of(call, storage, &token) && decide_alone(call, token, &ring, &d);
 	ks_wipe(storage, sizeof(storage));
+	if (!decided)
+		return KS_FINISH_DONE;
 	if (!d->key || (!call->actor.local && !ks_actor_sees(&call->actor, &ring, ring.tenants[d->key->tenant].id))) {
 		ks_json_raw(&call->out, KS_STR("{}"));
 		return ks_call_answer(call, 200);

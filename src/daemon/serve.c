@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,11 +275,16 @@ static void say_listening(const struct service *s)
 	       s->config->data.text, "version", KEYSTILE_VERSION_TEXT, NULL);
 }
 
-/* Keys and tokens pass through this process: no core dump, no debugger of another user, no swapped core. */
+/* What the C library overwrites freed memory with. */
+#define FREED_BYTE 0xa5
+
+/* Tokens pass through this process: no core dump, no debugger of another user. Our own buffers are wiped where they end; the libraries' larger
+ * ones, such as a connection's that was cut in the middle of its headers, are overwritten when they are freed. */
 static void harden(void)
 {
 	const struct rlimit none = {0, 0};
 
+	(void)mallopt(M_PERTURB, FREED_BYTE);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);
 }

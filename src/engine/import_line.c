@@ -210,7 +210,7 @@ static bool parse_digest(struct ks_str text, struct ks_digest *ret_digest)
 	bool ok;
 
 	if (text.n == 2 * KS_SHA256_SIZE)
-		ok = ks_hex_decode(text, true, digest.bytes, (n = KS_SHA256_SIZE));
+		ok = ks_json_hex(text, digest.bytes, (n = KS_SHA256_SIZE));
 	else
 		ok = ks_base64_decode(text, digest.bytes, sizeof(digest.bytes), &n)
 		     || ks_base64url_decode(text, digest.bytes, sizeof(digest.bytes), &n);
@@ -247,10 +247,10 @@ static enum ks_err read_last_four(struct reading *l, struct ks_json_read *r)
 	X(user)        \
 	X(scopes)      \
 	X(roles)       \
-	X(addresses)   \
-	X(rate_limit)  \
 	X(expires_at)  \
 	X(environment) \
+	X(addresses)   \
+	X(rate_limit)  \
 	X(labels)      \
 	X(sha256)      \
 	X(prefix)      \
@@ -279,27 +279,37 @@ static void put_pointer(struct ks_str name, struct ks_buf *to)
 	}
 }
 
-static enum ks_err read_member(struct reading *l, struct ks_json_read *r, unsigned *seen)
+/* The member of this name; KS_ARRAY_LEN(members): none. Lines of a file name theirs in one order, mostly ours: the
+ * search begins behind the one before. */
+static size_t find_member(struct ks_str name, size_t before)
+{
+	for (size_t i = 1; i <= KS_ARRAY_LEN(members); i++) {
+		size_t at = (before + i) % KS_ARRAY_LEN(members);
+
+		if (name.n == members[at].name.n && ks_str_eq(name, members[at].name))
+			return at;
+	}
+	return KS_ARRAY_LEN(members);
+}
+
+static enum ks_err read_member(struct reading *l, struct ks_json_read *r, unsigned *seen, size_t *last)
 {
 	struct ks_buf scratch = ks_buf_of(l->import->scratch, KS_IMPORT_LINE_TEXT_MAX);
 	struct ks_str name = ks_json_text_decode(ks_json_read_name(r), &scratch);
 	char pointer[2 * POINTER_NAME_MAX + 2];
 	struct ks_buf b = KS_BUF(pointer);
+	size_t at;
 
 	if (ks_json_read_failed(r))
 		return KS_OK;
-	for (size_t i = 0; i < KS_ARRAY_LEN(members); i++) {
-		if (!ks_str_eq(name, members[i].name))
-			continue;
-		if (!(*seen & 1u << i)) {
-			*seen |= 1u << i;
-			return members[i].read(l, r);
-		}
-		put_pointer(name, &b);
-		return wrong(l, ks_buf_z(&b), "stands there twice");
+	at = find_member(name, *last);
+	if (at < KS_ARRAY_LEN(members) && !(*seen & 1u << at)) {
+		*seen |= 1u << at;
+		*last = at;
+		return members[at].read(l, r);
 	}
 	put_pointer(name, &b);
-	return wrong(l, ks_buf_z(&b), "there is no such member");
+	return wrong(l, ks_buf_z(&b), at < KS_ARRAY_LEN(members) ? "stands there twice" : "there is no such member");
 }
 
 /* ---- grants ---- */
@@ -532,6 +542,7 @@ static enum ks_err check_line(struct reading *l)
 
 static enum ks_err read_object(struct reading *l, struct ks_json_read *r)
 {
+	size_t last = KS_ARRAY_LEN(members) - 1;
 	unsigned seen = 0;
 	bool first = true;
 
@@ -539,7 +550,7 @@ static enum ks_err read_object(struct reading *l, struct ks_json_read *r)
 		return wrong(l, "", "must be a JSON object");
 	ks_json_read_open(r, '{');
 	while (ks_json_read_more(r, &first, '}')) {
-		enum ks_err err = read_member(l, r, &seen);
+		enum ks_err err = read_member(l, r, &seen, &last);
 
 		/* Where the JSON is broken, or ends too soon, a member looks wrong because of that. */
 		if (ks_json_read_failed(r) || ks_json_read_peek(r) == '\0')

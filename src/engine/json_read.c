@@ -139,25 +139,23 @@ static size_t escape_len(struct ks_str s, size_t at)
 	return n > 0 ? n + 2 : 0;
 }
 
+/* Bytes that end a run of plain ones within a string. */
+static const bool is_special[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true};
+
 /* Length of the string up to its closing quote; SIZE_MAX: malformed. */
 static size_t string_len(struct ks_str s, bool *escaped)
 {
-	size_t i = 0;
-
-	while (i < s.n && s.p[i] != '"') {
-		size_t n = 1;
-
-		if (s.p[i] == '\\') {
-			*escaped = true;
-			n = escape_len(s, i);
-		} else if ((unsigned char)s.p[i] < 0x20) {
-			n = 0;
-		}
+	for (size_t i = 0, n; i < s.n; i += n) {
+		while (i < s.n && !is_special[(unsigned char)s.p[i]])
+			i++;
+		if (i < s.n && s.p[i] == '"')
+			return i;
+		n = i < s.n && s.p[i] == '\\' ? escape_len(s, i) : 0;
 		if (n == 0)
 			return SIZE_MAX;
-		i += n;
+		*escaped = true;
 	}
-	return i < s.n ? i : SIZE_MAX;
+	return SIZE_MAX;
 }
 
 struct ks_json_text ks_json_read_string(struct ks_json_read *r)
@@ -217,6 +215,21 @@ struct ks_str ks_json_text_decode(struct ks_json_text text, struct ks_buf *to)
 		}
 	}
 	return ks_str_sub(ks_buf_str(to), from, to->n - from);
+}
+
+bool ks_json_hex(struct ks_str text, unsigned char *ret_bytes, size_t n)
+{
+	int bad = 0;
+
+	if (text.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int high = hex_value(text.p[2 * i]), low = hex_value(text.p[2 * i + 1]);
+
+		bad |= high | low;
+		ret_bytes[i] = (unsigned char)((unsigned)high << 4 | (unsigned)low);
+	}
+	return bad >= 0;
 }
 
 struct ks_json_text ks_json_read_name(struct ks_json_read *r)

@@ -38,6 +38,10 @@ struct ks_json_text ks_json_read_string(struct ks_json_read *r);
  */
 struct ks_str ks_json_text_decode(struct ks_json_text text, struct ks_buf *to);
 
+/** Reads exactly 2 * n hexadecimal digits of either case. For what is not secret: ks_hex_decode takes the same time for
+ * all. */
+KS_MUST_USE bool ks_json_hex(struct ks_str text, unsigned char *ret_bytes, size_t n);
+
 /** Takes the name of a member and its colon. */
 struct ks_json_text ks_json_read_name(struct ks_json_read *r);
 

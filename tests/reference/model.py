@@ -71,7 +71,7 @@ class World:
             self.token_headers[header["name"].lower()] = header["kind"]
         self.networks = {}
         for key in data["keys"]:
-            self.networks[key["id"]] = [ipaddress.ip_network(text) for text in key["addresses"]]
+            self.networks[key["id"]] = [read_network(text) for text in key["addresses"]]
         # The state of step 9: key id -> theoretical arrival time, nanoseconds.
         self.arrival = {}
 
@@ -373,6 +373,14 @@ def read_address(text):
     if address.version == 6 and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def read_network(text):
+    """A range of a key. One of IPv4-mapped addresses counts as the IPv4 range."""
+    network = ipaddress.ip_network(text)
+    if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
+        return ipaddress.ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def address_allowed(world, key, text):

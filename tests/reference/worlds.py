@@ -399,6 +399,8 @@ class Maker:
         if self.chance(0.6):
             length = self.pick([0, 1, 8, 12, 20, 24, 24, 31, 32])
             bits = self.rng.getrandbits(32) >> (32 - length) << (32 - length)
+            if self.chance(0.1):
+                return "::ffff:" + str(ipaddress.IPv4Address(bits)) + "/" + str(96 + length)
             return str(ipaddress.IPv4Address(bits)) + "/" + str(length)
         length = self.pick([0, 3, 32, 48, 64, 64, 65, 100, 127, 128])
         bits = (self.rng.getrandbits(125) | 1 << 125) >> (128 - length) << (128 - length)
