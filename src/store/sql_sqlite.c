@@ -30,9 +30,10 @@
 #define SQL_TEXT_MAX 4096
 /* Rows that one statement inserts: SQLite keeps a copy of each page that a statement changes until it ends. */
 #define MANY_ROWS 1024
-/* Such copies (of a savepoint too) are kept in one piece of memory, and go to a file beyond this. Where it is not touched it is not there; with
- * temp_store = MEMORY there would be four small pieces a page instead. */
-#define UNDO_BYTES (8 << 20)
+/* Such copies (of a savepoint too) are kept in one piece of memory, and go to a file beyond this. Where it is not
+ * touched it is not there; with temp_store = MEMORY there would be four small pieces a page instead. The piece moves in
+ * one write, and SQLite takes one of more than 0x1ffff bytes for a full disk. */
+#define UNDO_BYTES ((128 << 10) - 1)
 
 extern const unsigned char ks_embedded_store_0001_truth[];
 extern const size_t ks_embedded_store_0001_truth_size;

@@ -5,11 +5,8 @@ import hashlib
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import time
-
-import pytest
 
 import keystile
 import truth
@@ -17,7 +14,7 @@ import truth
 MIB = 1 << 20
 
 
-# ---- two ways to be full ----
+# ---- a disk of our own: mounting it needs root, as installing does ----
 
 class SmallDisk:
     """A file system in memory of its own, filled up with a file."""
@@ -34,7 +31,7 @@ class SmallDisk:
     def __exit__(self, *_):
         subprocess.run(["umount", "--lazy", str(self.place)], check=True)
 
-    def fill(self, leave=0, daemon=None):
+    def fill(self, leave=0):
         """Until so many bytes are left."""
         free = os.statvfs(self.place).f_bavail * os.statvfs(self.place).f_frsize
         with open(self.place / "ballast", "ab") as ballast:
@@ -42,46 +39,8 @@ class SmallDisk:
             if free > leave:
                 os.posix_fallocate(ballast.fileno(), size, free - leave)
 
-    def free(self, daemon=None):
+    def free(self):
         (self.place / "ballast").unlink()
-
-
-class SizeLimit:
-    """No file may become larger than the write-ahead log is: what a user without the right to mount can do."""
-
-    def __init__(self, place, size):
-        self.place = pathlib.Path(place)
-        self.place.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.place, 0o700)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def fill(self, leave=0, daemon=None):
-        sizes = [p.stat().st_size for p in self.place.glob("keystile.db*")]
-        self.set(daemon, max(sizes) + leave)
-
-    def free(self, daemon=None):
-        self.set(daemon, resource.RLIM_INFINITY)
-
-    @staticmethod
-    def set(daemon, limit):
-        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-
-def can_mount():
-    with keystile.temporary_data() as place:
-        try:
-            with SmallDisk(place, MIB):
-                return True
-        except (OSError, subprocess.CalledProcessError):
-            return False
-
-
-WAYS = [SmallDisk, SizeLimit] if can_mount() else [SizeLimit]
 
 
 # ---- the store's disk ----
@@ -136,9 +95,8 @@ def until(ask, wanted):
     return answer
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_store_on_a_full_disk(way):
-    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+def test_store_on_a_full_disk():
+    with keystile.temporary_data() as data, SmallDisk(data, 64 * MIB) as disk:
         keystile.init(data)
         keys = []
         with keystile.Daemon(data) as daemon:
@@ -148,9 +106,9 @@ def test_store_on_a_full_disk(way):
                 keys.append((answer.json["id"], answer.json["token"]))
             tenant = client.call("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}).json["id"]
 
-            disk.fill(leave=MIB, daemon=daemon)
+            disk.fill(leave=MIB)
             assert_disk_full(make_until_full(client, keys))
-            disk.fill(daemon=daemon)
+            disk.fill()
             assert len(keys) > 20
 
             # Every change is refused the same way, whatever it is, and as often as it is asked for.
@@ -170,13 +128,12 @@ def test_store_on_a_full_disk(way):
             assert client.call("GET", "/v1/keys?limit=500").status == 200
             assert client.call("GET", "/metrics").status == 200
             assert client.call("GET", "/livez").status == 200
-            if way is SmallDisk:
-                assert client.call("GET", "/readyz").status == 503
+            assert client.call("GET", "/readyz").status == 503
             answer = client.call("POST", "/v1/ring/check")
             assert answer.status == 200 and answer.json["equal"], answer
 
             # There is space again, and that is enough.
-            disk.free(daemon=daemon)
+            disk.free()
             answer = make_key(client, "after")
             assert answer.status == 201, answer
             keys.append((answer.json["id"], answer.json["token"]))
@@ -192,36 +149,33 @@ def test_store_on_a_full_disk(way):
             assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_kill_on_a_full_disk(way):
+def test_kill_on_a_full_disk():
     """Killed while it cannot write, and started again before there is space: what was acknowledged is served, nothing else is promised."""
-    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+    with keystile.temporary_data() as data, SmallDisk(data, 64 * MIB) as disk:
         keystile.init(data)
         keys = []
         daemon = keystile.Daemon(data).start()
-        disk.fill(leave=MIB, daemon=daemon)
+        disk.fill(leave=MIB)
         make_until_full(daemon.local(), keys)
-        disk.fill(daemon=daemon)
+        disk.fill()
         assert_disk_full(make_key(daemon.local(), "n"))
         daemon.kill()
         with keystile.Daemon(data) as daemon:
             assert_decisions(daemon, [token for _, token in keys])
-            if way is SmallDisk:
-                assert_disk_full(make_key(daemon.local(), "n"))
-                disk.free()
+            assert_disk_full(make_key(daemon.local(), "n"))
+            disk.free()
             assert make_key(daemon.local(), "n").status == 201
             assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_import_on_a_full_disk(way):
+def test_import_on_a_full_disk():
     """What was imported before stays and is told; the rest can be imported when there is space."""
-    with keystile.temporary_data() as data, way(data, 64 * MIB) as disk:
+    with keystile.temporary_data() as data, SmallDisk(data, 64 * MIB) as disk:
         keystile.init(data)
         lines = data.parent / "keys.jsonl"
         write_import(lines, 0, 40000)
         with keystile.Daemon(data) as daemon:
-            disk.fill(leave=3 * MIB, daemon=daemon)
+            disk.fill(leave=3 * MIB)
             done = keystile.run("keys", "import", lines, "--json", data=data)
             assert done.code == 1
             assert done.problem["code"] == "disk_full"
@@ -229,7 +183,7 @@ def test_import_on_a_full_disk(way):
             assert 1 <= there < 40001
             assert f"{there - 1} keys" in done.problem["detail"]
             assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
-            disk.free(daemon=daemon)
+            disk.free()
             done = until(lambda: keystile.run("keys", "import", lines, "--json", data=data), lambda done: done.out)
             assert done.code == (0 if there == 1 else 1), done.err
             assert done.json["imported"] == 40001 - there
@@ -239,27 +193,17 @@ def test_import_on_a_full_disk(way):
 
 # ---- other files ----
 
-def limit(size):
-    def apply():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-    return apply
-
-
 @contextlib.contextmanager
 def full_folder(parent):
-    """A folder where nothing can be written, and the limits that make it so."""
-    if SmallDisk in WAYS:
-        with SmallDisk(parent / "full", 256 << 10) as disk:
-            disk.fill()
-            yield disk.place, None
-    else:
-        (parent / "full").mkdir(mode=0o700)
-        yield parent / "full", limit(4096)
+    """A folder where nothing can be written."""
+    with SmallDisk(parent / "full", 256 << 10) as disk:
+        disk.fill()
+        yield disk.place
 
 
 def test_init_on_a_full_disk():
-    with keystile.temporary_data() as data, full_folder(data.parent) as (folder, limits):
-        done = keystile.run("init", data=folder / "data", limits=limits)
+    with keystile.temporary_data() as data, full_folder(data.parent) as folder:
+        done = keystile.run("init", data=folder / "data")
         assert done.code == 1
         assert done.out == ""
         assert "the disk is full" in done.err or "No space left" in done.err, done.err
@@ -268,13 +212,13 @@ def test_init_on_a_full_disk():
 
 def test_ring_on_a_full_disk():
     """The message says which place is full; the store is untouched and serves elsewhere."""
-    with keystile.temporary_data() as data, full_folder(data.parent) as (folder, limits):
+    with keystile.temporary_data() as data, full_folder(data.parent) as folder:
         keystile.init(data)
-        daemon = keystile.Daemon(data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"}, limits=limits)
+        daemon = keystile.Daemon(data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"})
         daemon.start(wait=False)
         assert daemon.wait_exit() == 1
         assert str(folder / "ring") in daemon.errors and "the disk is full" in daemon.errors, daemon.errors
-        done = keystile.run("keys", "list", data=data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"}, limits=limits)
+        done = keystile.run("keys", "list", data=data, env={"KEYSTILE_RING_DIRECTORY": folder / "ring"})
         assert done.code == 1 and "the disk is full" in done.err
         with keystile.Daemon(data) as daemon:
             assert daemon.local().call("POST", "/v1/ring/check").json["equal"]
@@ -283,9 +227,7 @@ def test_ring_on_a_full_disk():
 def test_backup_on_a_full_disk():
     with keystile.temporary_data() as data:
         keystile.init(data)
-        with keystile.Daemon(data) as daemon, full_folder(data.parent) as (folder, limits):
-            if limits:
-                resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        with keystile.Daemon(data), full_folder(data.parent) as folder:
             before = set(os.listdir(folder))
             done = keystile.run("backup", folder / "b.db", "--json", data=data)
             assert done.code == 1
@@ -298,15 +240,12 @@ def test_ring_that_cannot_grow():
     with keystile.temporary_data() as data, contextlib.ExitStack() as stack:
         keystile.init(data)
         ring = data.parent / "small"
-        disk = stack.enter_context((WAYS[0])(ring, 256 * MIB))
+        disk = stack.enter_context(SmallDisk(ring, 256 * MIB))
         daemon = stack.enter_context(keystile.Daemon(data, env={"KEYSTILE_RING_DIRECTORY": ring / "ring"}))
         client = daemon.local()
         victim = make_key(client, "victim").json
         tenant = client.call("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}).json["id"]
-        if isinstance(disk, SmallDisk):
-            disk.fill()
-        else:
-            disk.set(daemon, max(p.stat().st_size for p in (ring / "ring").iterdir()))
+        disk.fill()
         lines = data.parent / "keys.jsonl"
         done, at = keystile.Result(0, "", ""), 0
         while done.code == 0:
@@ -324,7 +263,7 @@ def test_ring_that_cannot_grow():
         assert daemon.authorize(victim["token"]).status == 401
         assert client.call("PATCH", f"/v1/keys/{keys[0][0]}", {"name": "renamed"}).status == 200
         assert client.call("POST", f"/v1/tenants/{tenant}/suspend").status == 200
-        disk.free(daemon=daemon)
+        disk.free()
         answer = until(lambda: make_key(client, "one more"), lambda answer: answer.status == 201)
         assert answer.status == 201, answer
         assert daemon.authorize(answer.json["token"]).status == 200
