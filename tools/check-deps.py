@@ -29,7 +29,7 @@ PURE = {"base", "model", "token", "urlpath", "policy", "ring", "decision"}
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
 LIBRARIES = {
-    "sqlite3.h": {"src/store/sql_sqlite.c"},
+    "sqlite3.h": {"src/store/sql_sqlite"},
     "microhttpd.h": {"src/http/"},
     "gnutls/gnutls.h": {"src/http/"},
     "openssl/": {"src/crypto/"},

@@ -35,7 +35,7 @@ static enum ks_err put_key(void *ctx, const struct ks_key_row *row)
 	ks_json_open(out, '{');
 	ks_json_put_u64(out, "uses", row->uses);
 	ks_json_put_time(out, "last_used_at", row->last_used_at);
-	ks_json_put_str(out, "last_used_address", row->last_used_address);
+	ks_json_put_some(out, "last_used_address", row->last_used_address);
 	ks_json_close(out, '}');
 	return err;
 }

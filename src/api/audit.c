@@ -67,14 +67,6 @@ static bool sees_tenant(const struct list *list, uint64_t id)
 
 /* ---- rows ---- */
 
-static void put_text(struct ks_json *out, const char *name, struct ks_str text)
-{
-	if (ks_str_empty(text))
-		ks_json_put_null(out, name);
-	else
-		ks_json_put_str(out, name, text);
-}
-
 static void put_row(const struct list *list, const struct ks_audit_row *row)
 {
 	struct ks_json *out = &list->call->out;
@@ -84,16 +76,16 @@ static void put_row(const struct list *list, const struct ks_audit_row *row)
 	ks_json_put_id(out, "id", KS_ID_AUDIT, row->id);
 	ks_json_put_time(out, "at", row->at);
 	ks_json_put_str(out, "actor", row->actor);
-	put_text(out, "on_behalf", row->on_behalf);
+	ks_json_put_some(out, "on_behalf", row->on_behalf);
 	ks_json_put_str(out, "action", row->action);
-	put_text(out, "object", row->object);
+	ks_json_put_some(out, "object", row->object);
 	ks_json_put_id(out, "tenant",
 		       index == KS_RING_NONE ? KS_ID_OPERATOR : (enum ks_id_type)list->ring->tenants[index].kind,
 		       index == KS_RING_NONE ? 0 : row->tenant);
 	ks_json_put_id(out, "organization", KS_ID_ORGANIZATION, row->organization);
 	ks_json_put_str(out, "outcome", row->outcome);
-	put_text(out, "address", row->address);
-	put_text(out, "request_id", row->request_id);
+	ks_json_put_some(out, "address", row->address);
+	ks_json_put_some(out, "request_id", row->request_id);
 	ks_json_put_raw(out, "detail", ks_str_empty(row->detail) ? KS_STR("{}") : row->detail);
 	ks_json_close(out, '}');
 }

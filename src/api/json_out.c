@@ -189,6 +189,15 @@ PUT(time, int64_t)
 PUT(raw, struct ks_str)
 #undef PUT
 
+void ks_json_put_some(struct ks_json *json, const char *name, struct ks_str s)
+{
+	ks_json_name(json, name);
+	if (ks_str_empty(s))
+		ks_json_null(json);
+	else
+		ks_json_str(json, s);
+}
+
 void ks_json_put_null(struct ks_json *json, const char *name)
 {
 	ks_json_name(json, name);

@@ -36,6 +36,7 @@ void ks_json_raw(struct ks_json *json, struct ks_str text); /* JSON already; emp
 
 /** Name and value. */
 void ks_json_put_str(struct ks_json *json, const char *name, struct ks_str s);
+void ks_json_put_some(struct ks_json *json, const char *name, struct ks_str s); /* empty: null */
 void ks_json_put_c(struct ks_json *json, const char *name, const char *z);
 void ks_json_put_u64(struct ks_json *json, const char *name, uint64_t value);
 void ks_json_put_bool(struct ks_json *json, const char *name, bool value);

@@ -110,15 +110,6 @@ enum ks_key_status ks_record_key_status(const struct ks_key_row *row, int64_t no
 	return is_past(row->expires_at, now_ms) ? KS_KEY_STATUS_EXPIRED : KS_KEY_STATUS_ACTIVE;
 }
 
-/* Empty: null. */
-static void put_text(struct ks_json *json, const char *name, struct ks_str text)
-{
-	if (ks_str_empty(text))
-		ks_json_put_null(json, name);
-	else
-		ks_json_put_str(json, name, text);
-}
-
 static void put_life(struct ks_json *json, const struct ks_key_row *row, int64_t now_ms)
 {
 	int64_t revoked_at = row->revoked_at;
@@ -130,10 +121,10 @@ static void put_life(struct ks_json *json, const struct ks_key_row *row, int64_t
 	ks_json_put_time(json, "expires_at", row->expires_at);
 	ks_json_put_c(json, "status", status_texts[ks_record_key_status(row, now_ms)]);
 	ks_json_put_time(json, "last_used_at", row->last_used_at);
-	put_text(json, "last_used_address", row->last_used_address);
+	ks_json_put_some(json, "last_used_address", row->last_used_address);
 	ks_json_put_u64(json, "uses", row->uses);
 	ks_json_put_time(json, "revoked_at", revoked_at);
-	put_text(json, "revoked_by", row->revoked_by);
+	ks_json_put_some(json, "revoked_by", row->revoked_by);
 	ks_json_put_id(json, "rotated_from", KS_ID_KEY, row->rotated_from);
 	ks_json_put_id(json, "rotated_to", KS_ID_KEY, row->rotated_to);
 }
@@ -157,8 +148,8 @@ void ks_record_key(struct ks_json *json, const struct ks_key_row *row, struct ks
 	ks_json_put_c(json, "binding", ks_binding_text(row->binding));
 	ks_json_put_id(json, "tenant", tenant_types[row->binding], row->tenant);
 	ks_json_put_id(json, "user", KS_ID_USER, row->user);
-	put_text(json, "prefix", row->prefix);
-	put_text(json, "last_four", row->last_four);
+	ks_json_put_some(json, "prefix", row->prefix);
+	ks_json_put_some(json, "last_four", row->last_four);
 	ks_json_put_raw(json, "scopes", grant.scopes);
 	ks_json_put_raw(json, "roles", grant.roles);
 	ks_json_put_c(json, "environment", ks_environment_text(row->environment));
@@ -235,7 +226,7 @@ void ks_record_tenant(struct ks_json *json, const struct ks_tenant_row *row, con
 	ks_json_put_id(json, "organization", KS_ID_ORGANIZATION, row->organization);
 	ks_json_put_id(json, "user", KS_ID_USER, row->user);
 	ks_json_put_str(json, "name", row->name);
-	put_text(json, "slug", row->slug);
+	ks_json_put_some(json, "slug", row->slug);
 	ks_json_put_c(json, "status", status);
 	ks_json_put_time(json, "created_at", row->created_at);
 	ks_json_put_str(json, "created_by", row->created_by);

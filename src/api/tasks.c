@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Work away from the carrier's threads, which answer decisions and must never wait: a few threads that read lists,
  * and threads of their own for what takes long. All are made when first needed. */
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "api/api_priv.h"
 
+#define READER_IDLE_S 10
+
 void ks_tasks_init(struct ks_tasks *tasks)
 {
+	pthread_condattr_t attributes;
+
 	*tasks = (struct ks_tasks){0};
 	tasks->tail = &tasks->head;
 	(void)pthread_mutex_init(&tasks->lock, NULL);
-	(void)pthread_cond_init(&tasks->wake, NULL);
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&tasks->wake, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
 	(void)pthread_cond_init(&tasks->idle, NULL);
 }
 
@@ -44,10 +53,32 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 	ks_exchange_complete(call->exchange);
 }
 
+/* Waits for work. A thread that has had none for a while gives its reader back, which may hold a ring that has been
+ * replaced since. Under the lock. */
+static void rest(struct ks_api *api, bool *reads)
+{
+	struct ks_tasks *tasks = &api->tasks;
+	struct timespec until;
+
+	if (!*reads) {
+		(void)pthread_cond_wait(&tasks->wake, &tasks->lock);
+		return;
+	}
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += READER_IDLE_S;
+	if (pthread_cond_timedwait(&tasks->wake, &tasks->lock, &until) != ETIMEDOUT || tasks->head)
+		return;
+	*reads = false;
+	(void)pthread_mutex_unlock(&tasks->lock);
+	ks_api_thread_done(api);
+	(void)pthread_mutex_lock(&tasks->lock);
+}
+
 static void *work(void *ctx)
 {
 	struct ks_api *api = ctx;
 	struct ks_tasks *tasks = &api->tasks;
+	bool reads = false;
 
 	(void)pthread_mutex_lock(&tasks->lock);
 	for (;;) {
@@ -60,12 +91,13 @@ static void *work(void *ctx)
 			tasks->queued--;
 			(void)pthread_mutex_unlock(&tasks->lock);
 			read_now(api, call);
+			reads = true;
 			(void)pthread_mutex_lock(&tasks->lock);
 			continue;
 		}
 		if (tasks->stopping)
 			break;
-		(void)pthread_cond_wait(&tasks->wake, &tasks->lock);
+		rest(api, &reads);
 	}
 	(void)pthread_mutex_unlock(&tasks->lock);
 	ks_api_thread_done(api);

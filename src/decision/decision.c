@@ -386,7 +386,8 @@ static enum ks_reason step_rate(struct walk *w)
 	STEP(TENANT, step_tenant, true)          \
 	STEP(RATE, step_rate, false)
 
-/* A list and not a table, so that the compiler sees through it: one decision has no more than a hundred nanoseconds of its own. */
+/* A list and not a table, so that the compiler sees through it: one decision has no more than a hundred nanoseconds
+ * of its own. */
 static inline enum ks_reason take_steps(struct walk *w, enum ks_step *ret_step)
 {
 	bool all = !w->request->credential_alone;

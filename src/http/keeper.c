@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "http/conn.h"
 
 #define ACCEPTS_AT_ONCE 64
@@ -125,6 +126,9 @@ static bool drained(const struct ks_http_linger *linger, bool readable, int64_t 
 	static char nowhere[LINGER_BYTES]; /* the keeper's alone, never read */
 	ssize_t n = readable ? recv(linger->fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) : 1;
 
+	/* What nobody reads may still be a credential. */
+	if (readable && n > 0)
+		ks_wipe(nowhere, (size_t)n);
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || now_ms >= linger->until_ms;
 }
 

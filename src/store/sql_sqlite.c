@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The embedded driver. The only file that knows SQLite. docs/internals/store.md says why each setting is what it is. */
+/* The embedded driver: with sql_sqlite_extend.c the only one that knows SQLite. docs/internals/store.md says why each
+ * setting is what it is. */
 #include <errno.h>
-#include <locale.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <wctype.h>
 
 #include "base/buf.h"
 #include "store/files.h"
 #include "store/sql.h"
+#include "store/sql_sqlite_priv.h"
 
 #if SQLITE_VERSION_NUMBER < 3037000
 #error "STRICT tables need SQLite 3.37"
@@ -20,6 +20,7 @@
 /* "Keys" */
 #define APPLICATION_ID 0x4b657973
 
+#define CONNECTION_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE)
 #define BUSY_MS 5000
 #define WRITER_CACHE_KIB 131072
 #define READER_CACHE_KIB 65536
@@ -28,8 +29,6 @@
 #define WAL_KEPT_BYTES (128 << 20)
 #define BACKUP_STEP_PAGES 1024
 #define SQL_TEXT_MAX 4096
-/* Rows that one statement inserts: SQLite keeps a copy of each page that a statement changes until it ends. */
-#define MANY_ROWS 1024
 /* Such copies (of a savepoint too) are kept in one piece of memory, and go to a file beyond this. Where it is not
  * touched it is not there; with temp_store = MEMORY there would be four small pieces a page instead. The piece moves in
  * one write, and SQLite takes one of more than 0x1ffff bytes for a full disk. */
@@ -49,23 +48,16 @@ struct ks_sql_stmt {
 	bool extra; /* beside the kept one, which was busy */
 };
 
-/* The rows that an INSERT … SELECT reads from the virtual table ks_rows. */
-struct rows {
-	ks_sql_source *source; /* NULL: none */
-	void *ctx;
-	size_t left; /* of this statement */
-	enum ks_err err;
-	struct ks_sql_value values[KS_SQL_VALUES_MAX];
-};
-
 struct ks_sql {
 	sqlite3 *db;
 	enum ks_store_mode mode;
-	int lock;           /* -1: none */
-	int wal_pages;      /* as of the last commit */
-	int checkpoint_due; /* at so many */
+	int lock;                                    /* -1: none */
+	int wal_pages;                               /* as of the last commit */
+	int checkpoint_due;                          /* at so many */
+	bool asked;                                  /* the checkpointer, since the log began anew */
+	struct ks_sqlite_checkpointer *checkpointer; /* NULL: the writer does it itself */
 	struct ks_sql_error *error;
-	struct rows rows;
+	struct ks_sqlite_rows rows;
 	struct ks_sql_stmt kept[KS_SQL_COUNT];
 	sqlite3_stmt *kept_many[KS_SQL_COUNT];
 	char path[KS_PATH_MAX];
@@ -153,10 +145,7 @@ static enum ks_err number_of(struct ks_sql *sql, const char *text, int64_t *ret_
 	return err;
 }
 
-/* ---- lower(): SQLite's own knows ASCII alone ---- */
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static locale_t utf8;
 
 static void prepare_process(void)
 {
@@ -164,201 +153,7 @@ static void prepare_process(void)
 	 * SQLite runs already. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
-	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
-
-/* The code point of the well-formed sequence of `n` bytes. */
-static wint_t decode(const unsigned char *bytes, size_t n)
-{
-	static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	wint_t point = bytes[0] & first_bits[n];
-
-	for (size_t i = 1; i < n; i++)
-		point = point << 6 | (bytes[i] & 0x3f);
-	return point;
-}
-
-/* Writes `point`, below 0x110000; returns the number of bytes. */
-static size_t encode(wint_t point, char ret_bytes[4])
-{
-	static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
-	size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-
-	for (size_t i = n; i-- > 1; point >>= 6)
-		ret_bytes[i] = (char)(0x80 | (point & 0x3f));
-	ret_bytes[0] = (char)(n == 1 ? point : first[n] | point);
-	return n;
-}
-
-static size_t lower_text(struct ks_str text, char *ret_bytes)
-{
-	size_t n = 0;
-
-	for (size_t at = 0; at < text.n;) {
-		size_t length = ks_str_utf8_len(ks_str_sub(text, at, 4));
-		if (length == 0) {
-			ret_bytes[n++] = text.p[at++];
-			continue;
-		}
-		wint_t point = decode((const unsigned char *)&text.p[at], length);
-		if (utf8)
-			point = towlower_l(point, utf8);
-		else if (point >= 'A' && point <= 'Z')
-			point += 'a' - 'A';
-		n += encode(point, &ret_bytes[n]);
-		at += length;
-	}
-	return n;
-}
-
-static void sql_lower(sqlite3_context *context, int count, sqlite3_value **values)
-{
-	struct ks_str text = {(const char *)sqlite3_value_text(values[0]), (size_t)sqlite3_value_bytes(values[0])};
-
-	(void)count;
-	if (!text.p)
-		return;
-	/* No sequence grows by more than half when it becomes lower case. */
-	char *bytes = sqlite3_malloc64(2 * text.n + 4);
-	if (!bytes) {
-		sqlite3_result_error_nomem(context);
-		return;
-	}
-	sqlite3_result_text64(context, bytes, lower_text(text, bytes), sqlite3_free, SQLITE_UTF8);
-}
-
-/* ---- ks_rows: a table-valued function without arguments whose rows come from struct rows ---- */
-
-struct rows_table {
-	sqlite3_vtab base; /* first: SQLite's */
-	struct rows *rows;
-};
-
-static struct rows *rows_of(sqlite3_vtab_cursor *cursor)
-{
-	return ((struct rows_table *)(void *)cursor->pVtab)->rows;
-}
-
-static int rows_connect(sqlite3 *db, void *ctx, int argc, const char *const *argv, sqlite3_vtab **ret_table,
-			char **ret_error)
-{
-	char bytes[512];
-	struct ks_buf buf = KS_BUF(bytes);
-	struct rows_table *table = sqlite3_malloc64(sizeof(*table));
-
-	(void)argc;
-	(void)argv;
-	(void)ret_error;
-	if (!table)
-		return SQLITE_NOMEM;
-	*table = (struct rows_table){.rows = ctx};
-	ks_buf_put_c(&buf, "CREATE TABLE x (");
-	for (int i = 1; i <= KS_SQL_VALUES_MAX; i++)
-		ks_buf_printf(&buf, "%sc%d", i > 1 ? ", " : "", i);
-	ks_buf_put_c(&buf, ")");
-	*ret_table = &table->base;
-	return sqlite3_declare_vtab(db, ks_buf_z(&buf));
-}
-
-static int rows_disconnect(sqlite3_vtab *table)
-{
-	sqlite3_free(table);
-	return SQLITE_OK;
-}
-
-static int rows_best_index(sqlite3_vtab *table, sqlite3_index_info *info)
-{
-	(void)table;
-	info->estimatedCost = MANY_ROWS;
-	info->estimatedRows = MANY_ROWS;
-	return SQLITE_OK;
-}
-
-static int rows_open(sqlite3_vtab *table, sqlite3_vtab_cursor **ret_cursor)
-{
-	sqlite3_vtab_cursor *cursor = sqlite3_malloc64(sizeof(*cursor));
-
-	if (!cursor)
-		return SQLITE_NOMEM;
-	*cursor = (sqlite3_vtab_cursor){.pVtab = table};
-	*ret_cursor = cursor;
-	return SQLITE_OK;
-}
-
-static int rows_close(sqlite3_vtab_cursor *cursor)
-{
-	sqlite3_free(cursor);
-	return SQLITE_OK;
-}
-
-static int rows_next(sqlite3_vtab_cursor *cursor)
-{
-	struct rows *rows = rows_of(cursor);
-
-	if (rows->left == 0 || !rows->source)
-		return SQLITE_OK;
-	rows->left--;
-	rows->err = rows->left ? rows->source(rows->ctx, rows->values) : KS_OK;
-	return rows->err == KS_OK || rows->err == KS_NOT_FOUND ? SQLITE_OK : SQLITE_ABORT;
-}
-
-/* The first row is there before the statement starts. */
-static int rows_filter(sqlite3_vtab_cursor *cursor, int number, const char *text, int argc, sqlite3_value **argv)
-{
-	(void)cursor;
-	(void)number;
-	(void)text;
-	(void)argc;
-	(void)argv;
-	return SQLITE_OK;
-}
-
-static int rows_eof(sqlite3_vtab_cursor *cursor)
-{
-	const struct rows *rows = rows_of(cursor);
-
-	return rows->left == 0 || rows->err != KS_OK;
-}
-
-static int rows_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int column)
-{
-	const struct ks_sql_value *value = &rows_of(cursor)->values[column];
-	const char *bytes = value->bytes.n ? value->bytes.p : "";
-
-	switch (value->type) {
-	case KS_SQL_NULL:
-		break;
-	case KS_SQL_INTEGER:
-		sqlite3_result_int64(context, value->integer);
-		break;
-	case KS_SQL_TEXT:
-		sqlite3_result_text64(context, bytes, value->bytes.n, SQLITE_STATIC, SQLITE_UTF8);
-		break;
-	case KS_SQL_BLOB:
-		sqlite3_result_blob64(context, bytes, value->bytes.n, SQLITE_STATIC);
-		break;
-	}
-	return SQLITE_OK;
-}
-
-static int rows_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *ret_rowid)
-{
-	*ret_rowid = (sqlite3_int64)rows_of(cursor)->left;
-	return SQLITE_OK;
-}
-
-static const sqlite3_module rows_module = {
-	.xConnect = rows_connect,
-	.xBestIndex = rows_best_index,
-	.xDisconnect = rows_disconnect,
-	.xOpen = rows_open,
-	.xClose = rows_close,
-	.xFilter = rows_filter,
-	.xNext = rows_next,
-	.xEof = rows_eof,
-	.xColumn = rows_column,
-	.xRowid = rows_rowid,
-};
 
 /* ---- opening ---- */
 
@@ -369,8 +164,10 @@ static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
 	(void)db;
 	(void)name;
 	/* Fewer than before: it began anew. */
-	if (pages < sql->wal_pages)
+	if (pages < sql->wal_pages) {
 		sql->checkpoint_due = CHECKPOINT_PAGES;
+		sql->asked = false;
+	}
 	sql->wal_pages = pages;
 	return SQLITE_OK;
 }
@@ -378,8 +175,7 @@ static int wal_grew(void *ctx, sqlite3 *db, const char *name, int pages)
 /* A connection with the settings that all have. */
 static enum ks_err connect(struct ks_sql *sql, int flags)
 {
-	int rc = sqlite3_open_v2(sql->path, &sql->db,
-				 flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, NULL);
+	int rc = sqlite3_open_v2(sql->path, &sql->db, flags | CONNECTION_FLAGS, NULL);
 
 	if (rc != SQLITE_OK)
 		return failed(sql, rc, "cannot open the store");
@@ -389,16 +185,11 @@ static enum ks_err connect(struct ks_sql *sql, int flags)
 	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 0);
-	rc = sqlite3_create_function_v2(sql->db, "lower", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
-					NULL, sql_lower, NULL, NULL, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_create_module_v2(sql->db, "ks_rows", &rows_module, &sql->rows, NULL);
+	rc = ks_sqlite_extend(sql->db, &sql->rows);
 	if (rc != SQLITE_OK)
 		return failed(sql, rc, "cannot prepare the store");
-	return run(
-		sql,
-		"PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
-		"cannot prepare the store");
+	return run(sql, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
+		   "cannot prepare the store");
 }
 
 static enum ks_err sqlite_version(struct ks_sql *sql, unsigned *ret_version)
@@ -428,6 +219,20 @@ static enum ks_err sqlite_set_version(struct ks_sql *sql, unsigned version)
 	return run(sql, script, "cannot set the version");
 }
 
+/* Where there is none, the writer copies the log back itself. */
+static void start_checkpointer(struct ks_sql *sql)
+{
+	sqlite3 *db;
+	int rc = sqlite3_open_v2(sql->path, &db, SQLITE_OPEN_READWRITE | CONNECTION_FLAGS, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		sql->checkpointer = ks_sqlite_checkpointer_new(db);
+	if (!sql->checkpointer)
+		sqlite3_close_v2(db);
+}
+
 static enum ks_err set_up(struct ks_sql *sql)
 {
 	char script[256];
@@ -448,6 +253,7 @@ static enum ks_err set_up(struct ks_sql *sql)
 	/* Takes the place of SQLite's own checkpoints. */
 	sql->checkpoint_due = CHECKPOINT_PAGES;
 	sqlite3_wal_hook(sql->db, wal_grew, sql);
+	start_checkpointer(sql);
 	return KS_OK;
 }
 
@@ -497,6 +303,8 @@ static void sqlite_close(struct ks_sql *sql)
 		sqlite3_finalize(sql->kept[i].stmt);
 		sqlite3_finalize(sql->kept_many[i]);
 	}
+	if (sql->checkpointer)
+		ks_sqlite_checkpointer_free(sql->checkpointer);
 	sqlite3_close_v2(sql->db);
 	if (sql->lock >= 0)
 		close(sql->lock);
@@ -679,12 +487,12 @@ static uint64_t sqlite_changed(struct ks_sql_stmt *stmt)
 	return (uint64_t)sqlite3_changes64(stmt->sql->db);
 }
 
-/* One statement for the rows up to MANY_ROWS, the first of which is in `values` already. */
+/* One statement for the rows up to KS_SQLITE_MANY_ROWS, the first of which is in `values` already. */
 static enum ks_err insert_some(struct ks_sql *sql, sqlite3_stmt *stmt)
 {
-	struct rows *rows = &sql->rows;
+	struct ks_sqlite_rows *rows = &sql->rows;
 
-	rows->left = MANY_ROWS;
+	rows->left = KS_SQLITE_MANY_ROWS;
 	int rc = sqlite3_step(stmt);
 	enum ks_err err = KS_OK;
 	if (rows->err != KS_OK && rows->err != KS_NOT_FOUND)
@@ -699,7 +507,7 @@ static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, siz
 				      void *ctx)
 {
 	sqlite3_stmt **stmt = &sql->kept_many[id];
-	struct rows *rows = &sql->rows;
+	struct ks_sqlite_rows *rows = &sql->rows;
 	enum ks_err err = KS_OK;
 
 	if (!*stmt)
@@ -750,6 +558,23 @@ static void checkpoint(struct ks_sql *sql)
 {
 	sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	sql->checkpoint_due = sql->wal_pages + CHECKPOINT_PAGES;
+	sql->asked = false;
+}
+
+/* The log begins anew only where all of it is copied back and nothing is added meanwhile. So the checkpointer copies
+ * most of it while commits go on, and what they add until it is done is copied here. */
+static void checkpoint_if_due(struct ks_sql *sql)
+{
+	if (sql->wal_pages < sql->checkpoint_due)
+		return;
+	if (!sql->checkpointer) {
+		checkpoint(sql);
+	} else if (!sql->asked) {
+		sql->asked = true;
+		ks_sqlite_checkpointer_ask(sql->checkpointer);
+	} else if (!ks_sqlite_checkpointer_busy(sql->checkpointer)) {
+		checkpoint(sql);
+	}
 }
 
 static enum ks_err sqlite_commit(struct ks_sql *sql)
@@ -757,8 +582,7 @@ static enum ks_err sqlite_commit(struct ks_sql *sql)
 	int rc = sqlite3_exec(sql->db, "COMMIT", NULL, NULL, NULL);
 
 	if (rc == SQLITE_OK) {
-		if (sql->wal_pages >= sql->checkpoint_due)
-			checkpoint(sql);
+		checkpoint_if_due(sql);
 		return KS_OK;
 	}
 	enum ks_err err = failed(sql, rc, "cannot commit");

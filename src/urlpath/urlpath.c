@@ -197,8 +197,8 @@ static inline uint32_t not_plain(const char *p)
 }
 #endif
 
-/* Of the WINDOW bytes at `at`, or as many as there are, a bit for each that is not plain. All at once, because guessing byte by byte where
- * segments end is most of what a path costs. */
+/* Of the WINDOW bytes at `at`, or as many as there are, a bit for each that is not plain. All at once, because
+ * guessing byte by byte where segments end is most of what a path costs. */
 static inline uint32_t window_bits(struct ks_str raw, size_t at)
 {
 	uint32_t bits = 0;

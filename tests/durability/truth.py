@@ -26,10 +26,6 @@ def number_of(text):
 TENANT_PREFIX = ["opr", "prt", "org", "sub", "prj", "per"]
 
 
-def read_only(path):
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-
-
 def rows(db, text):
     cursor = db.execute(text)
     names = [column[0] for column in cursor.description]
@@ -55,8 +51,9 @@ def check_crashed(data):
             db.close()
 
 
-def check_file(path):
-    db = read_only(path)
+def check_file(path, at_rest=False):
+    """`at_rest`: nobody has it open, and nothing is made beside it."""
+    db = sqlite3.connect(f"file:{path}?mode=ro&immutable={int(at_rest)}", uri=True)
     try:
         return check(db)
     finally:

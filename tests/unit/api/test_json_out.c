@@ -100,12 +100,14 @@ static void test_commas(void **state)
 	ks_json_open(&json, '{');
 	ks_json_put_null(&json, "c");
 	ks_json_put_bool(&json, "d", false);
+	ks_json_put_some(&json, "e", KS_STR(""));
+	ks_json_put_some(&json, "f", KS_STR("g"));
 	ks_json_close(&json, '}');
 	ks_json_bool(&json, true);
 	ks_json_null(&json);
 	ks_json_close(&json, ']');
 	ks_json_close(&json, '}');
-	assert_text(&json, "{\"a\":[],\"b\":[1,{},{\"c\":null,\"d\":false},true,null]}");
+	assert_text(&json, "{\"a\":[],\"b\":[1,{},{\"c\":null,\"d\":false,\"e\":null,\"f\":\"g\"},true,null]}");
 }
 
 static void test_values(void **state)
