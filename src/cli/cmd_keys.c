@@ -206,21 +206,23 @@ static uint64_t number_of(const json_t *answer, const char *name)
 
 static int show_import(struct ks_cli *cli, const struct ks_answer *answer)
 {
+	const json_t *errors = json_object_get(answer->json, "errors");
+	uint64_t refused = number_of(answer->json, "refused");
 	const json_t *error;
 	size_t i;
 
-	if (cli->json)
+	if (cli->json) {
 		(void)printf("%s\n", answer->text);
-	else
-		json_array_foreach(json_object_get(answer->json, "errors"), i, error)
-			(void)fprintf(stderr, "line %llu: %s %s\n", (unsigned long long)number_of(error, "line"),
-				      json_string_value(json_object_get(error, "pointer")),
-				      json_string_value(json_object_get(error, "detail")));
-	if (!cli->json)
-		(void)printf("%llu lines: %llu imported, %llu refused\n", (unsigned long long)number_of(answer->json, "lines"),
-			     (unsigned long long)number_of(answer->json, "imported"),
-			     (unsigned long long)number_of(answer->json, "refused"));
-	return number_of(answer->json, "refused") > 0 ? KS_EXIT_FAILED : KS_EXIT_DONE;
+		return refused > 0 ? KS_EXIT_FAILED : KS_EXIT_DONE;
+	}
+	json_array_foreach(errors, i, error)
+		(void)fprintf(stderr, "line %llu: %s %s\n", (unsigned long long)number_of(error, "line"),
+			      json_string_value(json_object_get(error, "pointer")), json_string_value(json_object_get(error, "detail")));
+	if (refused > json_array_size(errors))
+		(void)fprintf(stderr, "and %llu more lines\n", (unsigned long long)(refused - json_array_size(errors)));
+	(void)printf("%llu lines: %llu imported, %llu refused\n", (unsigned long long)number_of(answer->json, "lines"),
+		     (unsigned long long)number_of(answer->json, "imported"), (unsigned long long)refused);
+	return refused > 0 ? KS_EXIT_FAILED : KS_EXIT_DONE;
 }
 
 int ks_cmd_keys_import(struct ks_cli *cli)

@@ -230,6 +230,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
 	options.create = true;
+	options.prefault = true;
 	s->api_options.realm = s->config->realm.text;
 	s->api_options.metrics = put_metrics;
 	s->api_options.metrics_ctx = s;

@@ -465,16 +465,22 @@ void ks_conn_log(void *ctx, const char *format, va_list arguments)
 	(void)arguments;
 	if (!server->old_library || !strstr(format, "Content-Length"))
 		return;
-	for (size_t fd = 0; fd < server->by_fd_size; fd++) {
-		struct ks_conn *c;
+	for (size_t from = 0; from < server->by_fd_size;) {
+		struct ks_conn *ours[16];
+		size_t count = 0;
 
 		(void)pthread_mutex_lock(&server->registry_lock);
-		c = server->by_fd[fd];
-		if (c && !(c->live && pthread_equal(c->thread, self)))
-			c = NULL;
+		for (; from < server->by_fd_used && count < KS_ARRAY_LEN(ours); from++) {
+			struct ks_conn *c = server->by_fd[from];
+
+			if (c && c->live && pthread_equal(c->thread, self) && c->stage == KS_HTTP_STAGE_BEGIN)
+				ours[count++] = c;
+		}
 		(void)pthread_mutex_unlock(&server->registry_lock);
-		/* Only its own thread ever frees it. */
-		if (c && c->stage == KS_HTTP_STAGE_BEGIN)
-			answer_bad_length(c);
+		/* Only their own thread, this one, ever frees them. */
+		for (size_t i = 0; i < count; i++)
+			answer_bad_length(ours[i]);
+		if (count < KS_ARRAY_LEN(ours))
+			return;
 	}
 }

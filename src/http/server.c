@@ -56,10 +56,9 @@ static struct MHD_Daemon *start_library(struct ks_http_server *server, unsigned 
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
 						    (void *)(uintptr_t)no_certificate};
 	}
-#if MHD_VERSION >= 0x00097701
+	/* The older one's strictness would only take some refusals away from the strict layer. */
 	if (!server->old_library)
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL};
-#endif
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL};
 	more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	/* The logger comes first: the library uses it while it reads the options after it. The pool shares the limit
 	 * of connections out evenly, but not the connections; so each thread may have all of them. */

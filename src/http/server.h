@@ -13,15 +13,17 @@ struct ks_http_options {
 	const char *socket_path;       /* unix socket of the owner alone (0600); NULL: none */
 	const char *tls_certificate;   /* PEM files; NULL: plain */
 	const char *tls_key;
-	const char *tls_client_ca;     /* ask for client certificates of this authority; NULL: do not */
+	const char *tls_client_ca;     /* clients must show a certificate of this authority; NULL: they need none */
 	unsigned threads;              /* 1 to 64 */
-	unsigned connections_max;      /* beyond it new connections are closed */
-	unsigned connections_per_address_max; /* 0: no limit */
-	unsigned idle_timeout_ms;      /* keep-alive connection without a request */
-	unsigned request_timeout_ms;   /* absolute: first byte of a request to its last */
+	unsigned connections_max;      /* 1 to 1,000,000; beyond it TCP connections are closed. The local socket has 64 more */
+	unsigned connections_per_address_max; /* IPv6: per /64. 0: no limit */
+	unsigned idle_timeout_ms;      /* 50 or more: keep-alive connection without a request */
+	unsigned request_timeout_ms;   /* 50 or more, absolute: first byte of a request to its last; a body for a sink has one more
+					* for each 64 bytes, and so has an answer to be taken */
 	size_t body_total_max;         /* all bodies being received, together */
-	/** Called for what the strict layer refused and for connections cut by a deadline: reason is a static word
-	 * such as "content_length_conflict". */
+	/** Called for what was refused and for connections cut by a deadline: reason is a static word of
+	 * KS_HTTP_REFUSALS, peer is NULL for the local socket. On any thread of the server's, several at a time; it may
+	 * not wait, nor call the server. */
 	void (*on_refused)(void *ctx, const char *reason, const struct ks_addr *peer);
 	void *on_refused_ctx;
 };
@@ -50,18 +52,22 @@ struct ks_http_options {
 	X(connection_limit)              \
 	X(local_peer)
 
-/** Starts serving on its own threads. KS_BUSY: the address is in use; KS_MALFORMED: a bad option (*ret_problem: static
- * text); KS_SYSTEM. */
+/** Starts serving on its own threads, in which all signals are blocked. Of options and handler nothing but their
+ * contexts is borrowed. KS_BUSY: the address or the local socket is in use; KS_MALFORMED: a bad option; KS_SYSTEM;
+ * KS_MEMORY. *ret_problem then is static text. */
 KS_MUST_USE enum ks_err ks_http_start(const struct ks_http_options *options, const struct ks_handler *handler,
 				      struct ks_http_server **ret_server, const char **ret_problem);
 
-/** The TCP port served, for ":0"; 0 without TCP. */
+/** The TCP port served, also where ":0" was asked for; 0 without TCP. */
 unsigned ks_http_port(const struct ks_http_server *server);
 
-/** Reads certificates anew; the old ones stay where the new are bad. */
+/** Reads certificates and authority anew, for connections from now on. KS_MALFORMED where they are bad: the old ones
+ * stay. Any thread. */
 KS_MUST_USE enum ks_err ks_http_reload_tls(struct ks_http_server *server);
 
-/** Stops accepting, lets exchanges under way finish up to `drain_ms`, then closes everything. Frees; takes NULL. */
+/** Stops accepting, ends what is idle, lets exchanges under way finish up to `drain_ms`, then closes everything. It
+ * returns when no thread is in the handler any more and every pending exchange has been completed, be that later: the
+ * handler owes it. Frees; takes NULL. */
 void ks_http_stop(struct ks_http_server **server, unsigned drain_ms);
 
 struct ks_http_stats {

@@ -552,6 +552,73 @@ static void rows_beyond_their_limits_are_refused(void **state)
 	assert_int_equal(key_count(f->store), 1);
 }
 
+/* ---- the write-ahead log ---- */
+
+/* Changes whenever the log begins anew. */
+static uint32_t log_salt(const struct fixture *f)
+{
+	char path[160];
+	uint32_t salt = 0;
+
+	snprintf(path, sizeof(path), "%s-wal", f->path);
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &salt, sizeof(salt), 16), sizeof(salt));
+	close(fd);
+	return salt;
+}
+
+/* Commits long rows until the log begins anew; false if it does not within `most` commits. */
+static bool fill_log(struct fixture *f, const char *body, int most)
+{
+	uint32_t before = log_salt(f);
+
+	for (int i = 0; i < most; i++) {
+		struct ks_idempotency_row row = {.principal = KS_STR("local"),
+						 .key = KS_STR("long"),
+						 .created_at = NOW,
+						 .body = ks_str_of(body, KS_STORE_BODY_MAX)};
+		assert_ok(ks_store_begin(f->store));
+		assert_ok(ks_store_idempotency_put(f->store, &row));
+		assert_ok(ks_store_idempotency_trim(f->store, NOW + 1));
+		assert_ok(create_key(f->store, FIRST_KEY + key_count(f->store)));
+		assert_ok(ks_store_commit(f->store));
+		if (log_salt(f) != before)
+			return true;
+	}
+	return false;
+}
+
+static void the_log_begins_anew(void **state)
+{
+	struct fixture *f = *state;
+	char *body = malloc(KS_STORE_BODY_MAX);
+
+	assert_non_null(body);
+	memset(body, 'b', KS_STORE_BODY_MAX);
+	assert_true(fill_log(f, body, 3000));
+	assert_true(fill_log(f, body, 3000));
+	free(body);
+}
+
+static void a_reader_holds_the_log_until_it_is_done(void **state)
+{
+	struct fixture *f = *state;
+	struct ks_store *reader = open_reader(f);
+	char *body = malloc(KS_STORE_BODY_MAX);
+
+	assert_non_null(body);
+	memset(body, 'b', KS_STORE_BODY_MAX);
+	assert_ok(ks_store_begin(reader));
+	assert_false(fill_log(f, body, 150));
+	assert_int_equal(key_count(reader), 0);
+	ks_store_rollback(reader);
+	assert_int_equal(key_count(reader), 150);
+	assert_true(fill_log(f, body, 3000));
+	ks_store_close(&reader);
+	free(body);
+}
+
 static void nothing_may_be_closed(void **state)
 {
 	struct ks_store *store = NULL;
@@ -591,6 +658,8 @@ int main(void)
 		TEST(a_list_may_be_read_within_itself),
 		TEST(what_is_kept_survives_a_close),
 		TEST(rows_beyond_their_limits_are_refused),
+		TEST(the_log_begins_anew),
+		TEST(a_reader_holds_the_log_until_it_is_done),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
