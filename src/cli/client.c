@@ -84,7 +84,7 @@ static int open_store(struct ks_cli *cli, struct ks_client *client)
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
-	if (ks_serve_engine_options(cli->config, &options, &problem) != KS_OK)
+	if (ks_serve_recall(cli->config, &problem) != KS_OK || ks_serve_engine_options(cli->config, &options, &problem) != KS_OK)
 		return ks_cli_fail(cli, KS_EXIT_FAILED, "%s", problem.text);
 	options.progress = ks_progress;
 	options.log = NULL;

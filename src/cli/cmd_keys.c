@@ -122,6 +122,11 @@ int ks_cmd_keys_list(struct ks_cli *cli)
 	ks_buf_put_c(&b, "/v1/keys");
 	for (size_t i = 0; i < KS_ARRAY_LEN(options); i++)
 		ks_put_query(cli, &b, options[i][0], options[i][1]);
+	if (ks_cli_option(cli, "below")) {
+		if (!ks_cli_option(cli, "tenant"))
+			return ks_cli_fail(cli, KS_EXIT_USAGE, "--below goes with --tenant");
+		ks_buf_put_c(&b, "&below=true");
+	}
 	return ks_client_do(cli, "GET", ks_buf_z(&b), NULL, show_keys);
 }
 

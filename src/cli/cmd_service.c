@@ -13,7 +13,7 @@ static int engine_options(struct ks_cli *cli, struct ks_engine_options *ret_opti
 {
 	struct ks_config_problem problem = {""};
 
-	if (ks_serve_engine_options(cli->config, ret_options, &problem) != KS_OK)
+	if (ks_serve_recall(cli->config, &problem) != KS_OK || ks_serve_engine_options(cli->config, ret_options, &problem) != KS_OK)
 		return ks_cli_fail(cli, KS_EXIT_FAILED, "%s", problem.text);
 	ret_options->progress = ks_progress;
 	ret_options->log = NULL;

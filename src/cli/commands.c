@@ -31,7 +31,8 @@ static const struct ks_option keys_create_options[] = {
 	END};
 
 static const struct ks_option keys_list_options[] = {
-	{"tenant", "ID", "keys of this tenant and what is below", false},
+	{"tenant", "ID", "keys of this tenant", false},
+	{"below", NULL, "with --tenant: and of what is below it", false},
 	{"status", "STATUS", "active, expired or revoked", false},
 	{"kind", "KIND", "tenant, partner or runtime", false},
 	{"environment", "NAME", "live or sandbox", false},

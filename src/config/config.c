@@ -2,10 +2,12 @@
 #include "config/config.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "base/buf.h"
@@ -381,6 +383,84 @@ enum ks_err ks_config_load(const char *file, const char *(*getter)(const char *n
 		ks_config_free(&config);
 	else
 		*ret_config = config;
+	return err;
+}
+
+/* ---- what the last service used ---- */
+
+/* The settings by which the store is written and the ring is made. */
+static const char *const kept[] = {"policy", "domain", "tokens.prefix_live", "tokens.prefix_sandbox", "tokens.checksum",
+				   "ring.directory", "ring.group"};
+
+static void put_value(struct ks_buf *b, const struct setting *s, const struct ks_config_value *v);
+
+/* Whoever reads it may have another working directory. */
+static enum ks_err put_kept(struct ks_buf *b, const struct setting *s, const struct ks_config_value *v)
+{
+	struct ks_config_value whole = *v;
+	char path[PATH_MAX];
+
+	if (s->type == KS_SETTING_PATH && v->text[0]) {
+		if (!realpath(v->text, path))
+			return KS_NOT_FOUND;
+		if (!copy(whole.text, sizeof(whole.text), ks_str_c(path)))
+			return KS_TOO_LARGE;
+	}
+	ks_buf_put_c(b, s->name);
+	ks_buf_put_c(b, ": ");
+	put_value(b, s, &whole);
+	ks_buf_put_c(b, "\n");
+	return ks_buf_ok(b) ? KS_OK : KS_TOO_LARGE;
+}
+
+static bool write_whole(const char *path, struct ks_str text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool ok = fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
+
+	if (fd >= 0 && close(fd) != 0)
+		ok = false;
+	return ok;
+}
+
+enum ks_err ks_config_keep(const struct ks_config *config, const char *path)
+{
+	char text[PRINTED_MAX], fresh[PATH_MAX];
+	struct ks_buf b = KS_BUF(text), name = KS_BUF(fresh);
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(kept); i++) {
+		const struct setting *s = find(ks_str_c(kept[i]));
+
+		KS_TRY(put_kept(&b, s, value_peek(config, s)));
+	}
+	ks_buf_put_c(&name, path);
+	ks_buf_put_c(&name, ".new");
+	if (!ks_buf_z(&name)[0])
+		return KS_TOO_LARGE;
+	return write_whole(fresh, ks_buf_str(&b)) && rename(fresh, path) == 0 ? KS_OK : KS_SYSTEM;
+}
+
+enum ks_err ks_config_recall(struct ks_config *config, const char *path, struct ks_config_problem *ret_problem)
+{
+	struct ks_config *last;
+	enum ks_err err;
+
+	if (access(path, F_OK) != 0)
+		return KS_OK;
+	last = calloc(1, sizeof(*last));
+	if (!last)
+		return KS_MEMORY;
+	err = load_file(last, path, ret_problem);
+	for (size_t i = 0; err == KS_OK && i < KS_ARRAY_LEN(kept); i++) {
+		const struct setting *s = find(ks_str_c(kept[i]));
+		struct ks_config_value *now = value_of(config, s);
+
+		if (ks_str_eq(ks_str_c(now->source), KS_STR("default")) && value_of(last, s)->source) {
+			*now = *value_of(last, s);
+			now->source = "last service";
+		}
+	}
+	free(last);
 	return err;
 }
 

@@ -19,7 +19,7 @@ struct ks_config_value {
 	char names[KS_CONFIG_ITEMS_MAX][64];       /* maps: the member's name */
 	char items[KS_CONFIG_ITEMS_MAX][256];
 	uint64_t number;                           /* NUMBER; BOOL as 0 or 1 */
-	const char *source;                        /* "default", "file", "environment", "command line" */
+	const char *source;                        /* "default", "file", "environment", "command line", "last service" */
 };
 
 struct ks_config {
@@ -42,6 +42,12 @@ void ks_config_free(struct ks_config **config);
 
 /** Sets one by its name ("listen"), as from the command line. */
 KS_MUST_USE enum ks_err ks_config_set(struct ks_config *config, const char *name, const char *value, struct ks_config_problem *ret_problem);
+
+/** Writes those settings by which the store is written and the ring is made (the policy's path, the domain, prefixes, the ring's place) as a settings file,
+ * whole or not at all: what the command line goes by when no service runs. KS_NOT_FOUND: a path leads nowhere; KS_SYSTEM, KS_TOO_LARGE. */
+KS_MUST_USE enum ks_err ks_config_keep(const struct ks_config *config, const char *path);
+/** Takes from such a file what is still at its default. KS_OK also where there is no such file; KS_MALFORMED, KS_MEMORY. */
+KS_MUST_USE enum ks_err ks_config_recall(struct ks_config *config, const char *path, struct ks_config_problem *ret_problem);
 
 /** Prints all as YAML with where each comes from and what it is; secrets masked. */
 void ks_config_print(const struct ks_config *config, FILE *out);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,6 +115,31 @@ static enum ks_err headers_of(const struct ks_config *config, struct ks_api_opti
 			(struct ks_api_credential_header){ks_str_c(map->items[i]), KS_KIND_BIT(kind)};
 	}
 	return KS_OK;
+}
+
+/* ---- what the command line needs to know of the last service ---- */
+
+static bool settings_path(const char *data_directory, char ret_path[PATH_MAX])
+{
+	int n = snprintf(ret_path, PATH_MAX, "%s/settings.yaml", data_directory);
+
+	return n > 0 && n < PATH_MAX;
+}
+
+enum ks_err ks_serve_recall(struct ks_config *config, struct ks_config_problem *ret_problem)
+{
+	char path[PATH_MAX];
+
+	return settings_path(config->data.text, path) ? ks_config_recall(config, path, ret_problem) : KS_OK;
+}
+
+static void keep_settings(const struct ks_config *config)
+{
+	char path[PATH_MAX];
+	enum ks_err err = settings_path(config->data.text, path) ? ks_config_keep(config, path) : KS_TOO_LARGE;
+
+	if (err != KS_OK)
+		ks_log(KS_LOG_WARNING, "settings_not_kept", "detail", ks_err_text(err), NULL);
 }
 
 bool ks_serve_socket_path(const char *data_directory, char *ret_path, size_t cap)
@@ -240,6 +266,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 		(void)snprintf(problem->text, sizeof(problem->text), "%s", why.text[0] ? why.text : ks_err_text(err));
 		return err;
 	}
+	keep_settings(s->config);
 	KS_TRY(show_first_key(s->engine));
 	KS_TRY(ks_api_new(s->engine, &s->api_options, &s->api));
 	return start_http(s, problem);

@@ -179,10 +179,10 @@ enum ks_err ks_http_start(const struct ks_http_options *options, const struct ks
 	enum ks_err err;
 
 	KS_TRY(check_options(options, ret_problem));
+	*ret_problem = "the HTTP server cannot be started";
 	server = new_server(options, handler);
 	if (!server)
 		return KS_MEMORY;
-	*ret_problem = "the HTTP server cannot be started";
 	err = open_sockets(server, ret_problem);
 	if (err == KS_OK) {
 		/* Signals are for the thread that started us. */

@@ -145,14 +145,23 @@ static enum ks_err number_of(struct ks_sql *sql, const char *text, int64_t *ret_
 	return err;
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void prepare_process(void)
+/* What SQLite has once a process; refused if it runs already. */
+static void prepare_process(const char *path)
 {
-	/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. Refused if
-	 * SQLite runs already. */
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool done;
+
+	pthread_mutex_lock(&lock);
+	if (!done) {
+		/* Nobody asks how much memory SQLite has in use, and counting it takes a lock of the whole process. */
+		sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+		sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
+		/* Copies of pages go where the pages are: into the folder that is its owner's alone, and that can be
+		 * written to. */
+		sqlite3_temp_directory = sqlite3_mprintf("%.*s", (int)(strrchr(path, '/') - path), path);
+		done = true;
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- opening ---- */
@@ -284,7 +293,6 @@ static enum ks_err new_connection(const char *address, enum ks_store_mode mode, 
 
 	if (!sql)
 		return KS_MEMORY;
-	pthread_once(&once, prepare_process);
 	sql->lock = -1;
 	sql->mode = mode;
 	sql->error = error;
@@ -293,6 +301,7 @@ static enum ks_err new_connection(const char *address, enum ks_store_mode mode, 
 		free(sql);
 		return err;
 	}
+	prepare_process(sql->path);
 	*ret_sql = sql;
 	return KS_OK;
 }

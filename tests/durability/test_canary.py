@@ -273,6 +273,7 @@ def test_a_canary_is_found_nowhere():
         w = World(data)
         w.start()
         use_rightly(w)
+        wait_out_of_memory(w)
         use_wrongly(w)
         use_on_the_command_line(w)
         # Everything that can be read of the service, after the use of everything.
@@ -287,7 +288,6 @@ def test_a_canary_is_found_nowhere():
         assert any(str(data).encode() in text for _, text in writable_memory(w.daemon.process.pid))
         assert sum(1 for _ in files_of(data)) >= 6
 
-        wait_out_of_memory(w)
         for path in files_of(data):
             w.canaries.absent(path.name, path.read_bytes())
         w.canaries.absent("the backup", (data.parent / "backup.db").read_bytes())

@@ -337,6 +337,85 @@ static void test_paths(void **state)
 	assert_string_equal(config->policy.text, "rules/main.yaml");
 }
 
+/* ---- what the last service used ---- */
+
+static char last[] = "/tmp/keystile-kept-XXXXXX";
+
+static void recall(void)
+{
+	problem.text[0] = '\0';
+	if (ks_config_recall(config, last, &problem) != KS_OK)
+		fail_msg("%s", problem.text);
+}
+
+static void test_recall_of_nothing(void **state)
+{
+	(void)state;
+	load("domain: mine.example\n");
+	assert_int_equal(ks_config_recall(config, "/nonexistent/settings.yaml", &problem), KS_OK);
+	assert_string_equal(config->domain.text, "mine.example");
+}
+
+static void test_recall_fills_what_is_open(void **state)
+{
+	(void)state;
+	load("domain: theirs.example\ntokens: {prefix_live: theirs, checksum: true}\nring: {directory: /tmp}\nrealm: theirs\n"
+	     "http: {threads: 9}\npolicy: /etc/hostname\n");
+	assert_int_equal(ks_config_keep(config, last), KS_OK);
+	variable("KEYSTILE_DOMAIN", "");
+	load("tokens: {prefix_live: ours}\n");
+	recall();
+	/* Said here, if only that there is none. */
+	assert_string_equal(config->domain.text, "");
+	assert_string_equal(config->tokens_prefix_live.text, "ours");
+	/* Left open here. */
+	assert_int_equal(config->tokens_checksum.number, 1);
+	assert_string_equal(config->tokens_checksum.source, "last service");
+	assert_string_equal(config->ring_directory.text, "/tmp");
+	assert_string_equal(config->policy.text, "/etc/hostname");
+	/* No business of the store. */
+	assert_string_equal(config->realm.text, "keystile");
+	assert_string_equal(config->http_threads.source, "default");
+}
+
+/* A relative path means something else in another working directory. */
+static void test_kept_paths_are_whole(void **state)
+{
+	(void)state;
+	assert_int_equal(chdir("/etc"), 0);
+	variable("KEYSTILE_POLICY", "hostname");
+	load("");
+	assert_int_equal(ks_config_keep(config, last), KS_OK);
+	assert_int_equal(chdir("/"), 0);
+	memset(variables, 0, sizeof(variables));
+	load("");
+	recall();
+	assert_string_equal(config->policy.text, "/etc/hostname");
+}
+
+static void test_keep_fails_whole(void **state)
+{
+	(void)state;
+	load("domain: first.example\n");
+	assert_int_equal(ks_config_keep(config, last), KS_OK);
+	load("domain: second.example\npolicy: /nonexistent/policy.yaml\n");
+	assert_int_equal(ks_config_keep(config, last), KS_NOT_FOUND);
+	load("");
+	assert_int_equal(ks_config_keep(config, "/nonexistent/settings.yaml"), KS_SYSTEM);
+	recall();
+	assert_string_equal(config->domain.text, "first.example");
+}
+
+static void test_recall_of_rubbish(void **state)
+{
+	(void)state;
+	load("");
+	write_bytes("domain: [\n", 10);
+	assert_int_equal(ks_config_recall(config, path, &problem), KS_MALFORMED);
+	assert_non_null(strstr(problem.text, path));
+	assert_string_equal(config->domain.source, "default");
+}
+
 /* ---- printing ---- */
 
 static char *printed(void (*print)(const struct ks_config *config, FILE *out))
@@ -454,18 +533,26 @@ int main(void)
 		TEST(test_nested_and_dotted),
 		TEST(test_null_is_empty),
 		TEST(test_paths),
+		TEST(test_recall_of_nothing),
+		TEST(test_recall_fills_what_is_open),
+		TEST(test_kept_paths_are_whole),
+		TEST(test_keep_fails_whole),
+		TEST(test_recall_of_rubbish),
 		TEST(test_print_is_a_settings_file),
 		TEST(test_print_says_where_from),
 		TEST(test_print_has_room),
 		TEST(test_manual_names_every_setting),
 	};
 	int fd = mkstemp(path);
+	int kept = mkstemp(last);
 	int failures;
 
-	if (fd < 0)
+	if (fd < 0 || kept < 0)
 		return 1;
 	(void)close(fd);
+	(void)close(kept);
 	failures = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)unlink(path);
+	(void)unlink(last);
 	return failures;
 }
