@@ -22,7 +22,7 @@
 
 #define CONNECTION_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE)
 #define BUSY_MS 5000
-#define WRITER_CACHE_KIB 131072
+#define WRITER_CACHE_KIB 262144
 #define READER_CACHE_KIB 65536
 /* Pages in the write-ahead log at which it is copied back, and bytes to which it is cut after it grew beyond that. */
 #define CHECKPOINT_PAGES 16384

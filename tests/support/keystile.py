@@ -3,6 +3,7 @@
 KEYSTILE_BUILD names the build directory (default: build), KEYSTILE_SEED the seed of what is random."""
 import collections
 import contextlib
+import ctypes
 import hashlib
 import http.client
 import json
@@ -24,7 +25,6 @@ DEMO_POLICY = SOURCE / "policies" / "demo.yaml"
 # How long anything may take before the test gives up on it: never what a test is about.
 PATIENCE_S = 120
 
-# Every descendant of a test process, so that none outlives it.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:disable_coredump=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 
@@ -43,6 +43,19 @@ def environment(extra=None):
 
 
 running = set()   # daemons that were started and not seen to end
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def with_parent(limits):
+    """For a child before it runs: it does not outlive the thread that started it; and `limits`, if any."""
+    def apply():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if limits:
+            limits()
+    return apply
+
 
 # ---- data directories ----
 
@@ -157,7 +170,7 @@ class Daemon:
 
     def start(self, wait=True):
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        env=environment(self.env), preexec_fn=self.limits, start_new_session=True)
+                                        env=environment(self.env), preexec_fn=with_parent(self.limits), start_new_session=True)
         self.changed = threading.Condition()
         self.closed = False
         self.log = []
@@ -275,7 +288,9 @@ def run(*arguments, data=None, env=None, input=None, limits=None, program=PROGRA
     """Runs the program to its end. Texts in and out."""
     command = [str(program), *(str(a) for a in arguments)]
     if data is not None:
-        command += ["--data", str(data)]
+        # Before "--", after which there are no options.
+        at = command.index("--") if "--" in command else len(command)
+        command[at:at] = ["--data", str(data)]
     done = subprocess.run(command, input=input if input is not None else "", capture_output=True, text=True, env=environment(env),
                           preexec_fn=limits, timeout=PATIENCE_S, cwd=cwd)
     return Result(done.returncode, done.stdout, done.stderr)
