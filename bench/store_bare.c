@@ -126,8 +126,8 @@ int main(int argc, char **argv)
 	make(argv[1]);
 	sqlite3_stmt *key = prepare(
 		"INSERT INTO keys (id, digest, tenant, organization, grant_id, kind, binding, environment, imported, name, prefix, last_four,"
-		" labels, created_at, created_by, revoked_by) VALUES (?1, ?2, ?3, ?4, 1, 1, 2, 0, 0, 'CRM synchronisation', 'ks', 'cdef', '',"
-		" 1760000000000, 'key_0123456789abc', '')");
+		" labels, created_at, created_by, revoked_by, segment) VALUES (?1, ?2, ?3, ?4, 1, 1, 2, 0, 0, 'CRM synchronisation', 'ks', 'cdef', '',"
+		" 1760000000000, 'key_0123456789abc', '', 0)");
 	sqlite3_stmt *change = prepare("INSERT INTO changes (seq, kind, object, object_end) VALUES (?1, 3, ?2, 0)");
 	sqlite3_stmt *audit = prepare(
 		"INSERT INTO audit (id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail)"

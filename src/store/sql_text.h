@@ -29,7 +29,7 @@
 	" WHEN k.expires_at <= $7 THEN 1 ELSE 0 END"
 
 /* $1 organization, $2 user, $3 before, $4 kind, $5 environment, $6 status, $7 now, $8 unused since, $9 part of the
- * name, $10 limit, $11 tenant */
+ * name, $10 limit, $11 segment, $12 tenant */
 #define SQL_KEYS_FILTER                                                                                           \
 	" AND k.id < $3 AND ($1 = 0 OR k.organization = $1) AND ($2 = 0 OR k.user_id = $2)"                       \
 	" AND ($4 < 0 OR k.kind = $4) AND ($5 < 0 OR k.environment = $5) AND ($6 = 3 OR $6 = " SQL_KEY_STATUS ")" \

@@ -43,6 +43,7 @@ enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const s
 	}
 	store->driver = driver;
 	store->mode = mode;
+	store->segment_keys = KS_SEGMENT_KEYS;
 	enum ks_err err = driver->open(address, mode, &store->error, &store->sql);
 	if (err == KS_OK)
 		err = ks_store_migrate(store, migrations, count);
@@ -333,34 +334,33 @@ enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const str
 
 struct many_source {
 	struct ks_store *store;
-	const struct ks_field *fields;
-	size_t count;
-	const char *rows;
-	size_t stride;
+	const struct ks_many *many;
+	const char *row;
 	size_t left;
 };
 
 static enum ks_err next_of_many(void *ctx, struct ks_sql_value *ret_values)
 {
 	struct many_source *source = ctx;
+	const struct ks_many *many = source->many;
 
 	if (source->left == 0)
 		return KS_NOT_FOUND;
-	KS_TRY(ks_fields_save(source->fields, source->count, source->rows, ret_values, &source->store->error));
-	source->rows = &source->rows[source->stride];
+	KS_TRY(ks_fields_save(many->fields, many->count, source->row, ret_values, &source->store->error));
+	ret_values[many->count] = many->more;
+	source->row = &source->row[many->stride];
 	source->left--;
 	return KS_OK;
 }
 
-enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields, size_t count,
-				 const void *rows, size_t stride, size_t row_count)
+enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_many *many)
 {
-	struct many_source source = {store, fields, count, rows, stride, row_count};
+	struct many_source source = {store, many, many->rows, many->row_count};
 
 	KS_TRY(may_write(store));
 	if (store->lost != KS_OK)
 		return store->lost;
-	enum ks_err err = store->driver->insert_many(store->sql, id, count, next_of_many, &source);
+	enum ks_err err = store->driver->insert_many(store->sql, id, many->count + 1, next_of_many, &source);
 	if (err == KS_OK)
 		return KS_OK;
 	store->spoiled = err;

@@ -40,25 +40,54 @@ KS_ROW_TAKER(take_key, ks_key_row, ks_key_each, key_fields)
 
 enum ks_err ks_store_key_insert(struct ks_store *store, const struct ks_key_row *row)
 {
+	struct ks_sql_value values[KEY_OWN_COLUMNS + 1];
+	uint64_t segment;
 	bool limited;
 
+	KS_TRY(ks_fields_save(key_fields, KEY_OWN_COLUMNS, row, values, &store->error));
 	KS_TRY(ks_store_grant_limited(store, row->grant, &limited));
-	KS_TRY(ks_store_insert(store, KS_SQL_KEY_INSERT, key_fields, KEY_OWN_COLUMNS, row));
+	KS_TRY(ks_store_segment_for(store, row->id, 1, &segment));
+	values[KEY_OWN_COLUMNS] = ks_value_u64(segment);
+	KS_TRY(ks_store_write(store, KS_SQL_KEY_INSERT, values, KEY_OWN_COLUMNS + 1, NULL));
 	store->added.keys++;
 	store->added.keys_limited += limited;
 	return KS_OK;
 }
 
+static enum ks_err insert_each(struct ks_store *store, const struct ks_key_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		enum ks_err err = ks_store_key_insert(store, &rows[i]);
+		if (err != KS_OK) {
+			store->spoiled = err;
+			return err;
+		}
+	}
+	return KS_OK;
+}
+
 enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count)
 {
+	uint64_t least = UINT64_MAX;
 	uint64_t all_limited = 0;
+	uint64_t segment;
 	bool limited;
 
+	if (count == 0)
+		return KS_OK;
 	for (size_t i = 0; i < count; i++) {
 		KS_TRY(ks_store_grant_limited(store, rows[i].grant, &limited));
 		all_limited += limited;
+		least = KS_MIN(least, rows[i].id);
 	}
-	KS_TRY(ks_store_insert_many(store, KS_SQL_KEY_INSERT, key_fields, KEY_OWN_COLUMNS, rows, sizeof(*rows), count));
+	enum ks_err err = ks_store_segment_for(store, least, count, &segment);
+	/* New ids are above the known ones; others take the slow way. */
+	if (err == KS_NOT_FOUND)
+		return insert_each(store, rows, count);
+	KS_TRY(err);
+	KS_TRY(ks_store_insert_many(
+		store, KS_SQL_KEY_INSERT,
+		&(struct ks_many){key_fields, KEY_OWN_COLUMNS, rows, sizeof(*rows), count, ks_value_u64(segment)}));
 	store->added.keys += count;
 	store->added.keys_limited += all_limited;
 	return KS_OK;
@@ -167,6 +196,7 @@ enum {
 	P_UNUSED_SINCE,
 	P_NAME,
 	P_LIMIT,
+	P_SEGMENT,
 	P_TENANT,
 	P_COUNT
 };
@@ -214,6 +244,7 @@ static void filter_params(const struct ks_key_filter *filter, struct pattern *pa
 struct head {
 	uint64_t key;
 	uint64_t tenant;
+	uint64_t segment;
 };
 
 /* Moves the head at `i` of a heap (greatest key first) down to its place. */
@@ -234,8 +265,8 @@ static void sift(struct head *heads, size_t count, size_t i)
 	}
 }
 
-/* The tenant's next key that passes the filter, below `before`: one seek in the index on tenants. KS_NOT_FOUND: no
- * more. */
+/* The tenant's next key that passes the filter, below `before`: one seek in the index on tenants for each segment down
+ * to where it is. KS_NOT_FOUND: no more. */
 static enum ks_err next_head(struct ks_store *store, struct ks_sql_value params[P_COUNT], uint64_t before,
 			     struct head *head)
 {
@@ -243,18 +274,26 @@ static enum ks_err next_head(struct ks_store *store, struct ks_sql_value params[
 
 	params[P_BEFORE] = ks_value_before(before);
 	params[P_TENANT] = ks_value_u64(head->tenant);
-	KS_TRY(ks_store_query_numbers(store, KS_SQL_KEYS_OF_TENANT, params, P_COUNT, 1, &key));
-	head->key = (uint64_t)key;
-	return KS_OK;
+	for (;; head->segment--) {
+		params[P_SEGMENT] = ks_value_u64(head->segment);
+		enum ks_err err = ks_store_query_numbers(store, KS_SQL_KEYS_OF_TENANT, params, P_COUNT, 1, &key);
+		if (err == KS_OK)
+			head->key = (uint64_t)key;
+		if (err != KS_NOT_FOUND || head->segment == 0)
+			return err;
+	}
 }
 
 static enum ks_err fill_heads(struct ks_store *store, const struct ks_key_filter *filter,
 			      struct ks_sql_value params[P_COUNT], struct head *heads, size_t *ret_count)
 {
+	uint64_t segment;
 	size_t count = 0;
 
+	KS_TRY(ks_store_segment_below(store, filter->before, &segment));
 	for (size_t i = 0; i < filter->tenant_count; i++) {
 		heads[count].tenant = filter->tenants[i];
+		heads[count].segment = segment;
 		enum ks_err err = next_head(store, params, filter->before, &heads[count]);
 		if (err == KS_OK)
 			count++;
@@ -310,21 +349,34 @@ static enum ks_err list_tenants(struct ks_row_taker *taker, const struct ks_key_
 	return err;
 }
 
+static enum ks_err list_organization(struct ks_row_taker *taker, const struct ks_key_filter *filter,
+				     struct ks_sql_value params[P_COUNT])
+{
+	uint64_t segment;
+
+	KS_TRY(ks_store_segment_below(taker->store, filter->before, &segment));
+	for (segment++; segment-- > 0 && taker->rows < filter->limit;) {
+		params[P_SEGMENT] = ks_value_u64(segment);
+		params[P_LIMIT] = ks_value_limit(filter->limit - taker->rows);
+		KS_TRY(ks_store_query(taker->store, KS_SQL_KEYS_OF_ORGANIZATION, params, P_TENANT, KEY_COLUMNS,
+				      take_key, taker));
+	}
+	return KS_OK;
+}
+
 enum ks_err ks_store_keys(struct ks_store *store, const struct ks_key_filter *filter, ks_key_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 	struct ks_sql_value params[P_COUNT];
 	struct pattern pattern;
-	enum ks_sql_id id = KS_SQL_KEYS;
 
 	if (filter->q.n > KS_STORE_NAME_MAX)
 		return KS_OK;
 	filter_params(filter, &pattern, params);
 	if (filter->tenants)
 		return list_tenants(&taker, filter, params);
-	if (filter->user)
-		id = KS_SQL_KEYS_OF_USER;
-	else if (filter->organization)
-		id = KS_SQL_KEYS_OF_ORGANIZATION;
-	return ks_store_query(store, id, params, P_TENANT, KEY_COLUMNS, take_key, &taker);
+	if (filter->organization && !filter->user)
+		return list_organization(&taker, filter, params);
+	return ks_store_query(store, filter->user ? KS_SQL_KEYS_OF_USER : KS_SQL_KEYS, params, P_SEGMENT, KEY_COLUMNS,
+			      take_key, &taker);
 }

@@ -14,6 +14,16 @@ struct ks_grant_memo {
 	bool limited;
 };
 
+/** Keys after which a segment is full. The last batch may exceed it. */
+#define KS_SEGMENT_KEYS (UINT64_C(1) << 19)
+
+struct ks_segment_memo {
+	bool known;
+	uint64_t id;
+	uint64_t first_key;
+	uint64_t room;
+};
+
 struct ks_store {
 	const struct ks_sql_driver *driver;
 	struct ks_sql *sql;
@@ -26,6 +36,8 @@ struct ks_store {
 	struct ks_store_counts added;        /* by this transaction; written at its commit */
 	struct ks_store_counts added_before; /* the savepoint */
 	struct ks_grant_memo memos[KS_GRANT_MEMOS];
+	struct ks_segment_memo last_segment;
+	uint64_t segment_keys; /* KS_SEGMENT_KEYS */
 	struct ks_sql_error error;
 };
 
@@ -85,10 +97,26 @@ KS_MUST_USE enum ks_err ks_store_write_returning(struct ks_store *store, enum ks
 KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields,
 					size_t count, const void *row);
 
-/** Inserts `row_count` rows, `stride` bytes apart. After a failure the transaction (or the savepoint) cannot be kept.
- */
-KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_field *fields,
-					     size_t count, const void *rows, size_t stride, size_t row_count);
+/** Rows as their struct has them, and one value more that is the same for all. */
+struct ks_many {
+	const struct ks_field *fields;
+	size_t count;
+	const void *rows;
+	size_t stride; /* bytes from one row to the next */
+	size_t row_count;
+	struct ks_sql_value more;
+};
+
+/** Inserts them. After a failure the transaction (or the savepoint) cannot be kept. */
+KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_many *many);
+
+/** The segment for `count` new keys, of which `least` has the smallest id. KS_NOT_FOUND: several, and they do not all
+ * belong into one. */
+KS_MUST_USE enum ks_err ks_store_segment_for(struct ks_store *store, uint64_t least, size_t count,
+					     uint64_t *ret_segment);
+
+/** The segment of the greatest ids below `before` (0: of all). Those of smaller ids are numbered down to 0. */
+KS_MUST_USE enum ks_err ks_store_segment_below(struct ks_store *store, uint64_t before, uint64_t *ret_segment);
 
 /** KS_OK, or KS_NOT_FOUND if nothing was changed. */
 KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,

@@ -2,6 +2,7 @@
 #include <sqlite3.h>
 
 #include "fixture.h"
+#include "store/store_priv.h"
 
 static enum ks_err insert(struct ks_store *store, struct ks_key_row row)
 {
@@ -168,8 +169,9 @@ static void the_schema_itself_keeps_keys(void **state)
 		"UPDATE keys SET grant_id = 2, name = 'x'",
 		"UPDATE keys SET environment = 1",
 		"INSERT INTO keys SELECT id + 1, x'00', tenant, grant_id, kind, binding, environment, imported, expires_at, retires_at,"
-		" revoked_at, organization, user_id, created_at, rotated_from, rotated_to, name, prefix, last_four, created_by, revoked_by,"
-		" labels FROM keys",
+		" revoked_at, organization, user_id, created_at, rotated_from, rotated_to, name, prefix, last_four, created_by,"
+		" revoked_by, labels, segment FROM keys",
+		"UPDATE keys SET segment = 1",
 	};
 	struct fixture *f = *state;
 	sqlite3 *db;
@@ -427,7 +429,11 @@ static void fill(struct ks_store *store)
 		row.name = ks_str_c(names[i]);
 		model[i] = row;
 	}
-	assert_ok(ks_store_keys_insert(store, model, MANY));
+	for (size_t i = 0; i < MANY;) {
+		size_t n = KS_MIN(random64() % 3 ? random64() % 900 : 1, MANY - i);
+		assert_ok(ks_store_keys_insert(store, &model[i], n));
+		i += n;
+	}
 	for (size_t i = 0; i < MANY; i++) {
 		struct ks_usage_row usage = {.key = model[i].id, .minute = NOW, .reason = KS_REASON_OK, .count = 1};
 		last_used[i] = near_now();
@@ -540,13 +546,101 @@ static void lists_are_those_of_a_naive_model(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t tenants[200];
+	uint64_t segment;
 	size_t rows = 0;
 
 	seed_random();
+	f->store->segment_keys = 700;
 	fill(f->store);
+	assert_ok(ks_store_segment_below(f->store, 0, &segment));
+	assert_true(segment >= 5);
 	for (int round = 0; round < 300; round++)
 		rows += read_pages(f->store, random_filter(tenants));
 	assert_true(rows > MANY);
+}
+
+struct order {
+	uint64_t ids[1000];
+	size_t n;
+};
+
+static enum ks_err note_id(void *ctx, const struct ks_key_row *row)
+{
+	struct order *order = ctx;
+
+	assert_true(order->n < KS_ARRAY_LEN(order->ids));
+	order->ids[order->n++] = row->id;
+	return KS_OK;
+}
+
+/* Lists `expected` keys in strictly falling order, by organization and by tenant, from any place. */
+static void assert_order(struct ks_store *store, uint64_t before, size_t expected)
+{
+	static const uint64_t tenants[] = {ORG_A};
+	struct ks_key_filter filter = {.status = KS_KEY_STATUS_ANY,
+				       .kind = KS_KIND_COUNT,
+				       .environment = KS_ENVIRONMENT_COUNT,
+				       .unused_since = KS_TIME_NONE,
+				       .before = before,
+				       .limit = SIZE_MAX};
+
+	for (int by_tenant = 0; by_tenant < 2; by_tenant++) {
+		struct order order = {.n = 0};
+		filter.organization = by_tenant ? 0 : ORG_A;
+		filter.tenants = by_tenant ? tenants : NULL;
+		filter.tenant_count = 1;
+		assert_ok(ks_store_keys(store, &filter, note_id, &order));
+		assert_int_equal(order.n, expected);
+		for (size_t i = 1; i < order.n; i++)
+			assert_true(order.ids[i] < order.ids[i - 1]);
+	}
+}
+
+/* Ids need not rise: each key is found where its id belongs, whatever segments there are. */
+static void keys_in_any_order_are_listed_in_order(void **state)
+{
+	enum { COUNT = 600 };
+	struct fixture *f = *state;
+	uint64_t ids[COUNT];
+	uint64_t segment;
+
+	seed_random();
+	f->store->segment_keys = 20;
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t j = random64() % (i + 1);
+		ids[i] = ids[j];
+		ids[j] = FIRST_KEY + 2 * i;
+	}
+	for (size_t i = 0; i < COUNT;) {
+		struct ks_key_row rows[8];
+		size_t n = KS_MIN(random64() % (KS_ARRAY_LEN(rows) + 1), COUNT - i);
+		assert_ok(ks_store_begin(f->store));
+		for (size_t k = 0; k < n; k++)
+			rows[k] = key_row(ids[i + k], ORG_A, ORG_A, 1);
+		assert_ok(ks_store_keys_insert(f->store, rows, n));
+		if (random64() % 4 == 0) {
+			ks_store_rollback(f->store);
+			continue;
+		}
+		assert_ok(ks_store_commit(f->store));
+		i += n;
+	}
+	/* And rising ones, each of which may begin a segment that is undone. */
+	for (uint64_t id = FIRST_KEY + 2 * COUNT; id < FIRST_KEY + 2 * COUNT + 100; id++) {
+		assert_ok(ks_store_begin(f->store));
+		assert_ok(ks_store_savepoint(f->store));
+		put_key(f->store, id + 50);
+		ks_store_rollback_to(f->store);
+		put_key(f->store, id);
+		assert_ok(ks_store_commit(f->store));
+	}
+	assert_ok(ks_store_segment_below(f->store, 0, &segment));
+	assert_true(segment > 3);
+	assert_order(f->store, 0, COUNT + 100);
+	assert_order(f->store, FIRST_KEY + 2 * 100, 100);
+	ks_store_close(&f->store);
+	open_writer(f);
+	assert_order(f->store, 0, COUNT + 100);
 }
 
 static void a_list_of_none_is_empty(void **state)
@@ -591,6 +685,7 @@ int main(void)
 		TEST(cores_are_what_the_rows_say),
 		TEST(parts_of_names_are_found_whatever_their_case),
 		TEST(a_list_of_none_is_empty),
+		TEST(keys_in_any_order_are_listed_in_order),
 		TEST(lists_are_those_of_a_naive_model),
 	};
 

@@ -356,7 +356,7 @@ static void a_migration_that_was_edited_is_found_out(void **state)
 static void migrations_are_those_that_were_released(void **state)
 {
 	static const char *const released[] = {
-		"64ecbdeb09432adc69aa5fb296413a91fda149458bfb2b45c80dc70d6f4a60d2",
+		"abeb605b15c3e286cb79c8eefbc83bbec7bb37930ee805b0dad7ce5b14e6a57c",
 	};
 
 	(void)state;

@@ -75,6 +75,15 @@ CREATE TABLE grants (
 	body TEXT NOT NULL UNIQUE
 ) STRICT;
 
+-- Consecutive ranges of keys' ids, half a million keys or a little more each. Indexes that scatter new keys over all there are would rewrite
+-- all their pages with each import; these begin with the segment, so that new keys go to the pages of the last one.
+CREATE TABLE key_segments (
+	id INTEGER PRIMARY KEY CHECK (id >= 0),
+	first_key INTEGER NOT NULL UNIQUE,
+	keys_before INTEGER NOT NULL
+) STRICT;
+INSERT INTO key_segments (id, first_key, keys_before) VALUES (0, 0, 0);
+
 -- What a rebuild reads stands first in the row. `organization` follows from `tenant`, and is not checked again.
 CREATE TABLE keys (
 	id INTEGER PRIMARY KEY CHECK (id > 0),
@@ -98,15 +107,16 @@ CREATE TABLE keys (
 	last_four TEXT NOT NULL,
 	created_by TEXT NOT NULL,
 	revoked_by TEXT NOT NULL,
-	labels TEXT NOT NULL
+	labels TEXT NOT NULL,
+	segment INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX keys_tenant ON keys (tenant);
-CREATE INDEX keys_organization ON keys (organization) WHERE organization IS NOT NULL;
+CREATE INDEX keys_tenant ON keys (segment, tenant);
+CREATE INDEX keys_organization ON keys (segment, organization) WHERE organization IS NOT NULL;
 CREATE INDEX keys_user ON keys (user_id) WHERE user_id IS NOT NULL;
 
 -- Fixed at creation for good, and never forgotten.
 CREATE TRIGGER keys_fixed BEFORE UPDATE OF id, digest, tenant, grant_id, kind, binding, environment, imported, expires_at, organization,
-		user_id, created_at, rotated_from, prefix, last_four, created_by, labels ON keys
+		user_id, created_at, rotated_from, prefix, last_four, created_by, labels, segment ON keys
 BEGIN
 	SELECT RAISE(ABORT, 'a key is fixed at creation');
 END;
