@@ -75,9 +75,12 @@ static void make(const char *path)
 		exit(2);
 	}
 	check(sqlite3_open(path, &db), "open");
-	run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -131072");
+	run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+	    "PRAGMA cache_size = -262144");
 	run((const char *)ks_embedded_store_0001_truth);
-	run("BEGIN; INSERT INTO tenants (id, kind, created_at, name, slug, created_by) VALUES (1, 0, 0, 'operator', '', 'system');"
+	run("BEGIN;"
+	    "INSERT INTO tenants (id, kind, created_at, name, slug, created_by)"
+	    " VALUES (1, 0, 0, 'operator', '', 'system');"
 	    "INSERT INTO grants (id, limited, body) VALUES (1, 0, '{}')");
 	for (int i = 2; i <= TENANTS; i++) {
 		char sql[256];
@@ -125,14 +128,14 @@ int main(int argc, char **argv)
 	long batch = atol(argv[3]);
 	make(argv[1]);
 	sqlite3_stmt *key = prepare(
-		"INSERT INTO keys (id, digest, tenant, organization, grant_id, kind, binding, environment, imported, name, prefix, last_four,"
-		" labels, created_at, created_by, revoked_by, segment) VALUES (?1, ?2, ?3, ?4, 1, 1, 2, 0, 0, 'CRM synchronisation', 'ks', 'cdef', '',"
-		" 1760000000000, 'key_0123456789abc', '', 0)");
+		"INSERT INTO keys (id, digest, tenant, organization, grant_id, kind, binding, environment, imported,"
+		" name, prefix, last_four, labels, created_at, created_by, revoked_by, segment) VALUES (?1, ?2, ?3, ?4,"
+		" 1, 1, 2, 0, 0, 'CRM synchronisation', 'ks', 'cdef', '', 1760000000000, 'key_0123456789abc', '', 0)");
 	sqlite3_stmt *change = prepare("INSERT INTO changes (seq, kind, object, object_end) VALUES (?1, 3, ?2, 0)");
 	sqlite3_stmt *audit = prepare(
-		"INSERT INTO audit (id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail)"
-		" VALUES (?1, 1760000000000, ?2, ?3, 'key_0123456789abc', '', 'key.create', ?4, 'ok', '192.0.2.7',"
-		" '0123456789abcdef0123456789abcdef', '{}')");
+		"INSERT INTO audit (id, at, organization, tenant, actor, on_behalf, action, object, outcome, address,"
+		" request_id, detail) VALUES (?1, 1760000000000, ?2, ?3, 'key_0123456789abc', '', 'key.create', ?4,"
+		" 'ok', '192.0.2.7', '0123456789abcdef0123456789abcdef', '{}')");
 	sqlite3_stmt *begin = prepare("BEGIN IMMEDIATE");
 	sqlite3_stmt *commit = prepare("COMMIT");
 	clock_gettime(CLOCK_MONOTONIC, &from);

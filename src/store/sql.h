@@ -94,7 +94,7 @@ struct ks_sql_driver {
 	uint64_t (*changed)(struct ks_sql_stmt *stmt);
 	void (*finish)(struct ks_sql_stmt *stmt);
 
-	/** Runs `id`, an INSERT that ends in VALUES ($1, … $count), for each row of `source`, whose texts are borrowed
+	/** Runs `id`, an INSERT that ends in VALUES ($1 … $count), for each row of `source`, whose texts are borrowed
 	 * until it returns. Several times as fast as running it for each. After a failure rows may have been inserted:
 	 * the caller undoes them. */
 	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source,

@@ -168,9 +168,9 @@ static void the_schema_itself_keeps_keys(void **state)
 		"UPDATE keys SET expires_at = NULL",
 		"UPDATE keys SET grant_id = 2, name = 'x'",
 		"UPDATE keys SET environment = 1",
-		"INSERT INTO keys SELECT id + 1, x'00', tenant, grant_id, kind, binding, environment, imported, expires_at, retires_at,"
-		" revoked_at, organization, user_id, created_at, rotated_from, rotated_to, name, prefix, last_four, created_by,"
-		" revoked_by, labels, segment FROM keys",
+		"INSERT INTO keys SELECT id + 1, x'00', tenant, grant_id, kind, binding, environment, imported,"
+		" expires_at, retires_at, revoked_at, organization, user_id, created_at, rotated_from, rotated_to, name,"
+		" prefix, last_four, created_by, revoked_by, labels, segment FROM keys",
 		"UPDATE keys SET segment = 1",
 	};
 	struct fixture *f = *state;

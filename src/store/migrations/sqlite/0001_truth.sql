@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The truth. Times are milliseconds since 1970; ids are 63-bit numbers, 0 ("none") is NULL. docs/internals/store.md says why each
--- index is there. SQLite ends every index with the rowid, so that (tenant) serves "of this tenant, newest first" as (tenant, id) would.
+-- The truth. Times are milliseconds since 1970; ids are 63-bit numbers, 0 ("none") is NULL. docs/internals/store.md
+-- says why each index is there. SQLite ends every index with the rowid, so that (parent) serves "of this parent, newest
+-- first" as (parent, id) would.
 
 CREATE TABLE migrations (
 	number INTEGER PRIMARY KEY,
@@ -75,8 +76,9 @@ CREATE TABLE grants (
 	body TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- Consecutive ranges of keys' ids, half a million keys or a little more each. Indexes that scatter new keys over all there are would rewrite
--- all their pages with each import; these begin with the segment, so that new keys go to the pages of the last one.
+-- Consecutive ranges of keys' ids, half a million keys or a little more each. Indexes that scatter new keys over all
+-- there are would rewrite all their pages with each import; these begin with the segment, so that new keys go to the
+-- pages of the last one.
 CREATE TABLE key_segments (
 	id INTEGER PRIMARY KEY CHECK (id >= 0),
 	first_key INTEGER NOT NULL UNIQUE,
@@ -115,8 +117,9 @@ CREATE INDEX keys_organization ON keys (segment, organization) WHERE organizatio
 CREATE INDEX keys_user ON keys (user_id) WHERE user_id IS NOT NULL;
 
 -- Fixed at creation for good, and never forgotten.
-CREATE TRIGGER keys_fixed BEFORE UPDATE OF id, digest, tenant, grant_id, kind, binding, environment, imported, expires_at, organization,
-		user_id, created_at, rotated_from, prefix, last_four, created_by, labels, segment ON keys
+CREATE TRIGGER keys_fixed BEFORE UPDATE OF id, digest, tenant, grant_id, kind, binding, environment, imported,
+		expires_at, organization, user_id, created_at, rotated_from, prefix, last_four, created_by, labels,
+		segment ON keys
 BEGIN
 	SELECT RAISE(ABORT, 'a key is fixed at creation');
 END;
