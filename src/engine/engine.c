@@ -349,6 +349,7 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	/* A bad policy is found before anything is made. */
 	KS_TRY(ks_catalogue_load(&engine->options, 1, &engine->policy, problem));
 	KS_TRY(open_store(engine, problem));
+	KS_TRY(ks_master_key_open(engine, problem));
 	KS_TRY(make_operator(engine, problem));
 	KS_TRY(open_ring(engine, problem));
 	ks_writer_note_ring(engine);
@@ -401,6 +402,7 @@ void ks_engine_close(struct ks_engine **engine)
 	free(e->log.gone);
 	free(e->memberships);
 	free(e->grant_body);
+	ks_secret_free(&e->master_key);
 	free(e->data_directory);
 	free(e->store_uri);
 	free(e->ring_directory);

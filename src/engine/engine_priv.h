@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "base/secret.h"
 #include "engine/audit.h"
 #include "engine/engine.h"
 #include "engine/keys.h"
@@ -79,6 +80,7 @@ struct ks_engine {
 	char *store_uri;
 	char *ring_directory;
 	int lock_fd;
+	struct ks_secret master_key;            /* read alone, once it is there */
 	uint8_t store_id[16];
 
 	pthread_mutex_t queue_lock;             /* the queue */
@@ -145,6 +147,11 @@ KS_MUST_USE enum ks_err ks_place_ring_fallback(const struct ks_engine *engine, c
 void ks_place_linked(const struct ks_engine *engine, char ret_directory[PATH_MAX]);
 /** <data>/ring names engine->ring_directory from now on. */
 KS_MUST_USE enum ks_err ks_place_link(const struct ks_engine *engine);
+
+/* ---- seal.c ---- */
+/** Reads <data>/master.key, or makes it where nothing was sealed yet; the store is open. KS_FORBIDDEN: others may read it,
+ * or it is not ours; KS_NOT_FOUND: it is missing and something was sealed; KS_CORRUPT: it is not the one that sealed. */
+KS_MUST_USE enum ks_err ks_master_key_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
 
 /* ---- writer.c ---- */
 KS_MUST_USE enum ks_err ks_writer_start(struct ks_engine *engine);

@@ -52,6 +52,10 @@ static bool save_one(const struct ks_field *field, const void *row, struct ks_sq
 	case KS_FIELD_DIGEST:
 		*ret_value = ks_value_blob(MEMBER(row, field->offset, struct ks_digest).bytes, KS_SHA256_SIZE);
 		return true;
+	case KS_FIELD_BYTES:
+		*ret_value = (struct ks_sql_value){.type = KS_SQL_BLOB,
+						   .bytes = MEMBER(row, field->offset, struct ks_str)};
+		return ret_value->bytes.n <= field->bound;
 	}
 	return false;
 }
@@ -62,7 +66,8 @@ enum ks_err ks_fields_save(const struct ks_field *fields, size_t count, const vo
 	for (size_t i = 0; i < count; i++) {
 		if (KS_LIKELY(save_one(&fields[i], row, &ret_values[i])))
 			continue;
-		if (fields[i].type == KS_FIELD_TEXT && ret_values[i].bytes.n > fields[i].bound) {
+		if ((fields[i].type == KS_FIELD_TEXT || fields[i].type == KS_FIELD_BYTES)
+		    && ret_values[i].bytes.n > fields[i].bound) {
 			ks_sql_explain(error, "value %zu of the row is longer than %u bytes", i + 1, fields[i].bound);
 			return KS_TOO_LARGE;
 		}
@@ -107,6 +112,7 @@ static bool load_null(const struct ks_field *field, void *row)
 		MEMBER_OF(row, field->offset, int64_t) = KS_TIME_NONE;
 		return true;
 	case KS_FIELD_TEXT:
+	case KS_FIELD_BYTES:
 		MEMBER_OF(row, field->offset, struct ks_str) = KS_STR("");
 		return true;
 	default:
@@ -127,6 +133,10 @@ static bool load_one(const struct ks_field *field, const struct ks_sql_value *va
 		MEMBER_OF(row, field->offset, struct ks_str) = value->bytes;
 		return true;
 	case KS_SQL_BLOB:
+		if (field->type == KS_FIELD_BYTES) {
+			MEMBER_OF(row, field->offset, struct ks_str) = value->bytes;
+			return value->bytes.n <= field->bound;
+		}
 		if (field->type != KS_FIELD_DIGEST || value->bytes.n != KS_SHA256_SIZE)
 			return false;
 		memcpy(MEMBER_OF(row, field->offset, struct ks_digest).bytes, value->bytes.p, KS_SHA256_SIZE);

@@ -15,7 +15,8 @@ enum ks_field_type {
 	KS_FIELD_ENUM,  /* an enum, below `bound` */
 	KS_FIELD_BOOL,
 	KS_FIELD_TEXT,  /* struct ks_str of at most `bound` bytes, UTF-8 without NUL; NULL reads as empty */
-	KS_FIELD_DIGEST /* struct ks_digest */
+	KS_FIELD_DIGEST, /* struct ks_digest */
+	KS_FIELD_BYTES  /* struct ks_str of at most `bound` bytes of any value; NULL reads as empty */
 };
 
 struct ks_field {

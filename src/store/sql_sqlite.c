@@ -34,11 +34,21 @@
  * one write, and SQLite takes one of more than 0x1ffff bytes for a full disk. */
 #define UNDO_BYTES ((128 << 10) - 1)
 
-extern const unsigned char ks_embedded_store_0001_truth[];
-extern const size_t ks_embedded_store_0001_truth_size;
+/* X(number and name, name) */
+#define MIGRATIONS(X)         \
+	X(0001_truth, "truth") \
+	X(0002_seal, "seal")
+
+#define X(file, name)                                           \
+	extern const unsigned char ks_embedded_store_##file[]; \
+	extern const size_t ks_embedded_store_##file##_size;
+MIGRATIONS(X)
+#undef X
 
 static const struct ks_sql_migration migrations[] = {
-	{"truth", ks_embedded_store_0001_truth, &ks_embedded_store_0001_truth_size},
+#define X(file, name) {name, ks_embedded_store_##file, &ks_embedded_store_##file##_size},
+	MIGRATIONS(X)
+#undef X
 };
 
 struct ks_sql_stmt {

@@ -36,6 +36,7 @@
 #define KS_STORE_REQUEST_ID_MAX 128
 #define KS_STORE_IDEMPOTENCY_KEY_MAX 255
 #define KS_STORE_BODY_MAX 1048576 /* bytes of a remembered answer */
+#define KS_STORE_SEALED_MAX 65536 /* bytes of anything that is kept sealed */
 
 /** Where 0 means "none", this means "any". */
 #define KS_STORE_ANY UINT64_MAX
@@ -381,6 +382,14 @@ KS_MUST_USE enum ks_err ks_store_idempotency_get(struct ks_store *store, struct 
 KS_MUST_USE enum ks_err ks_store_idempotency_put(struct ks_store *store, const struct ks_idempotency_row *row);
 /** Forgets what was created before `before`. */
 KS_MUST_USE enum ks_err ks_store_idempotency_trim(struct ks_store *store, int64_t before);
+
+/* ---- sealing (engine/seal.h) ---- */
+/** What was sealed first, to tell the master key from another; it exists as soon as anything sealed is kept. `each` gets
+ * it; KS_NOT_FOUND: nothing was ever sealed. */
+KS_MUST_USE enum ks_err ks_store_seal_check_get(struct ks_store *store,
+						enum ks_err (*each)(void *ctx, struct ks_str sealed), void *ctx);
+/** KS_CONFLICT: there is one. */
+KS_MUST_USE enum ks_err ks_store_seal_check_put(struct ks_store *store, struct ks_str sealed);
 
 /* ---- backup ---- */
 /** Copies a consistent snapshot of what was committed into a new file while writers go on (KS_CONFLICT: the file

@@ -389,10 +389,15 @@ static void an_older_store_is_restored_and_then_migrated(void **state)
 	static const size_t size = sizeof(script) - 1;
 	struct fixture *f = *state;
 	struct paths paths = make_both(f);
-	struct ks_sql_migration steps[2] = {ks_sql_sqlite.migrations[0], {"second", script, &size}};
+	struct ks_sql_migration steps[64];
+	size_t own = ks_sql_sqlite.migration_count;
 
+	assert_true(own < KS_ARRAY_LEN(steps));
+	for (size_t i = 0; i < own; i++)
+		steps[i] = ks_sql_sqlite.migrations[i];
+	steps[own] = (struct ks_sql_migration){"second", script, &size};
 	assert_ok(ks_store_restore(paths.backup, paths.uri));
-	assert_ok(ks_store_open_with(paths.uri, KS_STORE_WRITER, steps, 2, &f->store));
+	assert_ok(ks_store_open_with(paths.uri, KS_STORE_WRITER, steps, own + 1, &f->store));
 	assert_int_equal(key_count(f->store), 200);
 }
 
