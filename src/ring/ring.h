@@ -158,6 +158,7 @@ struct ks_ring_header {
 	_Atomic int64_t lease_until_ms;             /* INT64_MAX on the embedded store */
 	_Atomic uint64_t policy_at[KS_RING_POLICY_COUNT]; /* offsets in the arena, 0: none */
 	_Atomic uint64_t policy_epoch;              /* rises with every publication */
+	_Atomic uint64_t issuers_at;                /* offset in the arena of a ks_ring_issuers, 0: none; issuers.h */
 
 	_Alignas(64) _Atomic uint64_t key_count;    /* slots used, revoked ones included */
 	_Atomic uint64_t arena_used;

@@ -163,6 +163,7 @@ enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to)
 	KS_TRY(copy_users(from, to));
 	KS_TRY(copy_grants(from, to));
 	KS_TRY(copy_policies(from, to));
+	KS_TRY(ks_ring_copy_issuers(from, to));
 	KS_TRY(copy_keys(from, to));
 	if (from->usage && to->usage)
 		ks_usage_move_limiters(from->usage, to->usage);

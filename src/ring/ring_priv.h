@@ -82,6 +82,13 @@ KS_MUST_USE enum ks_err ks_ring_insert_key(struct ks_ring *ring, const struct ks
  * counters. */
 KS_MUST_USE enum ks_err ks_ring_claim_limiter(struct ks_ring *ring, uint64_t key_id, const struct ks_ring_grant *grant);
 
+/** True if every issuer and every way to it is whole and within the used part of the arena. Mends the count that a
+ * killed writer left one behind. */
+bool ks_ring_issuers_ok(const struct ks_ring *ring, uint64_t arena_used);
+
+/** Copies the issuers into `to`, which has none. KS_FULL, KS_CORRUPT. */
+KS_MUST_USE enum ks_err ks_ring_copy_issuers(const struct ks_ring *from, struct ks_ring *to);
+
 /** Where everything stands in a usage file. */
 struct ks_usage_layout {
 	uint64_t cells_at, cell_marks_at, details_at, detail_marks_at, limiters_at;

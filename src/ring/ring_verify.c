@@ -352,7 +352,7 @@ enum ks_err ks_ring_verify(struct ks_ring *ring)
 	struct key_counts counts;
 
 	if (!counts_ok(&c) || !scopes_ok(&c) || !tenants_ok(&c) || !users_ok(&c) || !grants_ok(&c) || !policies_ok(&c)
-	    || !keys_ok(&c, &counts))
+	    || !ks_ring_issuers_ok(ring, c.arena_used) || !keys_ok(&c, &counts))
 		return KS_CORRUPT;
 	mend_tenants(&c);
 	mend_counts(&c, &counts);

@@ -3,6 +3,7 @@
  * of its own. Under a sanitizer a verified ring that leads outside its memory is found out here. */
 #pragma once
 
+#include "ring/issuers.h"
 #include "ring/ring_priv.h"
 
 static inline uint64_t walk_tenant(const struct ks_ring *ring, uint32_t index)
@@ -60,10 +61,29 @@ static inline uint64_t walk_policies(const struct ks_ring *ring)
 	return sum;
 }
 
+static inline uint64_t walk_issuer(const struct ks_ring *ring, uint64_t id)
+{
+	const struct ks_ring_issuer *issuer = ks_ring_issuer_by_id(ring, id);
+	const struct ks_ring_issuer_key *keys = issuer ? ks_ring_issuer_keys(issuer) : NULL;
+	uint64_t sum = 0;
+
+	if (!issuer)
+		return 0;
+	for (uint32_t i = 0; i < issuer->key_count; i++) {
+		struct ks_str kid = ks_ring_issuer_text(issuer, keys[i].kid), jwk = ks_ring_issuer_text(issuer, keys[i].jwk);
+
+		sum += ks_crc32(keys[i].mask[0], jwk.p, jwk.n) + (ks_ring_issuer_key(issuer, kid) != NULL);
+	}
+	for (uint32_t i = 0; i < issuer->audience_count; i++)
+		sum += ks_ring_issuer(ring, ks_ring_issuer_text(issuer, issuer->name), ks_ring_issuer_audience(issuer, i))
+		       != NULL;
+	return sum;
+}
+
 static inline uint64_t walk_ring(const struct ks_ring *ring)
 {
 	const struct ks_ring_header *h = ring->header;
-	uint64_t sum = walk_policies(ring), slot = 0;
+	uint64_t sum = walk_policies(ring) + walk_issuer(ring, KS_RING_ISSUER_OWN), slot = 0;
 
 	for (uint64_t i = 0; i < h->geometry.key_slots; i++) {
 		const struct ks_ring_key *key = &ring->keys[i], *found;
