@@ -8,6 +8,7 @@ import sys
 LAYERS = {
     "base": set(),
     "crypto": {"base"},
+    "fetch": {"base"},
     "model": {"base"},
     "token": {"base", "model"},
     "urlpath": {"base"},
@@ -34,7 +35,7 @@ LIBRARIES = {
     "gnutls/gnutls.h": {"src/http/"},
     "openssl/": {"src/crypto/"},
     "yaml.h": {"src/policy/", "src/config/"},
-    "curl/curl.h": {"src/cli/"},
+    "curl/curl.h": {"src/cli/", "src/fetch/"},
 }
 BANNED = re.compile(r"(?<![A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|atoi|strtok|gets|alloca|scanf|sscanf)\s*\(")
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fetch/fetch.h"
+
+/* One transfer at a time, with the connections that it keeps for the next. */
+struct ks_transfer {
+	struct ks_fetch *fetch;
+	CURL *easy;
+	CURLM *multi;
+	const struct ks_fetch_request *request;
+	struct ks_fetch_response *response;
+	size_t body_cap;
+	size_t head_bytes;
+	bool plain;          /* http: allowed ranges alone */
+	bool refused;        /* the guard spoke against an address */
+	bool too_large;
+	bool no_memory;
+	struct ks_transfer *next, *prev; /* those under way, or (next alone) those that rest */
+};
+
+#define KS_TRANSFERS_IDLE_MAX 8
+
+struct ks_fetch {
+	struct ks_fetch_options options;
+	char *ca_file;
+	_Atomic bool stopping;
+	pthread_mutex_t lock;          /* guards the two lists */
+	struct ks_transfer *running;
+	struct ks_transfer *idle;
+	size_t idle_count;
+};
+
+/* Makes one; NULL: no memory. */
+struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch);
+void ks_transfer_free(struct ks_transfer *transfer);
+
+/* One request to one URL, without redirects, until `deadline_ms` of the monotonic clock. *ret_redirect: heap, where the
+ * answer points elsewhere; else NULL. */
+enum ks_fetch_result ks_transfer_run(struct ks_transfer *transfer, const struct ks_fetch_request *request,
+				     const char *url, bool with_headers, int64_t deadline_ms,
+				     struct ks_fetch_response *response, char **ret_redirect);
+
+int64_t ks_fetch_now_ms(void);
