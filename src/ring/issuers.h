@@ -89,7 +89,7 @@ struct ks_ring_issuer_key_record {
 	const uint8_t *mask;          /* KS_RING_ISSUER_MASK_SIZE bytes; NULL: zeros */
 };
 
-struct ks_ring_issuer_record {
+struct ks_ring_issuer_keys_record {
 	uint64_t id;
 	uint64_t tenant;
 	struct ks_str name;
@@ -103,7 +103,7 @@ struct ks_ring_issuer_record {
 /** Adds the issuer, or puts this in the place of what is there under the id; does nothing where it says the same. After
  * it returned, no reader on the machine takes a key that is no longer in it. KS_MALFORMED: an empty name, no audience,
  * a key without id or text, two of the same id, an audience twice; KS_TOO_LARGE: beyond a limit above; KS_FULL. */
-KS_MUST_USE enum ks_err ks_ring_put_issuer(struct ks_ring *ring, const struct ks_ring_issuer_record *record);
+KS_MUST_USE enum ks_err ks_ring_put_issuer_keys(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *record);
 
 /** Takes the issuer away; nothing to do where it is not there. */
-void ks_ring_drop_issuer(struct ks_ring *ring, uint64_t id);
+void ks_ring_drop_issuer_keys(struct ks_ring *ring, uint64_t id);

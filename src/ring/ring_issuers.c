@@ -249,7 +249,7 @@ static bool text_fits(struct ks_str text, size_t max)
 	return text.n > 0 && text.n <= max;
 }
 
-static enum ks_err check_keys(const struct ks_ring_issuer_record *r)
+static enum ks_err check_keys(const struct ks_ring_issuer_keys_record *r)
 {
 	for (size_t i = 0; i < r->key_count; i++) {
 		if (ks_str_empty(r->keys[i].kid) || ks_str_empty(r->keys[i].jwk))
@@ -264,7 +264,7 @@ static enum ks_err check_keys(const struct ks_ring_issuer_record *r)
 	return KS_OK;
 }
 
-static enum ks_err check_record(const struct ks_ring_issuer_record *r)
+static enum ks_err check_record(const struct ks_ring_issuer_keys_record *r)
 {
 	if (ks_str_empty(r->name) || r->audience_count == 0)
 		return KS_MALFORMED;
@@ -282,7 +282,7 @@ static enum ks_err check_record(const struct ks_ring_issuer_record *r)
 	return check_keys(r);
 }
 
-static uint32_t size_of(const struct ks_ring_issuer_record *r)
+static uint32_t size_of(const struct ks_ring_issuer_keys_record *r)
 {
 	size_t size = sizeof(struct ks_ring_issuer) + r->key_count * sizeof(struct ks_ring_issuer_key)
 		      + r->audience_count * sizeof(struct ks_ring_text) + r->name.n + r->rules.n;
@@ -304,7 +304,7 @@ static struct ks_ring_text put_text(struct ks_ring_issuer *issuer, uint32_t *at,
 	return put;
 }
 
-static void fill_issuer(const struct ks_ring *ring, struct ks_ring_issuer *issuer, const struct ks_ring_issuer_record *r)
+static void fill_issuer(const struct ks_ring *ring, struct ks_ring_issuer *issuer, const struct ks_ring_issuer_keys_record *r)
 {
 	struct ks_ring_issuer_key *keys = (void *)(issuer + 1);
 	struct ks_ring_text *audiences = (void *)(keys + r->key_count);
@@ -331,7 +331,7 @@ static void fill_issuer(const struct ks_ring *ring, struct ks_ring_issuer *issue
 }
 
 /* The offset in units; 0: no room. Nothing refers to it yet. */
-static uint32_t take_issuer(struct ks_ring *ring, const struct ks_ring_issuer_record *r)
+static uint32_t take_issuer(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *r)
 {
 	uint64_t at = ks_ring_arena_take(ring, size_of(r));
 
@@ -395,7 +395,7 @@ static void lead(struct ks_ring *ring, uint64_t hash, uint32_t old, uint32_t iss
 }
 
 /* Room for the nodes that are missing, one behind the other; they lie after all that are there. */
-static enum ks_err take_nodes(struct ks_ring *ring, const struct ks_ring_issuer_record *r, uint32_t old, uint64_t *ret_at)
+static enum ks_err take_nodes(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *r, uint32_t old, uint64_t *ret_at)
 {
 	size_t missing = !usable_node(ring, hash_of_id(ring, r->id), old);
 
@@ -407,7 +407,7 @@ static enum ks_err take_nodes(struct ks_ring *ring, const struct ks_ring_issuer_
 	return missing > 0 && *ret_at == 0 ? KS_FULL : KS_OK;
 }
 
-static bool in_record(const struct ks_ring_issuer_record *r, struct ks_str name, struct ks_str audience)
+static bool in_record(const struct ks_ring_issuer_keys_record *r, struct ks_str name, struct ks_str audience)
 {
 	for (size_t i = 0; ks_str_eq(r->name, name) && i < r->audience_count; i++) {
 		if (ks_str_eq(r->audiences[i], audience))
@@ -417,7 +417,7 @@ static bool in_record(const struct ks_ring_issuer_record *r, struct ks_str name,
 }
 
 /* What led to `old` and is not said by `r` (NULL: says nothing) leads nowhere. */
-static void unlead(const struct ks_ring *ring, uint32_t old, const struct ks_ring_issuer_record *r)
+static void unlead(const struct ks_ring *ring, uint32_t old, const struct ks_ring_issuer_keys_record *r)
 {
 	const struct ks_ring_issuer *issuer = issuer_at(ring, old);
 	struct ks_str name;
@@ -434,7 +434,7 @@ static void unlead(const struct ks_ring *ring, uint32_t old, const struct ks_rin
 	}
 }
 
-static bool keys_say(const struct ks_ring_issuer *issuer, const struct ks_ring_issuer_record *r)
+static bool keys_say(const struct ks_ring_issuer *issuer, const struct ks_ring_issuer_keys_record *r)
 {
 	static const uint8_t zeros[KS_RING_ISSUER_MASK_SIZE];
 	const struct ks_ring_issuer_key *keys = ks_ring_issuer_keys(issuer);
@@ -450,7 +450,7 @@ static bool keys_say(const struct ks_ring_issuer *issuer, const struct ks_ring_i
 	return true;
 }
 
-static bool says(const struct ks_ring_issuer *issuer, const struct ks_ring_issuer_record *r)
+static bool says(const struct ks_ring_issuer *issuer, const struct ks_ring_issuer_keys_record *r)
 {
 	if (issuer->tenant != r->tenant || issuer->key_count != r->key_count || issuer->audience_count != r->audience_count
 	    || !ks_str_eq(ks_ring_issuer_text(issuer, issuer->name), r->name)
@@ -468,7 +468,7 @@ static uint32_t unit_of(const struct ks_ring *ring, const struct ks_ring_issuer 
 	return issuer ? (uint32_t)((uint64_t)((const unsigned char *)issuer - ring->arena) / UNIT) : 0;
 }
 
-enum ks_err ks_ring_put_issuer(struct ks_ring *ring, const struct ks_ring_issuer_record *record)
+enum ks_err ks_ring_put_issuer_keys(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *record)
 {
 	const struct ks_ring_issuer *before;
 	uint32_t old, issuer;
@@ -491,7 +491,7 @@ enum ks_err ks_ring_put_issuer(struct ks_ring *ring, const struct ks_ring_issuer
 	return KS_OK;
 }
 
-void ks_ring_drop_issuer(struct ks_ring *ring, uint64_t id)
+void ks_ring_drop_issuer_keys(struct ks_ring *ring, uint64_t id)
 {
 	struct ks_ring_issuer_node *node = node_of(ring, hash_of_id(ring, id), id);
 
@@ -515,7 +515,7 @@ static enum ks_err copy_issuer(const struct ks_ring_issuer *from, struct ks_ring
 							     .mask = old[i].mask};
 	for (uint32_t i = 0; i < from->audience_count; i++)
 		audiences[i] = ks_ring_issuer_audience(from, i);
-	return ks_ring_put_issuer(to, &(struct ks_ring_issuer_record){
+	return ks_ring_put_issuer_keys(to, &(struct ks_ring_issuer_keys_record){
 		.id = from->id,
 		.tenant = from->tenant,
 		.name = ks_ring_issuer_text(from, from->name),

@@ -16,7 +16,7 @@ struct sample {
 	char name[64];
 	struct ks_str audiences[KS_RING_ISSUER_AUDIENCES_MAX];
 	struct ks_ring_issuer_key_record keys[2];
-	struct ks_ring_issuer_record record;
+	struct ks_ring_issuer_keys_record record;
 };
 
 static void sample_of(struct sample *s, uint64_t id, const char *audiences)
@@ -24,7 +24,7 @@ static void sample_of(struct sample *s, uint64_t id, const char *audiences)
 	(void)snprintf(s->name, sizeof(s->name), "https://%llu.example", (unsigned long long)id);
 	s->keys[0] = (struct ks_ring_issuer_key_record){.kid = KS_STR("k1"), .jwk = KS_STR("{\"kty\":\"OKP\"}"), .mask = mask};
 	s->keys[1] = (struct ks_ring_issuer_key_record){.kid = KS_STR("k2"), .jwk = KS_STR("{\"kty\":\"EC\"}")};
-	s->record = (struct ks_ring_issuer_record){.id = id,
+	s->record = (struct ks_ring_issuer_keys_record){.id = id,
 						   .name = ks_str_c(s->name),
 						   .audiences = s->audiences,
 						   .keys = s->keys,
@@ -38,7 +38,7 @@ static void put(struct ks_ring *ring, uint64_t id, const char *audiences)
 	struct sample s;
 
 	sample_of(&s, id, audiences);
-	assert_int_equal(ks_ring_put_issuer(ring, &s.record), KS_OK);
+	assert_int_equal(ks_ring_put_issuer_keys(ring, &s.record), KS_OK);
 }
 
 static uint64_t found(const struct ks_ring *ring, const char *name, const char *audience)
@@ -86,10 +86,10 @@ static void our_own_comes_before_another_of_its_name(void **state)
 	world_open_small(&w);
 	sample_of(&s, 9, "a");
 	s.record.name = KS_STR("https://0.example");
-	assert_int_equal(ks_ring_put_issuer(&w.ring, &s.record), KS_OK);
+	assert_int_equal(ks_ring_put_issuer_keys(&w.ring, &s.record), KS_OK);
 	put(&w.ring, KS_RING_ISSUER_OWN, "a");
 	assert_int_equal(found(&w.ring, "https://0.example", "a"), 0);
-	ks_ring_drop_issuer(&w.ring, KS_RING_ISSUER_OWN);
+	ks_ring_drop_issuer_keys(&w.ring, KS_RING_ISSUER_OWN);
 	assert_int_equal(found(&w.ring, "https://0.example", "a"), 9);
 	world_close(&w);
 }
@@ -108,18 +108,18 @@ static void a_change_takes_the_place_of_what_was_there(void **state)
 	assert_true(atomic_load(&w.ring.header->arena_used) == used);
 	sample_of(&s, 5, "bc");
 	s.record.keys = &s.keys[1];
-	assert_int_equal(ks_ring_put_issuer(&w.ring, &s.record), KS_OK);
+	assert_int_equal(ks_ring_put_issuer_keys(&w.ring, &s.record), KS_OK);
 	assert_true(found(&w.ring, "https://5.example", "a") == UINT64_MAX);
 	assert_int_equal(found(&w.ring, "https://5.example", "b"), 5);
 	assert_int_equal(found(&w.ring, "https://5.example", "c"), 5);
 	assert_null(ks_ring_issuer_key(ks_ring_issuer_by_id(&w.ring, 5), KS_STR("k1")));
 	/* Another name: the old one is gone. */
 	s.record.name = KS_STR("https://new.example");
-	assert_int_equal(ks_ring_put_issuer(&w.ring, &s.record), KS_OK);
+	assert_int_equal(ks_ring_put_issuer_keys(&w.ring, &s.record), KS_OK);
 	assert_true(found(&w.ring, "https://5.example", "b") == UINT64_MAX);
 	assert_int_equal(found(&w.ring, "https://new.example", "b"), 5);
-	ks_ring_drop_issuer(&w.ring, 5);
-	ks_ring_drop_issuer(&w.ring, 5);
+	ks_ring_drop_issuer_keys(&w.ring, 5);
+	ks_ring_drop_issuer_keys(&w.ring, 5);
 	assert_true(found(&w.ring, "https://new.example", "b") == UINT64_MAX);
 	assert_null(ks_ring_issuer_by_id(&w.ring, 5));
 	put(&w.ring, 5, "a");
@@ -140,7 +140,7 @@ static void bad_issuers_are_refused_and_change_nothing(void **state)
 #define REFUSED(change, err)                                                     \
 	sample_of(&s, 5, "ab");                                                  \
 	change;                                                                  \
-	assert_int_equal(ks_ring_put_issuer(&w.ring, &s.record), (err));         \
+	assert_int_equal(ks_ring_put_issuer_keys(&w.ring, &s.record), (err));         \
 	assert_int_equal(found(&w.ring, "https://5.example", "a"), 5);           \
 	assert_true(found(&w.ring, "https://5.example", "b") == UINT64_MAX)
 	REFUSED(s.record.name = KS_STR(""), KS_MALFORMED);
@@ -172,10 +172,10 @@ static void growth_takes_issuers_along(void **state)
 	world_open_small(&w);
 	put(&w.ring, KS_RING_ISSUER_OWN, "ab");
 	put(&w.ring, 1, "c");
-	ks_ring_drop_issuer(&w.ring, 1);
+	ks_ring_drop_issuer_keys(&w.ring, 1);
 	for (count = 2; err == KS_OK; count++) {
 		sample_of(&s, count, "ab");
-		err = ks_ring_put_issuer(&w.ring, &s.record);
+		err = ks_ring_put_issuer_keys(&w.ring, &s.record);
 	}
 	assert_int_equal(err, KS_FULL);
 	assert_true(count > 200);
