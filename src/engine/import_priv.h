@@ -2,7 +2,7 @@
 /** An import under way: lines are read on the caller's thread into one batch while the writer works on the other. */
 #pragma once
 
-#include "engine/json_read.h"
+#include "base/json_read.h"
 #include "engine/keys_check.h"
 
 #define KS_IMPORT_BATCH_LINES 50000

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "engine/json_read.h"
+#include "base/json_read.h"
 
 static bool takes(struct ks_str text)
 {

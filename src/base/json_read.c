@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/json_read.h"
+#include "base/json_read.h"
 
 struct ks_json_read ks_json_read_of(struct ks_str text)
 {
