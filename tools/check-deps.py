@@ -11,21 +11,22 @@ LAYERS = {
     "fetch": {"base"},
     "model": {"base"},
     "token": {"base", "model"},
+    "jose": {"base", "crypto", "model"},
     "urlpath": {"base"},
     "policy": {"base", "model", "urlpath"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
-    "decision": {"base", "crypto", "model", "token", "urlpath", "policy", "ring"},
+    "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model"},
-    "engine": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store"},
+    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "store", "engine", "http"},
+    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store", "engine", "http"},
     "config": {"base"},
-    "lib": {"base", "crypto", "model", "token", "urlpath", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "model", "token", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
-    "cli": {"base", "model", "token", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
+    "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "keystile"},
+    "daemon": {"base", "crypto", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
+    "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
 }
-PURE = {"base", "model", "token", "urlpath", "policy", "ring", "decision"}
+PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
