@@ -18,15 +18,16 @@ LAYERS = {
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model"},
-    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store"},
+    "login": {"base", "crypto"},
+    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store", "login"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store", "engine", "http"},
+    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "store", "login", "engine", "http"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "ringmap", "keystile"},
     "daemon": {"base", "crypto", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
 }
-PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision"}
+PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "login"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
@@ -35,6 +36,7 @@ LIBRARIES = {
     "microhttpd.h": {"src/http/"},
     "gnutls/gnutls.h": {"src/http/"},
     "openssl/": {"src/crypto/"},
+    "sodium.h": {"src/crypto/"},
     "yaml.h": {"src/policy/", "src/config/"},
     "curl/curl.h": {"src/cli/", "src/fetch/"},
 }

@@ -37,7 +37,8 @@
 /* X(number and name, name) */
 #define MIGRATIONS(X)         \
 	X(0001_truth, "truth") \
-	X(0002_seal, "seal")
+	X(0002_seal, "seal")   \
+	X(0003_people, "people")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

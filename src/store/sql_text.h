@@ -44,3 +44,9 @@
 	"SELECT " SQL_AUDIT_COLUMNS " FROM audit WHERE " column " AND id >= $5 AND id < $6"          \
 	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR actor = $3)" \
 	" AND ($4 = '' OR action = $4) ORDER BY id DESC LIMIT $7"
+
+#define SQL_SESSION_COLUMNS                                                                                   \
+	"s.id, s.digest, s.user_id, s.created_at, s.expires_at, s.ended_at, s.method, s.address, s.agent,"    \
+	" u.last_used_at, u.last_used_address"
+#define SQL_SESSIONS_FROM \
+	"SELECT " SQL_SESSION_COLUMNS " FROM sessions s LEFT JOIN key_usage u ON u.key_id = s.id WHERE "

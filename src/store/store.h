@@ -36,6 +36,8 @@
 #define KS_STORE_REQUEST_ID_MAX 128
 #define KS_STORE_IDEMPOTENCY_KEY_MAX 255
 #define KS_STORE_BODY_MAX 1048576 /* bytes of a remembered answer */
+#define KS_STORE_HASH_MAX 127    /* characters of a password's hash */
+#define KS_STORE_AGENT_MAX 200   /* bytes of a User-Agent */
 #define KS_STORE_SEALED_MAX 65536 /* bytes of anything that is kept sealed */
 
 /** Where 0 means "none", this means "any". */
@@ -382,6 +384,101 @@ KS_MUST_USE enum ks_err ks_store_idempotency_get(struct ks_store *store, struct 
 KS_MUST_USE enum ks_err ks_store_idempotency_put(struct ks_store *store, const struct ks_idempotency_row *row);
 /** Forgets what was created before `before`. */
 KS_MUST_USE enum ks_err ks_store_idempotency_trim(struct ks_store *store, int64_t before);
+
+/* ---- people: how users prove who they are, and where they are logged in ---- */
+struct ks_password_row {
+	uint64_t user;
+	int64_t changed_at;
+	struct ks_str hash; /* with its salt and its costs */
+};
+typedef enum ks_err ks_password_each(void *ctx, const struct ks_password_row *row);
+/** Makes it, or takes the place of the one before. */
+KS_MUST_USE enum ks_err ks_store_password_put(struct ks_store *store, const struct ks_password_row *row);
+/** KS_NOT_FOUND: the user has none. */
+KS_MUST_USE enum ks_err ks_store_password_get(struct ks_store *store, uint64_t user, ks_password_each *each, void *ctx);
+
+struct ks_invitation_row {
+	uint64_t user;
+	struct ks_digest digest; /* of the token */
+	int64_t created_at;
+	int64_t expires_at;
+	struct ks_str created_by;
+};
+typedef enum ks_err ks_invitation_each(void *ctx, const struct ks_invitation_row *row);
+/** Makes it, or takes the place of the one that the user had. */
+KS_MUST_USE enum ks_err ks_store_invitation_put(struct ks_store *store, const struct ks_invitation_row *row);
+/** Each KS_NOT_FOUND where there is none. */
+KS_MUST_USE enum ks_err ks_store_invitation_get(struct ks_store *store, uint64_t user, ks_invitation_each *each,
+						void *ctx);
+KS_MUST_USE enum ks_err ks_store_invitation_by_digest(struct ks_store *store, const struct ks_digest *digest,
+						      ks_invitation_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_invitation_delete(struct ks_store *store, uint64_t user);
+
+struct ks_totp_row {
+	uint64_t user;
+	int64_t confirmed_at; /* KS_TIME_NONE: not yet, and not asked for */
+	uint64_t last_step;   /* of the last code that was taken; 0: none was */
+	struct ks_str sealed; /* the secret */
+};
+typedef enum ks_err ks_totp_each(void *ctx, const struct ks_totp_row *row);
+/** Makes it, or takes the place of what the user had. */
+KS_MUST_USE enum ks_err ks_store_totp_put(struct ks_store *store, const struct ks_totp_row *row);
+KS_MUST_USE enum ks_err ks_store_totp_get(struct ks_store *store, uint64_t user, ks_totp_each *each, void *ctx);
+/** Takes the code of a step. KS_NOT_FOUND: it, or a later one, was taken before. */
+KS_MUST_USE enum ks_err ks_store_totp_used(struct ks_store *store, uint64_t user, uint64_t step);
+KS_MUST_USE enum ks_err ks_store_totp_confirmed(struct ks_store *store, uint64_t user, int64_t at);
+/** Recovery codes too. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_totp_delete(struct ks_store *store, uint64_t user);
+KS_MUST_USE enum ks_err ks_store_recovery_put(struct ks_store *store, uint64_t user, const struct ks_digest *digest);
+/** KS_NOT_FOUND: the user has no such code, or has used it. */
+KS_MUST_USE enum ks_err ks_store_recovery_use(struct ks_store *store, uint64_t user, const struct ks_digest *digest);
+KS_MUST_USE enum ks_err ks_store_recovery_clear(struct ks_store *store, uint64_t user);
+KS_MUST_USE enum ks_err ks_store_recovery_left(struct ks_store *store, uint64_t user, uint64_t *ret_count);
+
+/** How a session's user proved who it is. X(name, text) */
+#define KS_SESSION_METHODS(X)               \
+	X(PASSWORD, "password")             \
+	X(PASSWORD_TOTP, "password+totp")   \
+	X(PASSWORD_RECOVERY, "password+recovery_code") \
+	X(OIDC, "oidc")
+
+enum ks_session_method {
+#define X(name, text) KS_SESSION_METHOD_##name,
+	KS_SESSION_METHODS(X)
+#undef X
+	KS_SESSION_METHOD_COUNT
+};
+
+struct ks_session_row {
+	uint64_t id;
+	struct ks_digest digest; /* of the cookie's token */
+	uint64_t user;
+	int64_t created_at;
+	int64_t expires_at;
+	int64_t ended_at; /* KS_TIME_NONE */
+	enum ks_session_method method;
+	struct ks_str address; /* at login; may be empty */
+	struct ks_str agent;   /* User-Agent at login, cut; may be empty */
+	/* joined from usage; ignored on writes */
+	int64_t last_used_at;
+	struct ks_str last_used_address;
+};
+typedef enum ks_err ks_session_each(void *ctx, const struct ks_session_row *row);
+KS_MUST_USE enum ks_err ks_store_session_insert(struct ks_store *store, const struct ks_session_row *row);
+/** KS_NOT_FOUND: there is none, or it was ended before. */
+KS_MUST_USE enum ks_err ks_store_session_end(struct ks_store *store, uint64_t id, int64_t at);
+KS_MUST_USE enum ks_err ks_store_session_get(struct ks_store *store, uint64_t id, ks_session_each *each, void *ctx);
+/** Those that are neither ended nor expired at `now_ms`, newest first. */
+KS_MUST_USE enum ks_err ks_store_sessions_of_user(struct ks_store *store, uint64_t user, int64_t now_ms, uint64_t before,
+						  size_t limit, ks_session_each *each, void *ctx);
+/** The same of all users, in no order to rely on. */
+KS_MUST_USE enum ks_err ks_store_sessions_live(struct ks_store *store, int64_t now_ms, ks_session_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_sessions_live_count(struct ks_store *store, int64_t now_ms, uint64_t *ret_count);
+/** Of those, which began and were last used at `idle_since` or before; at most `limit`. */
+KS_MUST_USE enum ks_err ks_store_sessions_idle(struct ks_store *store, int64_t now_ms, int64_t idle_since, size_t limit,
+					       uint64_t *ret_ids, size_t *ret_count);
+/** Forgets sessions, with their counts, that expired before `before`; at most `limit` (1024). */
+KS_MUST_USE enum ks_err ks_store_sessions_forget(struct ks_store *store, int64_t before, size_t limit);
 
 /* ---- sealing (engine/seal.h) ---- */
 /** What was sealed first, to tell the master key from another; it exists as soon as anything sealed is kept. `each` gets
