@@ -35,7 +35,7 @@ static void allow(struct ks_exchange *x, const struct ks_ring *ring, const struc
 	struct ks_buf *text = &x->text;
 	size_t at = text->n;
 
-	ks_decision_put_principal(d, text);
+	ks_decision_put_principal(ring, d, text);
 	header_since(x, KS_STR("X-Keystile-Principal"), at);
 	ks_exchange_answer_header(x, KS_STR("X-Keystile-Kind"), ks_str_c(ks_kind_text(KS_KEY_KIND(d->state))));
 	at = text->n;

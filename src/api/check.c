@@ -77,7 +77,7 @@ static enum ks_reason reach(const struct ks_ring *ring, const struct ks_policy *
 		return KS_REASON_ENVIRONMENT_MISMATCH;
 	for (size_t i = 0; i < r->method->scope_count; i++) {
 		if (ks_scope_find(ring->scopes, ks_str_c(policy->scopes[r->method->scopes[i]].name), &number)
-		    && ks_scopes_has(&d->grant->scopes, number))
+		    && ks_scopes_has(ks_decision_scopes(d), number))
 			continue;
 		d->missing_scope = number;
 		return KS_REASON_SCOPE_MISSING;

@@ -128,7 +128,7 @@ static void put_rate(struct ks_json *out, const struct ks_rate *rate)
 }
 
 /* Who it is: once the credential itself was found good, whatever came after. */
-static void put_principal(struct ks_call *call, const struct ks_decision *d, bool known)
+static void put_principal(struct ks_call *call, const struct ks_ring *ring, const struct ks_decision *d, bool known)
 {
 	struct ks_json *out = &call->out;
 	char text[KS_ID_TEXT_SIZE];
@@ -141,11 +141,12 @@ static void put_principal(struct ks_call *call, const struct ks_decision *d, boo
 		ks_json_put_null(out, "environment");
 		return;
 	}
-	ks_decision_put_principal(d, &b);
+	ks_decision_put_principal(ring, d, &b);
 	ks_json_put_str(out, "principal", ks_buf_str(&b));
 	ks_json_put_c(out, "kind", ks_kind_text(KS_KEY_KIND(d->state)));
 	ks_json_name(out, "key");
-	if (ks_store_key_get(call->reader->store, d->key->id, put_key, call) != KS_OK)
+	if (KS_KEY_KIND(d->state) == KS_KIND_SESSION
+	    || ks_store_key_get(call->reader->store, d->key->id, put_key, call) != KS_OK)
 		ks_json_null(out);
 	ks_json_put_c(out, "environment", ks_environment_text(KS_KEY_ENVIRONMENT(d->state)));
 }
@@ -161,7 +162,7 @@ void ks_question_answer(struct ks_call *call, const struct ks_ring *ring, const 
 	ks_json_put_c(out, "code", ks_reason_info(d->reason)->code);
 	if (d->reason == KS_REASON_SCOPE_MISSING)
 		ks_json_put_str(out, "required_scope", ks_scope_name(ring->scopes, d->missing_scope));
-	put_principal(call, d, d->key && (allowed || d->step > KS_STEP_LOOKUP));
+	put_principal(call, ring, d, d->key && (allowed || d->step > KS_STEP_LOOKUP));
 	put_tenant(out, "tenant", ring, allowed ? d->tenant : KS_RING_NONE);
 	put_tenant(out, "organization", ring, allowed ? d->organization : KS_RING_NONE);
 	if (allowed)

@@ -21,7 +21,9 @@
 	X(ENDPOINT, "whe")     \
 	X(SOURCE, "src")       \
 	X(EVENT, "evt")        \
-	X(AUDIT, "aud")
+	X(AUDIT, "aud")        \
+	X(SESSION, "ses")      \
+	X(ISSUER, "iss")
 
 enum ks_id_type {
 #define X(name, prefix) KS_ID_##name,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decision/decision.h"
 
+#include "decision/sight.h"
+
 /* One decision on its way. */
 struct walk {
 	const struct ks_ring *ring;
@@ -9,6 +11,7 @@ struct walk {
 	struct ks_decision *d;
 	const struct ks_ring_tenant *own;   /* the key's tenant, from step 2 on */
 	int64_t ends_ms;                    /* the key's end, likewise */
+	bool is_key;                        /* a key by its token: nothing of sessions or JWTs concerns it */
 
 	/* What steps 3 and 4 will say: found out early, while the key's cache lines are on their way. */
 	enum ks_path_problem path_problem;
@@ -64,6 +67,9 @@ static void read_route(struct walk *w)
 		w->rule = ks_policy_match(w->d->policy, w->path, w->request->method);
 }
 
+/* Sessions and issuers have neither addresses nor a rate. */
+static const struct ks_ring_grant no_grant;
+
 /* Starts loading what the slot refers to, and reads the slot's two changing words. The end comes first: a rotation sets
  * ROTATED_OUT before the end, so that a key whose new end is seen here is also seen to be rotated out. */
 static void take_key(struct walk *w, const struct ks_ring_key *key)
@@ -74,8 +80,42 @@ static void take_key(struct walk *w, const struct ks_ring_key *key)
 	w->own = &w->ring->tenants[key->tenant];
 	w->ends_ms = atomic_load_explicit(&key->ends_ms, memory_order_acquire);
 	d->key = key;
-	d->grant = &w->ring->grants[key->grant];
 	d->state = atomic_load_explicit(&key->state, memory_order_acquire);
+	w->is_key = KS_KEY_KIND(d->state) != KS_KIND_SESSION && !d->is_asserted;
+	d->grant = KS_LIKELY(KS_KEY_KIND(d->state) != KS_KIND_SESSION) ? &w->ring->grants[key->grant] : &no_grant;
+}
+
+static bool is_session(const struct ks_decision *d)
+{
+	return KS_KEY_KIND(d->state) == KS_KIND_SESSION;
+}
+
+/* The tenant that the credential acts in where none is named. */
+static uint32_t own_tenant(const struct ks_decision *d)
+{
+	return d->root == KS_RING_NONE ? d->key->tenant : d->root;
+}
+
+static struct ks_sight sight_of(const struct ks_decision *d)
+{
+	struct ks_sight sight = {
+		.kind = KS_KEY_KIND(d->state),
+		.binding = KS_KEY_BINDING(d->state),
+		.own = d->key->tenant,
+		.root = d->root,
+		.partner_itself = !d->rule || (d->rule->tenant_header != KS_TENANT_HEADER_REQUIRED
+					       && d->rule->tenant_header != KS_TENANT_HEADER_REQUIRED_FOR_PARTNER),
+	};
+
+	if (d->is_asserted) {
+		sight.roles = d->assertion.roles;
+		sight.role_count = KS_MIN(d->assertion.role_count, (uint8_t)KS_ASSERTION_ROLES_MAX);
+	}
+	if (d->rule) {
+		sight.needs = d->rule->scopes;
+		sight.need_count = d->rule->scope_count;
+	}
+	return sight;
 }
 
 /* True if `host` is <slug>.<domain> of the organization that the tenant lies in. */
@@ -121,20 +161,44 @@ static bool is_user_disabled(const struct walk *w)
 	return (atomic_load_explicit(&user->flags, memory_order_acquire) & KS_USER_DISABLED) != 0;
 }
 
+static bool has_ended(const struct walk *w, int64_t ends_ms)
+{
+	return w->request->now_ms >= ends_ms && ends_ms != INT64_MAX;
+}
+
+static enum ks_lookup_detail detail_of_revoked(const struct ks_decision *d)
+{
+	if (!is_session(d))
+		return KS_LOOKUP_REVOKED;
+	return KS_KEY_BINDING(d->state) == KS_BINDING_USER ? KS_LOOKUP_SESSION_ENDED : KS_LOOKUP_ISSUER_REMOVED;
+}
+
+static enum ks_lookup_detail detail_of_ended(const struct ks_decision *d)
+{
+	if (is_session(d))
+		return KS_LOOKUP_SESSION_EXPIRED;
+	return d->state & KS_KEY_ROTATED_OUT ? KS_LOOKUP_ROTATED_OUT : KS_LOOKUP_EXPIRED;
+}
+
 /* What is wrong with a key that exists, in the order of the page. */
 static enum ks_lookup_detail check_key(const struct walk *w)
 {
 	const struct ks_credential *credential = w->request->credential;
-	uint32_t state = w->d->state;
+	const struct ks_decision *d = w->d;
+	uint32_t state = d->state;
 
 	if (state & KS_KEY_REVOKED)
-		return KS_LOOKUP_REVOKED;
-	if (w->request->now_ms >= w->ends_ms && w->ends_ms != INT64_MAX)
-		return state & KS_KEY_ROTATED_OUT ? KS_LOOKUP_ROTATED_OUT : KS_LOOKUP_EXPIRED;
+		return detail_of_revoked(d);
+	if (has_ended(w, w->ends_ms))
+		return detail_of_ended(d);
+	if (KS_UNLIKELY(d->is_asserted) && has_ended(w, d->assertion.expires_ms))
+		return KS_LOOKUP_JWT_EXPIRED;
 	if (!is_active(w->own))
 		return KS_LOOKUP_TENANT_INACTIVE;
 	if (KS_KEY_BINDING(state) == KS_BINDING_USER && is_user_disabled(w))
 		return KS_LOOKUP_USER_DISABLED;
+	if (KS_UNLIKELY(is_session(d)) && !d->is_asserted && credential->kinds != KS_KIND_BIT(KS_KIND_SESSION))
+		return KS_LOOKUP_SESSION_CARRIER;
 	if (!(credential->kinds & KS_KIND_BIT(KS_KEY_KIND(state))))
 		return KS_LOOKUP_CARRIER;
 	if (credential->presented == KS_PRESENTED_BASIC)
@@ -142,7 +206,8 @@ static enum ks_lookup_detail check_key(const struct walk *w)
 	return KS_LOOKUP_NONE;
 }
 
-static enum ks_lookup_detail find_key(struct walk *w, const struct ks_digest *digest)
+/* Finds the slot while the route is read. False: there is none. */
+static bool find_slot(struct walk *w, const struct ks_digest *digest)
 {
 	uint64_t home = ks_ring_prefetch_key(w->ring, digest);
 	const struct ks_ring_key *key;
@@ -151,9 +216,85 @@ static enum ks_lookup_detail find_key(struct walk *w, const struct ks_digest *di
 		read_route(w);
 	key = ks_ring_key(w->ring, digest, home, &w->d->slot);
 	if (!key)
-		return KS_LOOKUP_UNKNOWN;
+		return false;
 	take_key(w, key);
+	return true;
+}
+
+static bool is_issuer(const struct ks_decision *d)
+{
+	return is_session(d) && KS_KEY_BINDING(d->state) == KS_BINDING_ORGANIZATION;
+}
+
+static enum ks_lookup_detail find_key(struct walk *w, const struct ks_digest *digest)
+{
+	if (!find_slot(w, digest))
+		return KS_LOOKUP_UNKNOWN;
+	if (KS_UNLIKELY(is_issuer(w->d))) {
+		w->d->key = NULL;
+		return KS_LOOKUP_UNKNOWN;
+	}
 	return check_key(w);
+}
+
+/* ---- 2. look up what a JWT was made for ---- */
+
+static bool is_origin(const struct ks_decision *d)
+{
+	switch (d->assertion.kind) {
+	case KS_ASSERTION_SESSION:
+		return is_session(d) && !is_issuer(d);
+	case KS_ASSERTION_EXCHANGED:
+		return !is_session(d);
+	case KS_ASSERTION_FEDERATED:
+		return is_issuer(d);
+	}
+	return false;
+}
+
+/* Takes the tenant that the JWT names as its own, if what it was made for sees it. */
+static bool take_root(struct walk *w)
+{
+	struct ks_decision *d = w->d;
+	struct ks_sight sight = sight_of(d);
+	uint32_t index;
+
+	if (d->assertion.tenant == 0)
+		return true;
+	index = ks_ring_tenant(w->ring, d->assertion.tenant);
+	if (index == KS_RING_NONE || !is_active(&w->ring->tenants[index]))
+		return false;
+	/* An issuer may give roles anywhere in its organization, and they are what is seen from there. */
+	if (is_issuer(d)
+		    ? w->ring->tenants[index].kind == KS_TENANT_KIND_PERSONAL
+			      || !ks_ring_is_within(w->ring, index, d->key->tenant)
+		    : !ks_sight_covers(w->ring, &sight, index))
+		return false;
+	d->root = index;
+	return true;
+}
+
+static enum ks_lookup_detail find_asserted(struct walk *w)
+{
+	const struct ks_assertion *assertion = w->request->assertion;
+	enum ks_lookup_detail detail;
+
+	if (!assertion || assertion->result == KS_ASSERTION_NONE)
+		return KS_LOOKUP_ISSUER;
+	if (assertion->result != KS_ASSERTION_OK)
+		return assertion->detail == KS_LOOKUP_NONE ? KS_LOOKUP_ISSUER : assertion->detail;
+	w->d->assertion = *assertion;
+	w->d->is_asserted = true;
+	if (!find_slot(w, &assertion->ref))
+		return KS_LOOKUP_JWT_ORIGIN;
+	if (!is_origin(w->d)) {
+		w->d->key = NULL;
+		return KS_LOOKUP_JWT_ORIGIN;
+	}
+	detail = check_key(w);
+	if (detail == KS_LOOKUP_NONE && !take_root(w))
+		return KS_LOOKUP_JWT_TENANT;
+	return detail;
 }
 
 static enum ks_reason step_lookup(struct walk *w)
@@ -162,15 +303,15 @@ static enum ks_reason step_lookup(struct walk *w)
 	struct ks_digest digest;
 
 	if (w->request->credential->form == KS_TOKEN_JWT) {
-		d->lookup = KS_LOOKUP_ISSUER;
-		return KS_REASON_CREDENTIAL_INVALID;
+		d->lookup = find_asserted(w);
+	} else {
+		if (ks_sha256(w->request->credential->token, &digest) != KS_OK)
+			return KS_REASON_STALE;
+		d->lookup = find_key(w, &digest);
 	}
-	if (ks_sha256(w->request->credential->token, &digest) != KS_OK)
-		return KS_REASON_STALE;
-	d->lookup = find_key(w, &digest);
-	if (d->lookup == KS_LOOKUP_NONE)
+	if (KS_LIKELY(d->lookup == KS_LOOKUP_NONE))
 		return KS_REASON_OK;
-	return d->lookup == KS_LOOKUP_EXPIRED ? KS_REASON_CREDENTIAL_EXPIRED : KS_REASON_CREDENTIAL_INVALID;
+	return ks_lookup_detail_is_expired(d->lookup) ? KS_REASON_CREDENTIAL_EXPIRED : KS_REASON_CREDENTIAL_INVALID;
 }
 
 /* ---- 3. path ---- */
@@ -224,10 +365,68 @@ static enum ks_reason step_environment(struct walk *w)
 
 /* ---- 7. scopes ---- */
 
+/* The active tenant that the header names, seen or not; KS_RING_NONE. */
+static uint32_t named_tenant(const struct walk *w)
+{
+	enum ks_id_type type;
+	uint32_t index;
+	uint64_t id;
+
+	if (!ks_id_parse_any(w->request->tenant, &type, &id))
+		return KS_RING_NONE;
+	index = ks_ring_tenant(w->ring, id);
+	if (index == KS_RING_NONE || w->ring->tenants[index].kind != (uint8_t)type
+	    || !is_active(&w->ring->tenants[index]))
+		return KS_RING_NONE;
+	return index;
+}
+
+/* The tenant on which a session's scopes count. */
+static uint32_t scopes_tenant(const struct walk *w, const struct ks_sight *sight)
+{
+	uint32_t named = KS_RING_NONE;
+
+	if (w->rule && !w->request->tenant_repeated && !ks_str_empty(w->request->tenant))
+		named = named_tenant(w);
+	return named != KS_RING_NONE && ks_sight_covers(w->ring, sight, named) ? named : own_tenant(w->d);
+}
+
+/* What a JWT is not narrowed to is gone. */
+static void narrow(const struct walk *w, struct ks_scopes *scopes)
+{
+	const struct ks_assertion *assertion = &w->d->assertion;
+	struct ks_str family = ks_str_of(assertion->family, strnlen(assertion->family, KS_FAMILY_NAME_MAX));
+
+	if (assertion->has_scopes)
+		ks_scopes_keep(scopes, &assertion->scopes);
+	if (!ks_str_empty(family) && w->rule && !ks_str_eq(family, ks_rule_family(w->d->policy, w->rule)))
+		*scopes = (struct ks_scopes){{0}};
+}
+
+/* The scopes of what is no key by its token. */
+static void find_scopes(struct walk *w)
+{
+	struct ks_decision *d = w->d;
+
+	if (is_session(d)) {
+		struct ks_sight sight = sight_of(d);
+
+		ks_sight_scopes(w->ring, &sight, scopes_tenant(w, &sight), &d->own_scopes);
+	} else {
+		d->own_scopes = d->grant->scopes;
+	}
+	if (d->is_asserted)
+		narrow(w, &d->own_scopes);
+	d->has_own_scopes = true;
+}
+
 static enum ks_reason step_scope(struct walk *w)
 {
-	const struct ks_scopes *held = &w->d->grant->scopes;
+	const struct ks_scopes *held;
 
+	if (KS_UNLIKELY(!w->is_key))
+		find_scopes(w);
+	held = ks_decision_scopes(w->d);
 	for (uint8_t i = 0; i < w->rule->scope_count; i++) {
 		if (!ks_scopes_has(held, w->rule->scopes[i])) {
 			w->d->missing_scope = w->rule->scopes[i];
@@ -240,87 +439,33 @@ static enum ks_reason step_scope(struct walk *w)
 
 /* ---- 8. tenant ---- */
 
-static bool user_sees(const struct ks_ring *ring, const struct ks_ring_memberships *memberships, uint32_t index)
-{
-	if (!memberships || ring->tenants[index].kind == KS_TENANT_KIND_PERSONAL)
-		return false;
-	for (uint32_t i = 0; i < memberships->count; i++) {
-		const struct ks_ring_membership *m = &memberships->items[i];
-
-		if ((m->tenant == index || (m->below && ks_ring_is_within(ring, index, m->tenant)))
-		    && is_active(&ring->tenants[m->tenant]))
-			return true;
-	}
-	return false;
-}
-
-static bool partner_sees(const struct ks_ring *ring, const struct ks_rule *rule, uint32_t own, uint32_t index)
-{
-	const struct ks_ring_tenant *tenant = &ring->tenants[index];
-
-	if (index == own)
-		return !rule || (rule->tenant_header != KS_TENANT_HEADER_REQUIRED
-				 && rule->tenant_header != KS_TENANT_HEADER_REQUIRED_FOR_PARTNER);
-	return tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0
-	       && tenant->path[tenant->depth - 1] == own;
-}
-
-/* The page's table of what a credential sees. */
-static bool sees(const struct ks_ring *ring, const struct ks_decision *d, uint32_t index)
-{
-	uint32_t own = d->key->tenant;
-
-	switch (KS_KEY_BINDING(d->state)) {
-	case KS_BINDING_OPERATOR:
-		return true;
-	case KS_BINDING_PARTNER:
-		return partner_sees(ring, d->rule, own, index);
-	case KS_BINDING_USER:
-		return index == own || user_sees(ring, d->memberships, index);
-	case KS_BINDING_ORGANIZATION:
-	case KS_BINDING_SUB_ENTITY:
-	case KS_BINDING_PROJECT:
-		return ring->tenants[index].kind != KS_TENANT_KIND_PERSONAL && ks_ring_is_within(ring, index, own);
-	case KS_BINDING_COUNT:
-		break;
-	}
-	return false;
-}
-
-/* The tenant that the header names; KS_RING_NONE unless it is seen and active. */
-static uint32_t named_tenant(const struct walk *w)
-{
-	enum ks_id_type type;
-	uint32_t index;
-	uint64_t id;
-
-	if (!ks_id_parse_any(w->request->tenant, &type, &id))
-		return KS_RING_NONE;
-	index = ks_ring_tenant(w->ring, id);
-	if (index == KS_RING_NONE || w->ring->tenants[index].kind != (uint8_t)type)
-		return KS_RING_NONE;
-	if (!is_active(&w->ring->tenants[index]) || !sees(w->ring, w->d, index))
-		return KS_RING_NONE;
-	return index;
-}
-
 static enum ks_reason choose_tenant(struct walk *w)
 {
 	enum ks_tenant_header header = (enum ks_tenant_header)w->rule->tenant_header;
 	bool partner = KS_KEY_KIND(w->d->state) == KS_KIND_PARTNER;
+	struct ks_sight sight;
+	uint32_t named;
 
 	if (w->request->tenant_repeated)
 		return KS_REASON_TENANT_FORBIDDEN;
 	if (ks_str_empty(w->request->tenant)) {
+		w->d->tenant = own_tenant(w->d);
+		if (w->d->root != KS_RING_NONE)
+			return KS_REASON_OK;
 		if (header == KS_TENANT_HEADER_REQUIRED || (header == KS_TENANT_HEADER_REQUIRED_FOR_PARTNER && partner))
 			return KS_REASON_TENANT_REQUIRED;
-		w->d->tenant = w->d->key->tenant;
 		return KS_REASON_OK;
 	}
 	if (header == KS_TENANT_HEADER_REFUSED)
 		return KS_REASON_TENANT_FORBIDDEN;
-	w->d->tenant = named_tenant(w);
-	return w->d->tenant == KS_RING_NONE ? KS_REASON_TENANT_FORBIDDEN : KS_REASON_OK;
+	named = named_tenant(w);
+	if (named == KS_RING_NONE)
+		return KS_REASON_TENANT_FORBIDDEN;
+	sight = sight_of(w->d);
+	if (!ks_sight_sees(w->ring, &sight, named))
+		return KS_REASON_TENANT_FORBIDDEN;
+	w->d->tenant = named;
+	return KS_REASON_OK;
 }
 
 /* The ancestors that an inherited family may be read from. */
@@ -337,20 +482,36 @@ static void walk_up(struct walk *w)
 		w->d->inherited[w->d->inherited_count++] = tenant->path[depth - 1];
 }
 
+/* The first root of what is seen. A JWT's own tenant may be one where its session lacks what it has further below. */
+static uint32_t first_root(const struct walk *w)
+{
+	struct ks_decision *d = w->d;
+	struct ks_sight sight;
+
+	if (KS_KEY_BINDING(d->state) == KS_BINDING_PARTNER)
+		return d->tenant;
+	if (KS_LIKELY(d->root == KS_RING_NONE))
+		return d->key->tenant;
+	sight = sight_of(d);
+	return ks_sight_sees(w->ring, &sight, d->root) ? d->root : d->tenant;
+}
+
 static enum ks_reason step_tenant(struct walk *w)
 {
 	struct ks_decision *d = w->d;
 	enum ks_reason reason = KS_REASON_OK;
 
-	if (KS_KEY_BINDING(d->state) == KS_BINDING_USER)
+	if (KS_KEY_BINDING(d->state) == KS_BINDING_USER && d->root == KS_RING_NONE)
 		d->memberships = ks_ring_memberships_of(w->ring, w->own->user);
 	if (w->rule)
 		reason = choose_tenant(w);
 	else
-		d->tenant = d->key->tenant;
+		d->tenant = own_tenant(d);
 	if (reason != KS_REASON_OK)
 		return reason;
-	d->visible_own = KS_KEY_BINDING(d->state) == KS_BINDING_PARTNER ? d->tenant : d->key->tenant;
+	if (KS_UNLIKELY(!d->rule && !w->is_key))
+		find_scopes(w);
+	d->visible_own = first_root(w);
 	d->organization = w->ring->tenants[d->tenant].organization;
 	if (w->rule && w->rule->inherited)
 		walk_up(w);
@@ -422,6 +583,9 @@ static void start(struct ks_decision *d, const struct ks_policy_table *policy)
 	d->memberships = NULL;
 	d->inherited_count = 0;
 	d->rate = (struct ks_rate){0};
+	d->has_own_scopes = false;
+	d->is_asserted = false;
+	d->root = KS_RING_NONE;
 }
 
 static void count_use(const struct walk *w)
@@ -448,5 +612,18 @@ void ks_decide(const struct ks_ring *ring, enum ks_ring_policy which, const stru
 
 bool ks_decision_sees(const struct ks_ring *ring, const struct ks_decision *decision, uint32_t index)
 {
-	return decision->reason == KS_REASON_OK && index != KS_RING_NONE && sees(ring, decision, index);
+	struct ks_sight sight;
+
+	if (decision->reason != KS_REASON_OK || index == KS_RING_NONE)
+		return false;
+	sight = sight_of(decision);
+	return ks_sight_sees(ring, &sight, index);
+}
+
+bool ks_decision_is_root(const struct ks_ring *ring, const struct ks_decision *decision,
+			 const struct ks_ring_membership *membership)
+{
+	if (!is_active(&ring->tenants[membership->tenant]))
+		return false;
+	return !is_session(decision) || ks_decision_sees(ring, decision, membership->tenant);
 }

@@ -5,6 +5,7 @@
  * is set. */
 #pragma once
 
+#include "decision/assertion.h"
 #include "ring/ring.h"
 #include "ring/usage.h"
 #include "token/token.h"
@@ -13,6 +14,8 @@
 /** Borrowed for the call. */
 struct ks_request {
 	struct ks_credential *credential;  /* as presented; see token.h */
+	/* Where that is a JWT: what checking it found. NULL: nobody did, which is KS_ASSERTION_NONE. */
+	const struct ks_assertion *assertion;
 	/* Nothing is asked of a method and a path ("The credential alone" on the page). Never guessed from empty
 	 * ones, so that a gateway that forgets to send them is refused. */
 	bool credential_alone;
@@ -26,32 +29,6 @@ struct ks_request {
 	int64_t now_ms;
 };
 
-/** Why a lookup failed, for explain and the audit; the outside sees credential_invalid for all but EXPIRED.
- * X(name, text) */
-#define KS_LOOKUP_DETAILS(X)                                       \
-	X(NONE, "")                                                \
-	X(UNKNOWN, "no key has this digest")                       \
-	X(REVOKED, "the key is revoked")                           \
-	X(EXPIRED, "the key has expired")                          \
-	X(ROTATED_OUT, "the key's overlap after rotation is over") \
-	X(TENANT_INACTIVE, "the tenant, or one above it, is suspended or deleted") \
-	X(USER_DISABLED, "the user is disabled")                   \
-	X(CARRIER, "the header is for another kind of credential") \
-	X(NOT_PROJECT, "Basic is for project keys alone")          \
-	X(PROJECT, "the Project ID is not the key's")              \
-	X(SPACE, "the host is not the organization's space URL")   \
-	X(ISSUER, "no known issuer signed this JWT")
-
-enum ks_lookup_detail {
-#define X(name, text) KS_LOOKUP_##name,
-	KS_LOOKUP_DETAILS(X)
-#undef X
-	KS_LOOKUP_DETAIL_COUNT
-};
-
-/** The text of the table; never NULL, static. */
-const char *ks_lookup_detail_text(enum ks_lookup_detail detail);
-
 /** In missing_scope: the key has no scope at all, and the rule named none. */
 #define KS_DECISION_NO_SCOPE UINT16_MAX
 
@@ -63,21 +40,36 @@ struct ks_decision {
 	enum ks_path_problem path_problem;
 	uint16_t missing_scope;            /* with SCOPE_MISSING: its number, or KS_DECISION_NO_SCOPE */
 
-	const struct ks_ring_key *key;     /* NULL: none was found */
+	const struct ks_ring_key *key;     /* or session, or issuer: what the verdict rests on; NULL: none was found */
 	uint64_t slot;
 	uint32_t state;                    /* the key's state word as it was read, once */
-	const struct ks_ring_grant *grant;
+	const struct ks_ring_grant *grant; /* of kind session an empty one */
 	const struct ks_rule *rule;        /* NULL before step 4, and for a credential alone */
 	const struct ks_policy_table *policy;
 
 	uint32_t tenant;                   /* effective, index; KS_RING_NONE until step 8 */
 	uint32_t organization;             /* index or KS_RING_NONE */
-	uint32_t visible_own;              /* first root: the key's tenant, or the one that a partner chose */
-	const struct ks_ring_memberships *memberships; /* further roots of a user key; inactive ones do not count */
+	uint32_t visible_own;              /* first root: its own tenant, or the one that a partner chose */
+	const struct ks_ring_memberships *memberships; /* further roots, of a user's key or session: see
+							* ks_decision_is_root */
 	uint8_t inherited_count;
 	uint32_t inherited[KS_TENANT_DEPTH_MAX]; /* indices, nearest first */
 	struct ks_rate rate;               /* rate.limit 0: none */
+
+	/* Only ks_decision_scopes and ks_decision_sees know what these mean. */
+	bool has_own_scopes;               /* `own_scopes` stand in the place of the grant's */
+	bool is_asserted;                  /* a JWT: `assertion` is filled, and `root` where it names a tenant */
+	uint32_t root;
+	struct ks_scopes own_scopes;
+	struct ks_assertion assertion;
 };
+
+/** The scopes that the verdict counts with: the key's, or those of the roles on the tenant at hand, narrowed by the
+ * JWT. Lives as long as `decision`. Only where a key was found. */
+static inline const struct ks_scopes *ks_decision_scopes(const struct ks_decision *decision)
+{
+	return KS_UNLIKELY(decision->has_own_scopes) ? &decision->own_scopes : &decision->grant->scopes;
+}
 
 /** Decides by the policy `which`. The path scratch is the caller's, so that stacks stay small and nothing is cleared
  * needlessly; its content after the call is the path read. Counts the use where a key was found and ring->usage is
@@ -86,14 +78,21 @@ void ks_decide(const struct ks_ring *ring, enum ks_ring_policy which, const stru
 	       struct ks_path *scratch, struct ks_decision *ret_decision);
 
 /** True if the allowed principal sees the tenant at `index` (step 8's table; for partner keys the organizations of the
- * partner, and the partner itself where the rule lets it be named). Says nothing of whether that tenant is suspended.
+ * partner, and the partner itself where the rule lets it be named; for a session, tenants on which its roles hold every
+ * scope that the rule asks for). Says nothing of whether that tenant is suspended.
  * For handlers that filter what they list, and for /v1/check. False where `decision` does not allow. */
 bool ks_decision_sees(const struct ks_ring *ring, const struct ks_decision *decision, uint32_t index);
 
-/** An allow's fields as text, for headers and JSON. Each appends to `out`: the key's id, a tenant's id (nothing for
+/** True if the membership (one of decision->memberships) is a root of what the allowed principal sees: its tenant is
+ * active, and, for a session, the roles that cover the tenant hold every scope that the rule asks for. */
+bool ks_decision_is_root(const struct ks_ring *ring, const struct ks_decision *decision,
+			 const struct ks_ring_membership *membership);
+
+/** An allow's fields as text, for headers and JSON. Each appends to `out`: the principal's id (key_, of a session its
+ * user's usr_, of a federated one its issuer's iss_), a tenant's id (nothing for
  * KS_RING_NONE), and lists, of tenants by commas, of scopes by blanks. Nothing where the decision did not get that
  * far. */
-void ks_decision_put_principal(const struct ks_decision *decision, struct ks_buf *out);
+void ks_decision_put_principal(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_buf *out);
 void ks_decision_put_tenant(const struct ks_ring *ring, uint32_t index, struct ks_buf *out);
 void ks_decision_put_visible(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_buf *out);
 void ks_decision_put_inherited(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_buf *out);

@@ -3,24 +3,43 @@
 
 #include <inttypes.h>
 
-static const char *const lookup_texts[KS_LOOKUP_DETAIL_COUNT] = {
-#define X(name, text) text,
+static const struct {
+	bool expired;
+	const char *text;
+} lookups[KS_LOOKUP_DETAIL_COUNT] = {
+#define X(name, expired, text) {expired, text},
 	KS_LOOKUP_DETAILS(X)
 #undef X
 };
 
 const char *ks_lookup_detail_text(enum ks_lookup_detail detail)
 {
-	return (unsigned)detail < KS_LOOKUP_DETAIL_COUNT ? lookup_texts[detail] : "";
+	return (unsigned)detail < KS_LOOKUP_DETAIL_COUNT ? lookups[detail].text : "";
 }
 
-void ks_decision_put_principal(const struct ks_decision *decision, struct ks_buf *out)
+bool ks_lookup_detail_is_expired(enum ks_lookup_detail detail)
 {
-	char text[KS_ID_TEXT_SIZE];
+	return (unsigned)detail < KS_LOOKUP_DETAIL_COUNT && lookups[detail].expired;
+}
 
-	if (!decision->key)
+void ks_decision_put_principal(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_buf *out)
+{
+	const struct ks_ring_key *key = decision->key;
+	enum ks_id_type type = KS_ID_KEY;
+	char text[KS_ID_TEXT_SIZE];
+	uint64_t id;
+
+	if (!key)
 		return;
-	ks_id_format(KS_ID_KEY, decision->key->id, text);
+	id = key->id;
+	if (KS_KEY_KIND(decision->state) == KS_KIND_SESSION) {
+		bool user = KS_KEY_BINDING(decision->state) == KS_BINDING_USER;
+
+		type = user ? KS_ID_USER : KS_ID_ISSUER;
+		if (user)
+			id = ring->users[key->grant].id;
+	}
+	ks_id_format(type, id, text);
 	ks_buf_put(out, ks_str_of(text, KS_ID_TEXT_LEN));
 }
 
@@ -51,11 +70,8 @@ void ks_decision_put_visible(const struct ks_ring *ring, const struct ks_decisio
 		return;
 	put_separated(ring, decision->visible_own, out, &first);
 	for (uint32_t i = 0; memberships && i < memberships->count; i++) {
-		uint32_t index = memberships->items[i].tenant;
-		uint32_t flags = atomic_load_explicit(&ring->tenants[index].flags, memory_order_acquire);
-
-		if (!(flags & KS_TENANT_INACTIVE))
-			put_separated(ring, index, out, &first);
+		if (ks_decision_is_root(ring, decision, &memberships->items[i]))
+			put_separated(ring, memberships->items[i].tenant, out, &first);
 	}
 }
 
@@ -69,12 +85,14 @@ void ks_decision_put_inherited(const struct ks_ring *ring, const struct ks_decis
 
 void ks_decision_put_scopes(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_buf *out)
 {
+	const struct ks_scopes *scopes;
 	bool first = true;
 
 	if (!decision->grant)
 		return;
-	for (size_t word = 0; word < KS_ARRAY_LEN(decision->grant->scopes.bits); word++) {
-		for (uint64_t bits = decision->grant->scopes.bits[word]; bits; bits &= bits - 1) {
+	scopes = ks_decision_scopes(decision);
+	for (size_t word = 0; word < KS_ARRAY_LEN(scopes->bits); word++) {
+		for (uint64_t bits = scopes->bits[word]; bits; bits &= bits - 1) {
 			uint16_t number = (uint16_t)(64 * word + (unsigned)__builtin_ctzll(bits));
 
 			if (!first)
@@ -91,8 +109,7 @@ typedef void (*put_fn)(const struct ks_ring *ring, const struct ks_decision *d, 
 
 static void put_PRINCIPAL(const struct ks_ring *ring, const struct ks_decision *d, struct ks_buf *out)
 {
-	(void)ring;
-	ks_decision_put_principal(d, out);
+	ks_decision_put_principal(ring, d, out);
 }
 
 static void put_KIND(const struct ks_ring *ring, const struct ks_decision *d, struct ks_buf *out)

@@ -2,6 +2,7 @@
 #include "engine/actor.h"
 
 #include "base/buf.h"
+#include "decision/sight.h"
 
 static void put_text(char *to, size_t cap, const char *from)
 {
@@ -9,11 +10,6 @@ static void put_text(char *to, size_t cap, const char *from)
 
 	ks_buf_put_c(&b, from);
 	(void)ks_buf_z(&b);
-}
-
-static bool is_active(const struct ks_ring_tenant *tenant)
-{
-	return (atomic_load_explicit(&tenant->flags, memory_order_acquire) & KS_TENANT_INACTIVE) == 0;
 }
 
 static void add_visible(struct ks_actor *actor, const struct ks_ring *ring, uint32_t index, bool alone)
@@ -25,23 +21,48 @@ static void add_visible(struct ks_actor *actor, const struct ks_ring *ring, uint
 	actor->visible[actor->visible_count++] = ring->tenants[index].id;
 }
 
+static bool is_narrowed(const struct ks_decision *d)
+{
+	return d->is_asserted && (d->assertion.has_scopes || d->assertion.tenant != 0 || d->assertion.family[0] != '\0');
+}
+
+/* What the question "does it see that tenant?" needs later, when the decision is gone. */
+static void keep_sight(const struct ks_ring *ring, const struct ks_decision *d, struct ks_actor *actor)
+{
+	if (d->root != KS_RING_NONE)
+		actor->root = ring->tenants[d->root].id;
+	if (d->rule) {
+		actor->need_count = d->rule->scope_count;
+		memcpy(actor->needs, d->rule->scopes, sizeof(actor->needs));
+	}
+	if (d->is_asserted) {
+		actor->role_count = KS_MIN(d->assertion.role_count, (uint8_t)KS_ASSERTION_ROLES_MAX);
+		memcpy(actor->roles, d->assertion.roles, sizeof(actor->roles));
+	}
+}
+
 void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_actor *ret_actor)
 {
 	struct ks_actor actor = {
-		.scopes = decision->grant->scopes,
+		.scopes = *ks_decision_scopes(decision),
 		.kind = (uint8_t)KS_KEY_KIND(decision->state),
 		.binding = (uint8_t)KS_KEY_BINDING(decision->state),
 		.own = ring->tenants[decision->key->tenant].id,
 		.effective = ring->tenants[decision->tenant].id,
 	};
+	struct ks_buf id = KS_BUF(actor.id);
 
-	ks_id_format(KS_ID_KEY, decision->key->id, actor.id);
-	actor.is_operator = actor.binding == KS_BINDING_OPERATOR && actor.kind != KS_KIND_RUNTIME;
+	ks_decision_put_principal(ring, decision, &id);
+	(void)ks_buf_z(&id);
+	actor.is_operator = actor.binding == KS_BINDING_OPERATOR && actor.kind != KS_KIND_RUNTIME
+			    && !is_narrowed(decision);
+	actor.is_narrowed = is_narrowed(decision);
+	keep_sight(ring, decision, &actor);
 	add_visible(&actor, ring, decision->visible_own, false);
 	for (uint32_t i = 0; decision->memberships && i < decision->memberships->count; i++) {
 		const struct ks_ring_membership *m = &decision->memberships->items[i];
 
-		if (is_active(&ring->tenants[m->tenant]))
+		if (ks_decision_is_root(ring, decision, m))
 			add_visible(&actor, ring, m->tenant, !m->below);
 	}
 	*ret_actor = actor;
@@ -62,60 +83,75 @@ void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor)
 	*ret_actor = actor;
 }
 
-/* ---- what is seen: the table of decision.md ---- */
+/* ---- what is seen ---- */
 
-static bool user_sees(const struct ks_ring *ring, uint32_t own, uint32_t index)
+/* False: what it was bound to is gone. */
+static bool sight_of(const struct ks_actor *actor, const struct ks_ring *ring, struct ks_sight *ret_sight)
 {
-	uint32_t user = ring->tenants[own].user;
-	const struct ks_ring_memberships *list = user == KS_RING_NONE ? NULL : ks_ring_memberships_of(ring, user);
-
-	if (!list || ring->tenants[index].kind == KS_TENANT_KIND_PERSONAL)
-		return false;
-	for (uint32_t i = 0; i < list->count; i++) {
-		const struct ks_ring_membership *m = &list->items[i];
-
-		if ((m->tenant == index || (m->below && ks_ring_is_within(ring, index, m->tenant)))
-		    && is_active(&ring->tenants[m->tenant]))
-			return true;
-	}
-	return false;
-}
-
-static bool partner_sees(const struct ks_ring *ring, uint32_t own, uint32_t index)
-{
-	const struct ks_ring_tenant *tenant = &ring->tenants[index];
-
-	return index == own
-	       || (tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0
-		   && tenant->path[tenant->depth - 1] == own);
+	*ret_sight = (struct ks_sight){
+		.kind = (enum ks_kind)actor->kind,
+		.binding = (enum ks_binding)actor->binding,
+		.own = ks_ring_tenant(ring, actor->own),
+		.root = actor->root == 0 ? KS_RING_NONE : ks_ring_tenant(ring, actor->root),
+		.partner_itself = true,
+		.roles = actor->roles,
+		.role_count = actor->role_count,
+		.needs = actor->needs,
+		.need_count = actor->need_count,
+	};
+	return ret_sight->own != KS_RING_NONE && (actor->root == 0 || ret_sight->root != KS_RING_NONE);
 }
 
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)
 {
 	uint32_t index = ks_ring_tenant(ring, tenant);
-	uint32_t own;
+	struct ks_sight sight;
 
 	if (index == KS_RING_NONE
 	    || (atomic_load_explicit(&ring->tenants[index].flags, memory_order_acquire) & KS_TENANT_DELETED))
 		return false;
 	if (actor->local)
 		return true;
-	own = ks_ring_tenant(ring, actor->own);
-	if (own == KS_RING_NONE)
-		return false;
-	switch ((enum ks_binding)actor->binding) {
-	case KS_BINDING_OPERATOR:
-		return true;
-	case KS_BINDING_PARTNER:
-		return partner_sees(ring, own, index);
-	case KS_BINDING_USER:
-		return index == own || user_sees(ring, own, index);
-	case KS_BINDING_ORGANIZATION:
-	case KS_BINDING_SUB_ENTITY:
-	case KS_BINDING_PROJECT:
-		return ring->tenants[index].kind != KS_TENANT_KIND_PERSONAL && ks_ring_is_within(ring, index, own);
-	case KS_BINDING_COUNT:
-		break;
+	return sight_of(actor, ring, &sight) && ks_sight_sees(ring, &sight, index);
+}
+
+/* ---- what may be given ---- */
+
+/* Leaves in `set` what the session has on every tenant of its memberships. */
+static void keep_everywhere(const struct ks_ring *ring, const struct ks_sight *sight, struct ks_scopes *set)
+{
+	uint32_t user = ring->tenants[sight->own].user;
+	const struct ks_ring_memberships *list = user == KS_RING_NONE ? NULL : ks_ring_memberships_of(ring, user);
+	struct ks_scopes there;
+
+	for (uint32_t i = 0; list && i < list->count; i++) {
+		uint32_t index = list->items[i].tenant;
+
+		if (!ks_sight_covers(ring, sight, index))
+			continue;
+		ks_sight_scopes(ring, sight, index, &there);
+		ks_scopes_keep(set, &there);
 	}
-	return false;
+}
+
+void ks_actor_grantable(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant,
+			struct ks_scopes *ret_scopes)
+{
+	uint32_t index = ks_ring_tenant(ring, tenant);
+	struct ks_scopes set = {{0}};
+	struct ks_sight sight;
+
+	if (actor->kind != KS_KIND_SESSION) {
+		*ret_scopes = actor->scopes;
+		return;
+	}
+	if (index != KS_RING_NONE && sight_of(actor, ring, &sight)) {
+		ks_sight_scopes(ring, &sight, index, &set);
+		if (index == sight.own)
+			keep_everywhere(ring, &sight, &set);
+	}
+	/* What a JWT is not narrowed to is gone from actor->scopes, wherever they were counted. */
+	if (actor->is_narrowed)
+		ks_scopes_keep(&set, &actor->scopes);
+	*ret_scopes = set;
 }

@@ -15,7 +15,15 @@ struct ks_actor {
 	uint8_t binding;                   /* enum ks_binding; OPERATOR where local */
 	uint64_t own;                      /* tenant that the credential is bound to (id); 0 local */
 	uint64_t effective;                /* effective tenant (id) */
-	bool is_operator;                  /* bound to the operator, and not a runtime key: may grant every scope */
+	bool is_operator;                  /* bound to the operator, no runtime key, nothing narrowed: may grant all */
+	bool is_narrowed;                  /* a JWT that may less than what it was made for */
+	uint64_t root;                     /* the tenant that a JWT names (id); 0: none */
+	/* Of a session: the scopes that it must have on every tenant that it sees in this call (numbers), and of an
+	 * issuer's JWT its roles. */
+	uint16_t needs[KS_POLICY_RULE_SCOPES_MAX];
+	uint8_t need_count;
+	uint8_t role_count;
+	uint16_t roles[KS_ASSERTION_ROLES_MAX];
 	/** Roots (tenant ids), the first ones of very many; ks_actor_sees asks the ring and knows all. */
 	uint64_t visible[KS_ACTOR_VISIBLE_MAX];
 	size_t visible_count;
@@ -29,5 +37,11 @@ void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *
 void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor);
 
 /** True if the actor sees the tenant with this id: it exists, is not deleted, and lies within what the actor's
- * credential sees as of this ring (the table of docs/internals/decision.md): memberships count as they are now. */
+ * credential sees as of this ring (the table of docs/internals/decision.md): memberships and roles count as they are
+ * now. */
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
+
+/** What the actor may give to a credential on the tenant with this id. Of a session: what its roles give it there, and
+ * on a personal tenant, from which every tenant of the user is seen, what they give it on every one of those. */
+void ks_actor_grantable(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant,
+			struct ks_scopes *ret_scopes);

@@ -97,7 +97,8 @@ static enum ks_err compare_membership(void *ctx, const struct ks_membership_row 
 	c->report.memberships++;
 	for (uint32_t i = 0; list && i < list->count; i++) {
 		if (id_at(c->ring, list->items[i].tenant) == row->tenant
-		    && (list->items[i].below != 0) == ks_role_reaches_below(row->role))
+		    && (list->items[i].below != 0) == ks_role_reaches_below(row->role)
+		    && ks_str_eq(ks_ring_role_name(c->ring, list->items[i].role), row->role))
 			return KS_OK;
 	}
 	ks_id_format(KS_ID_USER, row->user, text);
@@ -211,7 +212,9 @@ static enum ks_err compare_counts(struct comparing *c)
 		const char *what;
 		uint64_t truth, ring;
 	} counts[] = {
-		{"keys", r->keys, atomic_load_explicit(&h->key_count, memory_order_acquire)},
+		{"keys", r->keys,
+		 atomic_load_explicit(&h->key_count, memory_order_acquire)
+			 - atomic_load_explicit(&h->session_count, memory_order_acquire)},
 		{"tenants", r->tenants, atomic_load_explicit(&h->tenant_count, memory_order_acquire)},
 		{"users", r->users, atomic_load_explicit(&h->user_count, memory_order_acquire)},
 		{"grants", r->grants, atomic_load_explicit(&h->grant_count, memory_order_acquire)},

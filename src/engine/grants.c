@@ -13,19 +13,26 @@ struct names {
 struct resolving {
 	const struct ks_grant_ask *ask;
 	const struct ks_engine_policy *policy;
-	const struct ks_actor *actor;
-	const struct ks_scope_table *numbers;
+	const struct ks_granting *granting;
 	struct ks_refusal *refusal;
 	struct names names;
 };
 
-/* "No key is stronger than its creator". */
-static bool may_grant(const struct ks_actor *actor, const struct ks_scope_table *numbers, struct ks_str scope)
+struct ks_granting ks_granting_of(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)
+{
+	struct ks_granting granting = {.all = actor->local || actor->is_operator, .numbers = ring->scopes};
+
+	if (!granting.all)
+		ks_actor_grantable(actor, ring, tenant, &granting.scopes);
+	return granting;
+}
+
+static bool may_grant(const struct ks_granting *granting, struct ks_str scope)
 {
 	uint16_t number;
 
-	return actor->local || actor->is_operator
-	       || (ks_scope_find(numbers, scope, &number) && ks_scopes_has(&actor->scopes, number));
+	return granting->all
+	       || (ks_scope_find(granting->numbers, scope, &number) && ks_scopes_has(&granting->scopes, number));
 }
 
 static enum ks_err refuse_grant(struct ks_refusal *refusal, const char *pointer, struct ks_str scope)
@@ -62,7 +69,7 @@ static enum ks_err add_scope(struct resolving *r, const struct ks_policy_scope *
 	if (!(scope->kinds & KS_KIND_BIT(r->ask->kind)))
 		return ks_refuse_invalid(r->refusal, pointer, "the scope %s is not for keys of kind %s", scope->name,
 					 ks_kind_text(r->ask->kind));
-	if (!may_grant(r->actor, r->numbers, name))
+	if (!may_grant(r->granting, name))
 		return refuse_grant(r->refusal, pointer, name);
 	if (r->names.count == KS_SCOPES_MAX)
 		return ks_refuse_invalid(r->refusal, pointer, "more than %d scopes", KS_SCOPES_MAX);
@@ -101,7 +108,23 @@ static enum ks_err add_defaults(struct resolving *r)
 	return KS_OK;
 }
 
-/* A role that both policies name is what both say: the service's part of it, and the platform's. */
+/* What a built-in role gives where the policy does not describe it. */
+static enum ks_err add_built_in(struct resolving *r, const struct ks_policy *policy, struct ks_str name,
+				const char *pointer, bool *found)
+{
+	struct ks_scopes places;
+
+	if (!ks_policy_role_scopes(policy, name, r->ask->kind, &places))
+		return KS_OK;
+	*found = true;
+	for (uint16_t i = 0; i < policy->scope_count; i++) {
+		if (ks_scopes_has(&places, i))
+			KS_TRY(add_scope(r, &policy->scopes[i], pointer));
+	}
+	return KS_OK;
+}
+
+/* A role is what both policies say of it: the service's part of it, and the platform's. */
 static enum ks_err add_role(struct resolving *r, struct ks_str name, const char *pointer)
 {
 	const struct ks_policy *both[] = {r->policy->platform, r->policy->self};
@@ -113,6 +136,8 @@ static enum ks_err add_role(struct resolving *r, struct ks_str name, const char 
 		found |= role != NULL;
 		for (size_t k = 0; role && k < role->scope_count; k++)
 			KS_TRY(add_scope(r, &both[i]->scopes[role->scopes[k]], pointer));
+		if (both[i] && !role)
+			KS_TRY(add_built_in(r, both[i], name, pointer, &found));
 	}
 	return found ? KS_OK : ks_refuse_invalid(r->refusal, pointer, "there is no such role");
 }
@@ -206,10 +231,9 @@ static enum ks_err check_limits(const struct ks_grant_ask *ask, struct ks_refusa
 }
 
 enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy,
-			     const struct ks_actor *actor, const struct ks_scope_table *numbers, struct ks_buf *body,
-			     struct ks_refusal *refusal)
+			     const struct ks_granting *granting, struct ks_buf *body, struct ks_refusal *refusal)
 {
-	struct resolving r = {.ask = ask, .policy = policy, .actor = actor, .numbers = numbers, .refusal = refusal};
+	struct resolving r = {.ask = ask, .policy = policy, .granting = granting, .refusal = refusal};
 
 	KS_TRY(check_limits(ask, refusal));
 	KS_TRY(ask->scopes_default ? add_defaults(&r) : add_asked(&r));
@@ -239,8 +263,7 @@ static struct ks_str text_at(const json_t *array, size_t i)
 	return ks_str_of(json_string_value(item), json_string_length(item));
 }
 
-enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *actor, const struct ks_scope_table *numbers,
-				 struct ks_refusal *refusal)
+enum ks_err ks_grant_check(struct ks_str body, const struct ks_granting *granting, struct ks_refusal *refusal)
 {
 	json_t *root = load(body);
 	json_t *scopes = json_object_get(root, "scopes");
@@ -251,7 +274,7 @@ enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *acto
 
 		if (!scope.p)
 			err = KS_CORRUPT;
-		else if (!may_grant(actor, numbers, scope))
+		else if (!may_grant(granting, scope))
 			err = refuse_grant(refusal, "", scope);
 	}
 	json_decref(root);

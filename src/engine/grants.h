@@ -24,17 +24,26 @@ struct ks_grant_ask {
 	uint32_t rate_window_s;
 };
 
-/** Writes the canonical text of what `ask` comes to under `policy` today. Refusals: unknown scope or role, a scope that
- * the kind may not hold, limits out of range (invalid, with the pointer); a scope that the actor may not grant
- * (not_grantable). `numbers` is the table that actor->scopes counts in. KS_TOO_LARGE: `body` is too small
- * (KS_GRANT_BODY_MAX is enough). */
-KS_MUST_USE enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy,
-					 const struct ks_actor *actor, const struct ks_scope_table *numbers,
-					 struct ks_buf *body, struct ks_refusal *refusal);
+/** What the one who asks may give: "No key is stronger than its creator". */
+struct ks_granting {
+	bool all;
+	const struct ks_scope_table *numbers; /* that `scopes` counts in; not looked at where `all` */
+	struct ks_scopes scopes;
+};
 
-/** Refuses what is in the canonical text `body` and the actor may not grant. KS_CORRUPT. */
-KS_MUST_USE enum ks_err ks_grant_check_actor(struct ks_str body, const struct ks_actor *actor,
-					     const struct ks_scope_table *numbers, struct ks_refusal *refusal);
+/** What `actor` may give to a key whose home is the tenant with this id (ks_actor_grantable). */
+struct ks_granting ks_granting_of(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
+
+/** Writes the canonical text of what `ask` comes to under `policy` today. Refusals: unknown scope or role, a scope that
+ * the kind may not hold, limits out of range (invalid, with the pointer); a scope that is not to be given
+ * (not_grantable). KS_TOO_LARGE: `body` is too small (KS_GRANT_BODY_MAX is enough). */
+KS_MUST_USE enum ks_err ks_grant_resolve(const struct ks_grant_ask *ask, const struct ks_engine_policy *policy,
+					 const struct ks_granting *granting, struct ks_buf *body,
+					 struct ks_refusal *refusal);
+
+/** Refuses what is in the canonical text `body` and is not to be given. KS_CORRUPT. */
+KS_MUST_USE enum ks_err ks_grant_check(struct ks_str body, const struct ks_granting *granting,
+				       struct ks_refusal *refusal);
 
 /** The id of the grant with this text, made now where there is none, with its change-log entry. */
 KS_MUST_USE enum ks_err ks_grant_intern(struct ks_tx *tx, struct ks_str body, uint64_t *ret_id);

@@ -413,8 +413,8 @@ static enum ks_err resolve(const struct reading *l, struct ks_buf *body)
 	}
 	KS_TRY(ask_addresses(l, &scratch, &lists, &ask));
 	KS_TRY(ask_rate(l, &ask));
-	/* Whoever may import may grant every scope: numbers are not asked for. */
-	return ks_grant_resolve(&ask, &import->policy, &import->actor, NULL, body, l->refusal);
+	/* Whoever may import may grant every scope. */
+	return ks_grant_resolve(&ask, &import->policy, &(struct ks_granting){.all = true}, body, l->refusal);
 }
 
 /* All that a grant depends on, in one text that no two different questions share. */

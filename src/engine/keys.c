@@ -91,8 +91,9 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 /* ---- create ---- */
 
 static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_input *input,
-			   enum ks_kind kind, uint64_t *ret_grant, struct ks_refusal *refusal)
+			   uint64_t home, enum ks_kind kind, uint64_t *ret_grant, struct ks_refusal *refusal)
 {
+	struct ks_granting granting = ks_granting_of(actor, tx->ring, home);
 	const struct ks_engine_policy_ref *ref = tx->engine->policy;
 	struct ks_engine_policy policy = {.platform = ref->platform, .self = ref->self};
 	struct ks_buf body = ks_buf_of(tx->engine->grant_body, KS_GRANT_BODY_MAX);
@@ -109,7 +110,7 @@ static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const
 		.rate_window_s = input->rate_window_s,
 	};
 
-	KS_TRY(ks_grant_resolve(&ask, &policy, actor, tx->ring->scopes, &body, refusal));
+	KS_TRY(ks_grant_resolve(&ask, &policy, &granting, &body, refusal));
 	return ks_grant_intern(tx, ks_buf_str(&body), ret_grant);
 }
 
@@ -166,7 +167,7 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 	KS_TRY(check_input(tx, input, ret_refusal));
 	KS_TRY(ks_key_find_kind(home->binding, actor, input->kind_given, input->kind, &kind, ret_refusal));
 	KS_TRY(ks_tx_room(tx, 1));
-	KS_TRY(resolve(tx, actor, input, kind, &grant, ret_refusal));
+	KS_TRY(resolve(tx, actor, input, home->granting ? home->granting : home->tenant, kind, &grant, ret_refusal));
 	if (input->imported)
 		KS_TRY(check_digest(tx, &input->digest, ret_refusal));
 	else
@@ -285,8 +286,7 @@ enum ks_err ks_keys_revoke(struct ks_tx *tx, const struct ks_actor *actor, uint6
 /* ---- rotate ---- */
 
 struct body_check {
-	const struct ks_actor *actor;
-	const struct ks_scope_table *numbers;
+	struct ks_granting granting;
 	struct ks_refusal *refusal;
 };
 
@@ -294,13 +294,13 @@ static enum ks_err check_body(void *ctx, const struct ks_grant_row *row)
 {
 	struct body_check *check = ctx;
 
-	return ks_grant_check_actor(row->body, check->actor, check->numbers, check->refusal);
+	return ks_grant_check(row->body, &check->granting, check->refusal);
 }
 
 static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old,
 				  uint32_t overlap_s, struct ks_refusal *refusal)
 {
-	struct body_check check = {actor, tx->ring->scopes, refusal};
+	struct body_check check = {ks_granting_of(actor, tx->ring, old->tenant), refusal};
 
 	if (overlap_s > KS_ROTATE_OVERLAP_MAX)
 		return ks_refuse_invalid(refusal, "/overlap_s", "must be at most %u", KS_ROTATE_OVERLAP_MAX);

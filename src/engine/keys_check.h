@@ -14,6 +14,7 @@ struct ks_key_home {
 	uint64_t organization;       /* 0: none */
 	uint64_t user;               /* user keys; else 0 */
 	enum ks_binding binding;
+	uint64_t granting;           /* the tenant on which the creator's scopes count, where that is not `tenant`; else 0 */
 };
 
 /** 1 to KS_STORE_NAME_MAX bytes of UTF-8 without control characters, not only blanks. Of keys, tenants and users. */

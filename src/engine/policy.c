@@ -188,8 +188,11 @@ static enum ks_err publish(const struct ks_policy *policy, enum ks_ring_policy w
 
 enum ks_err ks_catalogue_publish(const struct ks_engine_policy_ref *ref, struct ks_ring *ring)
 {
+	const struct ks_policy *const both[] = {ref->self, ref->platform};
+
 	KS_TRY(publish(ref->self, KS_RING_POLICY_SELF, ring));
-	return publish(ref->platform, KS_RING_POLICY_PLATFORM, ring);
+	KS_TRY(publish(ref->platform, KS_RING_POLICY_PLATFORM, ring));
+	return ks_ring_put_roles(ring, both, KS_ARRAY_LEN(both));
 }
 
 enum ks_err ks_catalogue_publish_current(struct ks_engine *engine, const struct ks_engine_policy_ref *ref)

@@ -32,7 +32,7 @@ bool ks_role_reaches_below(struct ks_str role)
 
 struct membership_list {
 	struct ks_ring_membership_record *items;
-	const struct ks_ring *ring;
+	struct ks_ring *ring;
 	size_t count;
 };
 
@@ -48,6 +48,7 @@ static enum ks_err take_membership(void *ctx, const struct ks_membership_row *ro
 		return KS_TOO_LARGE;
 	list->items[list->count++] = (struct ks_ring_membership_record){
 		.tenant = row->tenant,
+		.role = ks_ring_name_role(list->ring, row->role),
 		.below = ks_role_reaches_below(row->role),
 	};
 	return KS_OK;
@@ -234,11 +235,11 @@ enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change)
 enum ks_err ks_project_grow(struct ks_engine *engine, uint64_t keys, uint64_t arena_bytes)
 {
 	struct ks_ring *ring = ks_ringmap_writer_ring(engine->ringmap);
-	struct ks_ring_geometry geometry = ks_ring_plan_growth(ring, keys, arena_bytes);
+	struct ks_ring_geometry geometry = ks_ring_plan_growth(ring, keys, arena_bytes, ks_engine_now_ms());
 	enum ks_err err;
 
 	pthread_mutex_lock(&engine->ring_lock);
-	err = ks_ringmap_writer_grow(engine->ringmap, &geometry);
+	err = ks_ringmap_writer_grow(engine->ringmap, &geometry, ks_engine_now_ms());
 	if (err == KS_OK)
 		engine->previous_since_ms = ks_engine_now_ms();
 	pthread_mutex_unlock(&engine->ring_lock);

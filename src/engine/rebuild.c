@@ -363,8 +363,8 @@ static enum ks_err fill_keys(struct ks_engine *engine, struct ks_ring *ring, uin
 
 /* ---- the whole ---- */
 
-/* Numbers of scopes stay what they are: actors and counters of this process know scopes by them. */
-static enum ks_err keep_scope_numbers(const struct ks_engine *engine, struct ks_ring *ring)
+/* Numbers of scopes and roles stay what they are: actors and counters of this process know them by these. */
+static enum ks_err keep_numbers(const struct ks_engine *engine, struct ks_ring *ring)
 {
 	const struct ks_ring *current = ks_ringmap_writer_ring(engine->ringmap);
 	uint32_t count;
@@ -375,6 +375,9 @@ static enum ks_err keep_scope_numbers(const struct ks_engine *engine, struct ks_
 	count = atomic_load_explicit(&current->scopes->count, memory_order_acquire);
 	for (uint32_t i = 0; i < count; i++)
 		KS_TRY(ks_scope_add(ring->scopes, ks_scope_name(current->scopes, (uint16_t)i), &number));
+	count = atomic_load_explicit(&current->roles->count, memory_order_acquire);
+	for (uint32_t i = 1; i <= count; i++)
+		(void)ks_ring_name_role(ring, ks_ring_role_name(current, (uint16_t)i));
 	return KS_OK;
 }
 
@@ -389,7 +392,7 @@ static enum ks_err fill(struct ks_engine *engine, struct ks_ring *ring)
 	KS_TRY(ks_store_change_last(engine->store, &position));
 	KS_TRY(ks_store_last_id(engine->store, &last_id));
 	KS_TRY(ks_store_counts(engine->store, &counts));
-	KS_TRY(keep_scope_numbers(engine, ring));
+	KS_TRY(keep_numbers(engine, ring));
 	/* Before the grants: scopes that rules ask for come first where numbers are scarce. */
 	KS_TRY(ks_catalogue_publish(engine->policy, ring));
 	KS_TRY(ks_store_open(engine->store_uri, KS_STORE_READER, &f.second));

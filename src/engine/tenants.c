@@ -215,7 +215,8 @@ static enum ks_err make_first_key(struct ks_tx *tx, const struct ks_actor *actor
 				  const struct ks_key_input *input, struct ks_key_made *ret_made,
 				  struct ks_refusal *refusal)
 {
-	struct ks_key_home home = {.tenant = row->id, .organization = row->id, .binding = KS_BINDING_ORGANIZATION};
+	struct ks_key_home home = {.tenant = row->id, .organization = row->id, .binding = KS_BINDING_ORGANIZATION,
+				   .granting = row->parent};
 
 	if (input->tenant || input->user)
 		return ks_refuse_invalid(refusal, input->tenant ? "/tenant" : "/user",

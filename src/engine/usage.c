@@ -40,16 +40,19 @@ static bool has_room(struct ks_usage_state *u)
 	return true;
 }
 
-/* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. */
+/* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. Uses of
+ * sessions are nobody's key. */
 static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item,
 		      int64_t now_ms)
 {
 	const struct ks_ring_key *key;
+	uint32_t state;
 
 	if (item->slot >= ring->header->geometry.key_slots || (unsigned)item->reason >= KS_REASON_COUNT)
 		return;
 	key = &ring->keys[item->slot];
-	if (!(atomic_load_explicit(&key->state, memory_order_acquire) & KS_KEY_LIVE))
+	state = atomic_load_explicit(&key->state, memory_order_acquire);
+	if (!(state & KS_KEY_LIVE) || KS_KEY_KIND(state) == KS_KIND_SESSION)
 		return;
 	u->entries[u->entry_count++] = (struct ks_usage_entry){
 		.key = key->id,

@@ -245,7 +245,8 @@ void ks_writer_note_ring(struct ks_engine *engine)
 	const struct ks_ring *ring = ks_ringmap_writer_ring(engine->ringmap);
 	struct ks_ring_header *h = ring->header;
 	uint64_t revoked = atomic_load_explicit(&h->revoked_count, memory_order_relaxed);
-	uint64_t keys = atomic_load_explicit(&h->key_count, memory_order_relaxed);
+	uint64_t keys = atomic_load_explicit(&h->key_count, memory_order_relaxed)
+			- atomic_load_explicit(&h->session_count, memory_order_relaxed);
 	struct ks_engine_stats *s = &engine->stats;
 
 	pthread_mutex_lock(&engine->stats_lock);

@@ -150,7 +150,7 @@ KS_PUBLIC bool keystile_verdict_has_scope(const struct keystile_verdict *verdict
 	uint16_t number;
 
 	return keystile_verdict_allows(verdict) && ks_scope_find(verdict->ring->scopes, str_of(scope), &number)
-	       && ks_scopes_has(&verdict->d.grant->scopes, number);
+	       && ks_scopes_has(ks_decision_scopes(&verdict->d), number);
 }
 
 KS_PUBLIC bool keystile_verdict_sees(const struct keystile_verdict *verdict, struct keystile_text tenant)

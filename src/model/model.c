@@ -43,6 +43,13 @@ static const char *const step_titles[] = {
 #undef X
 };
 
+static const char *const role_texts[] = {
+	[KS_ROLE_NONE] = "",
+#define X(name, number, text) [KS_ROLE_##name] = (text),
+	KS_ROLES(X)
+#undef X
+};
+
 static const struct ks_reason_info reason_infos[] = {
 #define X(name, code, status, step, text) [KS_REASON_##name] = {(code), (status), KS_STEP_##step, (text)},
 	KS_REASONS(X)
@@ -96,9 +103,21 @@ TEXT(ks_environment_text, ks_environment, environment_texts)
 TEXT(ks_tenant_kind_text, ks_tenant_kind, tenant_kind_texts)
 TEXT(ks_tenant_header_text, ks_tenant_header, tenant_header_texts)
 TEXT(ks_step_title, ks_step, step_titles)
+TEXT(ks_role_text, ks_role, role_texts)
 
 PARSE(ks_kind_parse, ks_kind, kind_texts)
 PARSE(ks_binding_parse, ks_binding, binding_texts)
 PARSE(ks_environment_parse, ks_environment, environment_texts)
 PARSE(ks_tenant_kind_parse, ks_tenant_kind, tenant_kind_texts)
 PARSE(ks_tenant_header_parse, ks_tenant_header, tenant_header_texts)
+
+bool ks_role_parse(struct ks_str text, enum ks_role *ret_role)
+{
+	unsigned value;
+
+	/* The word for none is no role's name. */
+	if (ks_str_empty(text) || !word_parse(WORDS(role_texts), text, &value))
+		return false;
+	*ret_role = (enum ks_role)value;
+	return true;
+}

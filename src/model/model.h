@@ -40,6 +40,20 @@ enum ks_binding {
 	KS_BINDING_COUNT
 };
 
+/** Roles that are there without a policy file, with their numbers in every ring (ring/ring.h). */
+#define KS_ROLES(X)                           \
+	X(ADMINISTRATOR, 1, "administrator")  \
+	X(MEMBER, 2, "member")                \
+	X(ACCOUNT_READER, 3, "account_reader")
+
+enum ks_role {
+	KS_ROLE_NONE,
+#define X(name, number, text) KS_ROLE_##name = (number),
+	KS_ROLES(X)
+#undef X
+	KS_ROLE_BUILT_IN_END
+};
+
 #define KS_ENVIRONMENTS(X) \
 	X(LIVE, "live")    \
 	X(SANDBOX, "sandbox")
@@ -152,6 +166,8 @@ const char *ks_environment_text(enum ks_environment environment);
 const char *ks_tenant_kind_text(enum ks_tenant_kind kind);
 const char *ks_tenant_header_text(enum ks_tenant_header rule);
 const char *ks_step_title(enum ks_step step);
+/** The name of a built-in role; "" for any other number. */
+const char *ks_role_text(enum ks_role role);
 
 /** Each: the word's value; false (untouched) if `text` is no such word. */
 KS_MUST_USE bool ks_kind_parse(struct ks_str text, enum ks_kind *ret_kind);
@@ -159,3 +175,4 @@ KS_MUST_USE bool ks_binding_parse(struct ks_str text, enum ks_binding *ret_bindi
 KS_MUST_USE bool ks_environment_parse(struct ks_str text, enum ks_environment *ret_environment);
 KS_MUST_USE bool ks_tenant_kind_parse(struct ks_str text, enum ks_tenant_kind *ret_kind);
 KS_MUST_USE bool ks_tenant_header_parse(struct ks_str text, enum ks_tenant_header *ret_rule);
+KS_MUST_USE bool ks_role_parse(struct ks_str text, enum ks_role *ret_role);

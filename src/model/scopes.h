@@ -45,6 +45,26 @@ static inline void ks_scopes_set(struct ks_scopes *set, uint16_t number)
 		set->bits[number / 64] |= UINT64_C(1) << (number % 64);
 }
 
+static inline void ks_scopes_clear(struct ks_scopes *set, uint16_t number)
+{
+	if (number < KS_SCOPES_MAX)
+		set->bits[number / 64] &= ~(UINT64_C(1) << (number % 64));
+}
+
+/** Adds to `set` what is in `more`. */
+static inline void ks_scopes_add(struct ks_scopes *set, const struct ks_scopes *more)
+{
+	for (size_t i = 0; i < KS_ARRAY_LEN(set->bits); i++)
+		set->bits[i] |= more->bits[i];
+}
+
+/** Leaves in `set` only what is in `most` too. */
+static inline void ks_scopes_keep(struct ks_scopes *set, const struct ks_scopes *most)
+{
+	for (size_t i = 0; i < KS_ARRAY_LEN(set->bits); i++)
+		set->bits[i] &= most->bits[i];
+}
+
 bool ks_scopes_empty(const struct ks_scopes *set);
 
 /** True if every scope of `part` is in `whole`. */

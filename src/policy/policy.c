@@ -79,3 +79,57 @@ const struct ks_policy_family *ks_policy_family(const struct ks_policy *policy, 
 			return &policy->families[i];
 	return NULL;
 }
+
+/* ---- what a role gives ---- */
+
+static bool is_read_scope(struct ks_str name)
+{
+	struct ks_str end = KS_STR(":read");
+
+	return name.n > end.n && ks_str_eq(ks_str_sub(name, name.n - end.n, end.n), end);
+}
+
+/* True if a built-in role that is described nowhere gives the scope. */
+static bool built_in_gives(enum ks_role role, const struct ks_policy_scope *scope)
+{
+	if (scope->opt_in)
+		return false;
+	switch (role) {
+	case KS_ROLE_ADMINISTRATOR:
+		return true;
+	case KS_ROLE_MEMBER:
+		return scope->is_default;
+	case KS_ROLE_ACCOUNT_READER:
+		return is_read_scope(ks_str_c(scope->name));
+	case KS_ROLE_NONE:
+	case KS_ROLE_BUILT_IN_END:
+		break;
+	}
+	return false;
+}
+
+bool ks_policy_role_scopes(const struct ks_policy *policy, struct ks_str name, enum ks_kind kind,
+			   struct ks_scopes *ret_places)
+{
+	const struct ks_policy_role *role = ks_policy_role(policy, name);
+	struct ks_scopes places = {{0}};
+	enum ks_role built_in;
+
+	if (role) {
+		for (size_t i = 0; i < role->scope_count; i++)
+			ks_scopes_set(&places, role->scopes[i]);
+	} else if (ks_role_parse(name, &built_in)) {
+		for (uint16_t i = 0; i < policy->scope_count; i++) {
+			if (built_in_gives(built_in, &policy->scopes[i]))
+				ks_scopes_set(&places, i);
+		}
+	} else {
+		return false;
+	}
+	for (uint16_t i = 0; i < policy->scope_count; i++) {
+		if (!(policy->scopes[i].kinds & KS_KIND_BIT(kind)))
+			ks_scopes_clear(&places, i);
+	}
+	*ret_places = places;
+	return true;
+}

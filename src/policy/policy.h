@@ -72,7 +72,7 @@ struct ks_policy {
 };
 
 /** Parses and checks `yaml`. `reserved` (may be empty) is a leading part that scope names of this file must not have,
- * such as "keystile:"; where it is not empty, the built-in roles may not be described either. Everything else that
+ * such as "keystile:". Everything that
  * CONTRACT calls an error is found: unknown members, doubled members, bad values, unknown scopes, opt-in scopes that
  * are default, two families with the same route and method entry, families that nothing can ever reach (no routes, no
  * kinds, no methods, a route that no path can match, scopes that none of its kinds may hold, more specific routes of
@@ -89,6 +89,13 @@ void ks_policy_free(struct ks_policy **policy);
 const struct ks_policy_scope *ks_policy_scope(const struct ks_policy *policy, struct ks_str name);
 const struct ks_policy_role *ks_policy_role(const struct ks_policy *policy, struct ks_str name);
 const struct ks_policy_family *ks_policy_family(const struct ks_policy *policy, struct ks_str name);
+
+/** The scopes that the role `name` gives a credential of `kind`, as places in policy->scopes (bit i: scopes[i]); scopes
+ * that the kind may not hold are left out. A role that the policy describes gives what it lists. A built-in one
+ * (enum ks_role) that it does not describe gives: administrator every scope that is not opt-in, member the default
+ * ones, account_reader those that are not opt-in and end in ":read". False, untouched: there is no such role. */
+KS_MUST_USE bool ks_policy_role_scopes(const struct ks_policy *policy, struct ks_str name, enum ks_kind kind,
+				       struct ks_scopes *ret_places);
 
 /** What one matched (route, method) asks for. Stands in the compiled table; fixed layout, no pointers. */
 struct ks_rule {

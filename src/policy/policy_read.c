@@ -483,12 +483,6 @@ static const struct shape role_shape = {
 	KS_ARRAY_LEN(role_members),
 };
 
-static bool is_built_in_role(struct ks_str name)
-{
-	return ks_str_eq(name, KS_STR("administrator")) || ks_str_eq(name, KS_STR("member")) ||
-	       ks_str_eq(name, KS_STR("account_reader"));
-}
-
 static void read_role(struct policy_reading *reading, const struct pair *pair)
 {
 	struct ks_policy *policy = reading->policy;
@@ -496,9 +490,6 @@ static void read_role(struct policy_reading *reading, const struct pair *pair)
 
 	if (!want_name(reading, pair->key, "a role"))
 		return;
-	/* The service's own file, which reserves nothing, describes the built-in ones. */
-	if (!ks_str_empty(reading->reserved) && is_built_in_role(pair->key->text))
-		REPORT(reading, pair->key, "%s is a built-in role: give this one another name", QUOTE(pair->key->text));
 	if (policy->role_count == KS_POLICY_ROLES_MAX) {
 		REPORT(reading, pair->key, "more than %d roles", KS_POLICY_ROLES_MAX);
 		return;

@@ -19,13 +19,16 @@
 #include "model/scopes.h"
 #include "policy/policy.h"
 
-#define KS_RING_VERSION 1
+#define KS_RING_VERSION 2
 #define KS_RING_PROBES_MAX 512        /* not reached before 4/5 of the slots are taken; see README.md */
 #define KS_RING_NONE UINT32_MAX
 #define KS_RING_DOMAIN_MAX 127
 #define KS_RING_SLUG_MAX 63
 #define KS_RING_CIDRS_MAX 64          /* of one key */
 #define KS_RING_MEMBERSHIPS_MAX 4096  /* of one user */
+#define KS_RING_ROLES_MAX KS_SCOPES_MAX
+/** How long a session stays known after its end; a copy of the ring leaves it out from then on. */
+#define KS_RING_SESSION_KEPT_MS INT64_C(86400000)
 
 /** How much a generation has room for. */
 struct ks_ring_geometry {
@@ -58,13 +61,15 @@ struct ks_ring_geometry {
 #define KS_KEY_BINDING(state) ((enum ks_binding)((state) >> 12 & 15))
 #define KS_KEY_ENVIRONMENT(state) ((enum ks_environment)((state) >> 16 & 15))
 
-/** One key, one cache line. `check` is 32 bits of a keyed mix of everything that never changes (FORMAT.md). */
+/** One key, session or issuer of sessions, one cache line. `check` is 32 bits of a keyed mix of everything that never
+ * changes (FORMAT.md). A session is of kind session and bound to a user, an issuer of kind session and bound to an
+ * organization. */
 struct ks_ring_key {
 	struct ks_digest digest;
 	uint64_t id;
 	_Atomic int64_t ends_ms;  /* INT64_MAX: never */
-	uint32_t tenant;          /* index; of a user key the user's personal tenant */
-	uint32_t grant;           /* index */
+	uint32_t tenant;          /* index; of a user's key or session the user's personal tenant */
+	uint32_t grant;           /* index; of kind session, which has no grant: that of the user, 0 of an issuer */
 	uint32_t check;
 	_Atomic uint32_t state;
 };
@@ -107,7 +112,7 @@ _Static_assert(sizeof(struct ks_ring_user) == 32, "two users a cache line");
 
 struct ks_ring_membership {
 	uint32_t tenant;          /* index */
-	uint16_t role;            /* arena-independent number of the role, for sessions; 0 where unused */
+	uint16_t role;            /* number of the role, see ks_ring_role; 0: none, which gives no scope */
 	uint16_t below;           /* 1: what is below the tenant is seen too */
 };
 
@@ -131,6 +136,13 @@ struct ks_ring_grant {
 };
 _Static_assert(sizeof(struct ks_ring_grant) == 128, "a grant is two cache lines");
 
+/** What each role gives today, by its number less one; those beyond `count` give nothing. Immutable once published. */
+struct ks_ring_role_sets {
+	uint32_t count;
+	uint32_t check;           /* CRC-32 of the sets */
+	struct ks_scopes sets[];
+};
+
 enum ks_ring_policy { KS_RING_POLICY_PLATFORM, KS_RING_POLICY_SELF, KS_RING_POLICY_COUNT };
 
 #define KS_RING_FLAG_FOREIGN 1u /* keys were imported: tokens of any form may be known */
@@ -146,7 +158,7 @@ struct ks_ring_header {
 	uint8_t store_id[16];     /* of the truth that this projects */
 	uint64_t slot_seed[2];
 	struct ks_ring_geometry geometry;
-	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
+	uint64_t scopes_at, roles_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
 		keys_at;
 	uint32_t tenant_map_mask, user_map_mask, grant_map_mask;
 	char domain[KS_RING_DOMAIN_MAX + 1]; /* lower case, terminated; empty: Basic matches nothing */
@@ -159,13 +171,16 @@ struct ks_ring_header {
 	_Atomic uint64_t policy_at[KS_RING_POLICY_COUNT]; /* offsets in the arena, 0: none */
 	_Atomic uint64_t policy_epoch;              /* rises with every publication */
 	_Atomic uint64_t issuers_at;                /* offset in the arena of a ks_ring_issuers, 0: none; issuers.h */
+	_Atomic uint64_t role_sets_at;              /* offset in the arena of the ks_ring_role_sets, 0: none */
 
-	_Alignas(64) _Atomic uint64_t key_count;    /* slots used, revoked ones included */
+	_Alignas(64) _Atomic uint64_t key_count;    /* slots used: keys, sessions, issuers, revoked ones included */
 	_Atomic uint64_t arena_used;
 	_Atomic uint32_t tenant_count, user_count, grant_count, limiter_count;
-	_Atomic uint64_t revoked_count;
+	_Atomic uint64_t revoked_count;             /* keys alone */
 	_Atomic uint64_t scopes_check;              /* writer's: number of scopes, CRC-32 of their names */
 	_Atomic uint32_t full;                      /* writer's: bits of enum ks_ring_part that refused a record */
+	_Atomic uint64_t session_count;             /* slots of kind session */
+	_Atomic uint64_t roles_check;               /* writer's: as scopes_check, of the names of the roles */
 };
 
 enum ks_ring_part {
@@ -184,6 +199,7 @@ struct ks_usage;
 struct ks_ring {
 	struct ks_ring_header *header;
 	struct ks_scope_table *scopes;
+	struct ks_scope_table *roles;   /* names of the roles; a role's number is its place + 1 */
 	unsigned char *arena;
 	struct ks_ring_tenant *tenants;
 	_Atomic uint32_t *tenant_map;   /* index + 1, or 0 */
@@ -207,8 +223,10 @@ struct ks_ring_geometry ks_ring_plan(uint64_t keys, uint32_t tenants, uint32_t u
 				     uint32_t limiters, uint64_t arena_bytes);
 
 /** The geometry of the generation after `ring`: every part that is nearly full, has refused a record, or would not
- * hold `keys` and `arena_bytes` more grows by half at least; the others stay. */
-struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t keys, uint64_t arena_bytes);
+ * hold `keys` and `arena_bytes` more grows by half at least; the others stay. Sessions that ks_ring_copy will leave
+ * out at `now_ms` do not count. */
+struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t keys, uint64_t arena_bytes,
+					    int64_t now_ms);
 
 /** What a new generation is stamped with. */
 struct ks_ring_stamp {
@@ -238,7 +256,7 @@ KS_MUST_USE enum ks_err ks_ring_verify(struct ks_ring *ring);
 /* ---- reading: any process, any thread; the hottest are inline, in ring/ring_inline.h ----
  *
  * ks_ring_prefetch_key, ks_ring_key, ks_ring_prefetch_record, ks_ring_tenant, ks_ring_user, ks_ring_is_within,
- * ks_ring_policy_table, ks_ring_memberships_of. */
+ * ks_ring_policy_table, ks_ring_memberships_of, ks_ring_role_scopes. */
 
 /** The slug of the tenant at `tenant` (a valid index), borrowed; empty if it has none. */
 struct ks_str ks_ring_slug(const struct ks_ring *ring, uint32_t tenant);
@@ -248,6 +266,17 @@ const struct ks_cidr *ks_ring_cidrs(const struct ks_ring *ring, const struct ks_
 
 /** Index of a grant by its id; KS_RING_NONE. */
 uint32_t ks_ring_grant(const struct ks_ring *ring, uint64_t id);
+
+/** The number of the role `name`, the same in every generation of this truth's ring while the daemon runs; 0: it has
+ * none. The built-in ones have those of enum ks_role. Linear in the number of roles. */
+uint16_t ks_ring_role(const struct ks_ring *ring, struct ks_str name);
+
+/** The name of a role, borrowed; empty for a number that is not given. */
+struct ks_str ks_ring_role_name(const struct ks_ring *ring, uint16_t number);
+
+/** What stands for an issuer (see ks_ring_put_issuer) in the place of a token's digest. No token has it. KS_SYSTEM:
+ * the digest cannot be computed. */
+KS_MUST_USE enum ks_err ks_ring_issuer_digest(uint64_t issuer, struct ks_digest *ret_digest);
 
 /* ---- writing: one thread of one process; ring_write.c, ring_copy.c ----
  *
@@ -272,13 +301,13 @@ KS_MUST_USE enum ks_err ks_ring_put_tenant(struct ks_ring *ring, const struct ks
 
 struct ks_ring_membership_record {
 	uint64_t tenant;
-	uint16_t role;
+	uint16_t role;                  /* of ks_ring_name_role */
 	bool below;
 };
 
 /** Adds a user or updates flags and memberships: the whole list, in any order; readers see the old one or the new
  * one. Unknown tenants are KS_NOT_FOUND, a tenant named twice KS_CONFLICT, more than KS_RING_MEMBERSHIPS_MAX
- * KS_TOO_LARGE, id 0 KS_MALFORMED. */
+ * KS_TOO_LARGE, id 0 or a role's number that was not given KS_MALFORMED. */
 KS_MUST_USE enum ks_err ks_ring_put_user(struct ks_ring *ring, uint64_t id, bool disabled,
 					 const struct ks_ring_membership_record *memberships, size_t count);
 
@@ -316,13 +345,46 @@ struct ks_ring_key_record {
  * (ks_ring_prefetch_key) makes a bulk load two to three times as fast. */
 KS_MUST_USE enum ks_err ks_ring_put_key(struct ks_ring *ring, const struct ks_ring_key_record *record);
 
+struct ks_ring_session_record {
+	struct ks_digest digest;        /* of the session's token */
+	uint64_t id;                    /* ses_… */
+	uint64_t user;                  /* id; the user and its personal tenant must be there: KS_NOT_FOUND */
+	int64_t ends_ms;                /* INT64_MAX: never */
+	bool ended;                     /* logged out */
+};
+
+/** Adds a user's session, or ends one that is there: it may only end earlier than was said before. One that has ended
+ * and is not there is not added. Otherwise as ks_ring_put_key: once it has returned with `ended`, no reader anywhere
+ * on the machine accepts the session. A session has no grant: its scopes come from the user's roles. */
+KS_MUST_USE enum ks_err ks_ring_put_session(struct ks_ring *ring, const struct ks_ring_session_record *record);
+
+struct ks_ring_issuer_record {
+	uint64_t id;                    /* iss_… */
+	uint64_t organization;          /* id of a tenant of that kind; must be there: KS_NOT_FOUND */
+	bool removed;
+};
+
+/** Adds a foreign issuer of one organization, or takes it away: once it has returned with `removed`, no reader
+ * accepts what that issuer signed. Failures as ks_ring_put_key; KS_MALFORMED also where the tenant is no organization.
+ */
+KS_MUST_USE enum ks_err ks_ring_put_issuer(struct ks_ring *ring, const struct ks_ring_issuer_record *record);
+
+/** The number of the role `name`, given now if it had none; 0 where all numbers are given or `name` is no name of a
+ * role. For memberships: a role that no policy knows keeps its number and gives nothing. */
+uint16_t ks_ring_name_role(struct ks_ring *ring, struct ks_str name);
+
+/** Publishes what every role gives a session under `count` catalogues together (NULL ones are skipped; see
+ * ks_policy_role_scopes), with numbers for roles and scopes that had none; does nothing where the same is in force.
+ * Sessions go by it from the return on. KS_TOO_LARGE: no number is left for a role or a scope. */
+KS_MUST_USE enum ks_err ks_ring_put_roles(struct ks_ring *ring, const struct ks_policy *const *policies, size_t count);
+
 /** Copies a compiled policy into the arena and puts it in force; does nothing where the same bytes are in force.
  * KS_MALFORMED: the table is not whole. */
 KS_MUST_USE enum ks_err ks_ring_put_policy(struct ks_ring *ring, enum ks_ring_policy which,
 					   const struct ks_policy_table *table);
 
-/** States that everything up to change-log entry `position` is in; scopes that were named since are under the
- * checksum from here on. */
+/** States that everything up to change-log entry `position` is in; scopes and roles that were named since are under
+ * the checksums from here on. */
 void ks_ring_set_position(struct ks_ring *ring, uint64_t position);
 
 /** From now on tokens of any form may be known (KS_RING_FLAG_FOREIGN). Call it before the first imported key is
@@ -333,9 +395,10 @@ void ks_ring_set_foreign(struct ks_ring *ring);
 void ks_ring_set_lease(struct ks_ring *ring, int64_t until_ms);
 
 /** Copies everything of `from` into the empty `to` (a larger geometry, a next generation; same store). Garbage of
- * the arena stays behind. Where both have counters, rate limiters go along (ks_usage_move_limiters) and counts do
+ * the arena stays behind, and so do sessions and issuers that have ended, sessions at the time `now_ms` for more than
+ * KS_RING_SESSION_KEPT_MS. Where both have counters, rate limiters go along (ks_usage_move_limiters) and counts do
  * not. `complete` is not set. KS_FULL if `to` is too small. */
-KS_MUST_USE enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to);
+KS_MUST_USE enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to, int64_t now_ms);
 
 /** True where fewer than `keys` more keys, or less than the small reserve of another part, would fit. */
 bool ks_ring_wants_growth(const struct ks_ring *ring, uint64_t keys);

@@ -24,12 +24,30 @@ static enum ks_err copy_bytes(const struct ks_ring *from, uint64_t from_at, uint
 	return KS_OK;
 }
 
-static void copy_scopes(const struct ks_scope_table *from, struct ks_scope_table *to)
+static void copy_names(const struct ks_scope_table *from, struct ks_scope_table *to)
 {
 	uint32_t count = KS_MIN(atomic_load_explicit(&from->count, memory_order_acquire), (uint32_t)KS_SCOPES_MAX);
 
 	memcpy(to->names, from->names, count * sizeof(to->names[0]));
 	atomic_store_explicit(&to->count, count, memory_order_release);
+}
+
+static enum ks_err copy_role_sets(const struct ks_ring *from, struct ks_ring *to)
+{
+	const struct ks_ring_role_sets *sets = ks_ring_role_sets(from);
+	struct ks_ring_role_sets *copy;
+	uint64_t at;
+
+	if (!sets)
+		return KS_OK;
+	if (sets->check != ks_ring_role_sets_check(from, sets))
+		return KS_CORRUPT;
+	KS_TRY(copy_bytes(from, atomic_load_explicit(&from->header->role_sets_at, memory_order_relaxed),
+			  sizeof(*sets) + sets->count * sizeof(sets->sets[0]), to, &at));
+	copy = (void *)(to->arena + at);
+	copy->check = ks_ring_role_sets_check(to, copy);
+	atomic_store_explicit(&to->header->role_sets_at, at, memory_order_release);
+	return KS_OK;
 }
 
 static enum ks_err copy_tenants(const struct ks_ring *from, struct ks_ring *to)
@@ -131,8 +149,17 @@ static enum ks_err copy_policies(const struct ks_ring *from, struct ks_ring *to)
 	return KS_OK;
 }
 
+bool ks_ring_is_over(const struct ks_ring_key *key, uint32_t state, int64_t now_ms)
+{
+	int64_t ends = atomic_load_explicit(&key->ends_ms, memory_order_relaxed);
+
+	if (KS_KEY_KIND(state) != KS_KIND_SESSION)
+		return false;
+	return (state & KS_KEY_REVOKED) || (ends < now_ms && now_ms - ends > KS_RING_SESSION_KEPT_MS);
+}
+
 /* With the same seed the keys come in the order of their new places: both tables are walked once from end to end. */
-static enum ks_err copy_keys(const struct ks_ring *from, struct ks_ring *to)
+static enum ks_err copy_keys(const struct ks_ring *from, struct ks_ring *to, int64_t now_ms)
 {
 	uint64_t slots = from->header->geometry.key_slots;
 
@@ -146,25 +173,28 @@ static enum ks_err copy_keys(const struct ks_ring *from, struct ks_ring *to)
 			continue;
 		if (key->check != ks_ring_key_check(from->header, key, state & KS_KEY_TRAITS_MASK))
 			return KS_CORRUPT;
-		KS_TRY(ks_ring_insert_key(to, key, state));
+		if (!ks_ring_is_over(key, state, now_ms))
+			KS_TRY(ks_ring_insert_key(to, key, state));
 	}
 	return KS_OK;
 }
 
-enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to)
+enum ks_err ks_ring_copy(const struct ks_ring *from, struct ks_ring *to, int64_t now_ms)
 {
 	const struct ks_ring_header *old = from->header;
 	struct ks_ring_header *h = to->header;
 
 	if (!fits(old, h))
 		return KS_FULL;
-	copy_scopes(from->scopes, to->scopes);
+	copy_names(from->scopes, to->scopes);
+	copy_names(from->roles, to->roles);
+	KS_TRY(copy_role_sets(from, to));
 	KS_TRY(copy_tenants(from, to));
 	KS_TRY(copy_users(from, to));
 	KS_TRY(copy_grants(from, to));
 	KS_TRY(copy_policies(from, to));
 	KS_TRY(ks_ring_copy_issuers(from, to));
-	KS_TRY(copy_keys(from, to));
+	KS_TRY(copy_keys(from, to, now_ms));
 	if (from->usage && to->usage)
 		ks_usage_move_limiters(from->usage, to->usage);
 	atomic_store_explicit(&h->policy_epoch, atomic_load_explicit(&old->policy_epoch, memory_order_relaxed) + 1,

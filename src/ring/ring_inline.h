@@ -141,3 +141,20 @@ static inline const struct ks_ring_memberships *ks_ring_memberships_of(const str
 
 	return at ? (const struct ks_ring_memberships *)(const void *)(ring->arena + at * 8) : NULL;
 }
+
+/** What the roles give today; NULL before any was published. */
+static inline const struct ks_ring_role_sets *ks_ring_role_sets(const struct ks_ring *ring)
+{
+	uint64_t at = atomic_load_explicit(&ring->header->role_sets_at, memory_order_acquire);
+
+	return at ? (const struct ks_ring_role_sets *)(const void *)(ring->arena + at) : NULL;
+}
+
+/** The scopes that the role `number` gives a session today. Never NULL. */
+static inline const struct ks_scopes *ks_ring_role_scopes(const struct ks_ring *ring, uint16_t number)
+{
+	static const struct ks_scopes none;
+	const struct ks_ring_role_sets *sets = ks_ring_role_sets(ring);
+
+	return sets && number > 0 && number <= sets->count ? &sets->sets[number - 1] : &none;
+}

@@ -54,6 +54,7 @@ bool ks_ring_layout_of(const struct ks_ring_geometry *g, struct ks_ring_layout *
 	l.user_map_mask = map_entries(g->users) - 1;
 	l.grant_map_mask = map_entries(g->grants) - 1;
 	l.scopes_at = place(&at, 1, sizeof(struct ks_scope_table), 64);
+	l.roles_at = place(&at, 1, sizeof(struct ks_scope_table), 64);
 	l.arena_at = place(&at, 1, g->arena_bytes, 64);
 	l.tenants_at = place(&at, g->tenants, sizeof(struct ks_ring_tenant), 128);
 	l.tenant_map_at = place(&at, (uint64_t)l.tenant_map_mask + 1, sizeof(uint32_t), 64);
@@ -173,13 +174,36 @@ bool ks_ring_wants_growth(const struct ks_ring *ring, uint64_t keys)
 	       || records_short(fill.grants, g->grants);
 }
 
-struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t keys, uint64_t arena_bytes)
+/* How many slots a copy will leave out. A table of keys alone is not read for it. */
+static uint64_t slots_over(const struct ks_ring *ring, int64_t now_ms)
+{
+	uint64_t over = 0;
+
+	if (atomic_load_explicit(&ring->header->session_count, memory_order_relaxed) == 0)
+		return 0;
+	for (uint64_t i = 0; i < ring->header->geometry.key_slots; i++) {
+		uint32_t state = atomic_load_explicit(&ring->keys[i].state, memory_order_relaxed);
+
+		over += (state & KS_KEY_LIVE) && ks_ring_is_over(&ring->keys[i], state, now_ms);
+	}
+	return over;
+}
+
+struct ks_ring_geometry ks_ring_plan_growth(const struct ks_ring *ring, uint64_t keys, uint64_t arena_bytes,
+					    int64_t now_ms)
 {
 	struct ks_ring_geometry g = ring->header->geometry;
 	struct fill fill = fill_of(ring);
-	uint64_t more = KS_MIN(KS_MAX(fill.keys / 2, keys), KS_RING_KEY_SLOTS_MAX);
-	struct ks_ring_geometry larger =
-		ks_ring_plan(fill.keys + more, fill.tenants + fill.tenants / 2, fill.users + fill.users / 2,
+	uint64_t over = keys_short(&fill, &g, keys) ? slots_over(ring, now_ms) : 0, more;
+	struct ks_ring_geometry larger;
+
+	/* Less than a fourth of the table would be filled again before the copying has paid. */
+	if (over > 0 && over >= fill.keys / 4) {
+		fill.keys -= KS_MIN(over, fill.keys);
+		fill.full &= ~(1u << KS_RING_PART_KEYS);
+	}
+	more = KS_MIN(KS_MAX(fill.keys / 2, keys), KS_RING_KEY_SLOTS_MAX);
+	larger = ks_ring_plan(fill.keys + more, fill.tenants + fill.tenants / 2, fill.users + fill.users / 2,
 			     fill.grants + fill.grants / 2, fill.limiters + fill.limiters / 2,
 			     fill.arena + KS_MAX(fill.arena / 2, arena_bytes));
 
@@ -217,6 +241,7 @@ static struct ks_ring pointers(void *memory, const struct ks_ring_layout *l)
 	return (struct ks_ring){
 		.header = memory,
 		.scopes = at(memory, l->scopes_at),
+		.roles = at(memory, l->roles_at),
 		.arena = at(memory, l->arena_at),
 		.tenants = at(memory, l->tenants_at),
 		.tenant_map = at(memory, l->tenant_map_at),
@@ -266,6 +291,7 @@ enum ks_err ks_ring_format(void *memory, uint64_t size, const struct ks_ring_geo
 	memcpy(h->slot_seed, stamp->slot_seed, sizeof(h->slot_seed));
 	h->geometry = *geometry;
 	h->scopes_at = l.scopes_at;
+	h->roles_at = l.roles_at;
 	h->arena_at = l.arena_at;
 	h->tenants_at = l.tenants_at;
 	h->tenant_map_at = l.tenant_map_at;
@@ -282,13 +308,14 @@ enum ks_err ks_ring_format(void *memory, uint64_t size, const struct ks_ring_geo
 	atomic_store_explicit(&h->arena_used, KS_RING_ARENA_START, memory_order_relaxed);
 	atomic_store_explicit(&h->lease_until_ms, INT64_MAX, memory_order_release);
 	*ret_ring = pointers(memory, &l);
+	ks_ring_name_built_in_roles(ret_ring);
 	return KS_OK;
 }
 
 /* The offsets follow from the geometry; a file that says otherwise was not made by ks_ring_format. */
 static bool offsets_ok(const struct ks_ring_header *h, const struct ks_ring_layout *l)
 {
-	return h->scopes_at == l->scopes_at && h->arena_at == l->arena_at && h->tenants_at == l->tenants_at
+	return h->scopes_at == l->scopes_at && h->roles_at == l->roles_at && h->arena_at == l->arena_at && h->tenants_at == l->tenants_at
 	       && h->tenant_map_at == l->tenant_map_at && h->users_at == l->users_at && h->user_map_at == l->user_map_at
 	       && h->grants_at == l->grants_at && h->grant_map_at == l->grant_map_at && h->keys_at == l->keys_at
 	       && h->tenant_map_mask == l->tenant_map_mask && h->user_map_mask == l->user_map_mask

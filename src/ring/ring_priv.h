@@ -14,7 +14,7 @@
 
 /** Where everything stands in a ring file of a geometry. */
 struct ks_ring_layout {
-	uint64_t scopes_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
+	uint64_t scopes_at, roles_at, arena_at, tenants_at, tenant_map_at, users_at, user_map_at, grants_at, grant_map_at,
 		keys_at;
 	uint32_t tenant_map_mask, user_map_mask, grant_map_mask;
 	uint64_t total;
@@ -34,8 +34,13 @@ uint32_t ks_ring_grant_check(const struct ks_ring *ring, const struct ks_ring_gr
 			     const struct ks_cidr *cidrs);
 uint32_t ks_ring_memberships_check(const struct ks_ring *ring, const struct ks_ring_memberships *list);
 
-/** What `scopes_check` says of the first `count` scopes. */
-uint64_t ks_ring_scopes_check(const struct ks_ring *ring, uint32_t count);
+uint32_t ks_ring_role_sets_check(const struct ks_ring *ring, const struct ks_ring_role_sets *sets);
+
+/** What `scopes_check` and `roles_check` say of the first `count` names of their table. */
+uint64_t ks_ring_names_check(const struct ks_ring *ring, const struct ks_scope_table *table, uint32_t count);
+
+/** Gives the built-in roles their numbers in an empty ring. */
+void ks_ring_name_built_in_roles(struct ks_ring *ring);
 
 static inline uint64_t ks_ring_fold(uint64_t a, uint64_t b)
 {
@@ -77,6 +82,12 @@ enum ks_err ks_ring_refuse(struct ks_ring *ring, enum ks_ring_part part);
 
 /** Puts a whole key (its `check` is made here) into a free slot. KS_FULL, KS_CONFLICT: the digest is there. */
 KS_MUST_USE enum ks_err ks_ring_insert_key(struct ks_ring *ring, const struct ks_ring_key *key, uint32_t state);
+
+/** Adds a key, session or issuer, or brings the one with its digest up to date: see ks_ring_put_key. */
+KS_MUST_USE enum ks_err ks_ring_put_slot(struct ks_ring *ring, const struct ks_ring_key *key, uint32_t state);
+
+/** True if ks_ring_copy leaves this slot (in use, with this state) out at `now_ms`. */
+bool ks_ring_is_over(const struct ks_ring_key *key, uint32_t state, int64_t now_ms);
 
 /** True where a rate-limited key has, or now gets, its limiter; or where nothing is limited because there are no
  * counters. */

@@ -85,8 +85,12 @@ uint32_t ks_ring_memberships_check(const struct ks_ring *ring, const struct ks_r
 	return ks_crc32(seed_of(ring) ^ list->count, list->items, list->count * sizeof(list->items[0]));
 }
 
-uint64_t ks_ring_scopes_check(const struct ks_ring *ring, uint32_t count)
+uint32_t ks_ring_role_sets_check(const struct ks_ring *ring, const struct ks_ring_role_sets *sets)
 {
-	return (uint64_t)count << 32
-	       | ks_crc32(seed_of(ring), ring->scopes->names, count * sizeof(ring->scopes->names[0]));
+	return ks_crc32(seed_of(ring) ^ sets->count, sets->sets, sets->count * sizeof(sets->sets[0]));
+}
+
+uint64_t ks_ring_names_check(const struct ks_ring *ring, const struct ks_scope_table *table, uint32_t count)
+{
+	return (uint64_t)count << 32 | ks_crc32(seed_of(ring), table->names, count * sizeof(table->names[0]));
 }

@@ -30,21 +30,46 @@ static bool counts_ok(struct check *c)
 	       && c->grants <= c->geometry->grants;
 }
 
-static bool scopes_ok(const struct check *c)
+/* Names that were given after the last set_position are not under the checksum yet. */
+static bool names_ok(const struct check *c, const struct ks_scope_table *table, const _Atomic uint64_t *check)
 {
-	const struct ks_scope_table *table = c->ring->scopes;
 	uint32_t count = atomic_load_explicit(&table->count, memory_order_acquire);
-	uint64_t checked = atomic_load_explicit(&c->ring->header->scopes_check, memory_order_acquire);
+	uint64_t checked = atomic_load_explicit(check, memory_order_acquire);
 
-	/* Scopes that were named after the last set_position are not under the checksum yet. */
 	if (count > KS_SCOPES_MAX || checked >> 32 > count
-	    || (checked != 0 && checked != ks_ring_scopes_check(c->ring, (uint32_t)(checked >> 32))))
+	    || (checked != 0 && checked != ks_ring_names_check(c->ring, table, (uint32_t)(checked >> 32))))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		if (table->names[i][KS_SCOPE_NAME_MAX] != '\0' || !ks_scope_name_ok(ks_str_c(table->names[i])))
 			return false;
 	}
 	return true;
+}
+
+static bool scopes_ok(const struct check *c)
+{
+	return names_ok(c, c->ring->scopes, &c->ring->header->scopes_check);
+}
+
+static bool roles_ok(const struct check *c)
+{
+	uint64_t at = atomic_load_explicit(&c->ring->header->role_sets_at, memory_order_acquire);
+	const struct ks_ring_role_sets *sets;
+
+	if (!names_ok(c, c->ring->roles, &c->ring->header->roles_check))
+		return false;
+	for (unsigned role = KS_ROLE_NONE + 1; role < KS_ROLE_BUILT_IN_END; role++) {
+		if (ks_ring_role(c->ring, ks_str_c(ks_role_text((enum ks_role)role))) != role)
+			return false;
+	}
+	if (at == 0)
+		return true;
+	if (!in_arena(c, at, sizeof(*sets), 8))
+		return false;
+	sets = (const void *)(c->ring->arena + at);
+	return sets->count <= atomic_load_explicit(&c->ring->roles->count, memory_order_acquire)
+	       && in_arena(c, at, sizeof(*sets) + sets->count * sizeof(sets->sets[0]), 8)
+	       && sets->check == ks_ring_role_sets_check(c->ring, sets);
 }
 
 /* ---- maps ---- */
@@ -193,6 +218,8 @@ static bool memberships_ok(const struct check *c, uint64_t at)
 	    || list->check != ks_ring_memberships_check(c->ring, list))
 		return false;
 	for (uint32_t i = 0; i < list->count; i++) {
+		if (list->items[i].role > atomic_load_explicit(&c->ring->roles->count, memory_order_acquire))
+			return false;
 		if (list->items[i].tenant >= c->tenants || c->ring->tenants[list->items[i].tenant].id <= last)
 			return false;
 		last = c->ring->tenants[list->items[i].tenant].id;
@@ -260,12 +287,25 @@ static bool policies_ok(const struct check *c)
 /* ---- keys ---- */
 
 struct key_counts {
-	uint64_t keys, revoked;
+	uint64_t keys, sessions, revoked;
 };
+
+/* A session's tenant is its user's, an issuer's is an organization; neither has a grant. */
+static bool origin_ok(const struct check *c, const struct ks_ring_key *key, uint32_t state)
+{
+	const struct ks_ring_tenant *tenant = &c->ring->tenants[key->tenant];
+
+	if (KS_KEY_KIND(state) != KS_KIND_SESSION)
+		return key->grant < c->grants;
+	if (KS_KEY_BINDING(state) == KS_BINDING_USER)
+		return tenant->user == key->grant && key->grant < c->users;
+	return KS_KEY_BINDING(state) == KS_BINDING_ORGANIZATION && key->grant == 0
+	       && tenant->kind == KS_TENANT_KIND_ORGANIZATION;
+}
 
 static bool key_ok(const struct check *c, const struct ks_ring_key *key, uint32_t state)
 {
-	return key->id != 0 && key->tenant < c->tenants && key->grant < c->grants && KS_KEY_KIND(state) < KS_KIND_COUNT
+	return key->id != 0 && key->tenant < c->tenants && origin_ok(c, key, state) && KS_KEY_KIND(state) < KS_KIND_COUNT
 	       && KS_KEY_BINDING(state) < KS_BINDING_COUNT && KS_KEY_ENVIRONMENT(state) < KS_ENVIRONMENT_COUNT
 	       && (state & ~(KS_KEY_STATE_BITS | KS_KEY_TRAITS_MASK)) == 0
 	       && key->check == ks_ring_key_check(c->ring->header, key, state & KS_KEY_TRAITS_MASK);
@@ -324,11 +364,15 @@ static bool keys_ok(const struct check *c, struct key_counts *ret_counts)
 		if (!key_ok(c, key, state) || !reachable(c, key, slot, run))
 			return false;
 		counts.keys++;
-		counts.revoked += (state & KS_KEY_REVOKED) != 0;
+		if (KS_KEY_KIND(state) == KS_KIND_SESSION)
+			counts.sessions++;
+		else
+			counts.revoked += (state & KS_KEY_REVOKED) != 0;
 		run++;
 	}
 	*ret_counts = counts;
 	return counts.keys <= KS_RING_KEYS_MAX(slots) && follows(&c->ring->header->key_count, counts.keys)
+	       && follows(&c->ring->header->session_count, counts.sessions)
 	       && follows(&c->ring->header->revoked_count, counts.revoked);
 }
 
@@ -338,6 +382,7 @@ static void mend_counts(const struct check *c, const struct key_counts *counts)
 	uint64_t limiters = 0;
 
 	atomic_store_explicit(&h->key_count, counts->keys, memory_order_release);
+	atomic_store_explicit(&h->session_count, counts->sessions, memory_order_release);
 	atomic_store_explicit(&h->revoked_count, counts->revoked, memory_order_release);
 	if (!c->ring->usage)
 		return;
@@ -351,8 +396,8 @@ enum ks_err ks_ring_verify(struct ks_ring *ring)
 	struct check c = {.ring = ring, .geometry = &ring->header->geometry};
 	struct key_counts counts;
 
-	if (!counts_ok(&c) || !scopes_ok(&c) || !tenants_ok(&c) || !users_ok(&c) || !grants_ok(&c) || !policies_ok(&c)
-	    || !ks_ring_issuers_ok(ring, c.arena_used) || !keys_ok(&c, &counts))
+	if (!counts_ok(&c) || !scopes_ok(&c) || !roles_ok(&c) || !tenants_ok(&c) || !users_ok(&c) || !grants_ok(&c)
+	    || !policies_ok(&c) || !ks_ring_issuers_ok(ring, c.arena_used) || !keys_ok(&c, &counts))
 		return KS_CORRUPT;
 	mend_tenants(&c);
 	mend_counts(&c, &counts);

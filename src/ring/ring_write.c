@@ -224,6 +224,8 @@ static enum ks_err fill_memberships(const struct ks_ring *ring, const struct ks_
 
 		if (tenant == KS_RING_NONE)
 			return KS_NOT_FOUND;
+		if (records[i].role > atomic_load_explicit(&ring->roles->count, memory_order_relaxed))
+			return KS_MALFORMED;
 		while (n > 0 && ring->tenants[list->items[n - 1].tenant].id > records[i].tenant) {
 			list->items[n] = list->items[n - 1];
 			n--;
@@ -394,7 +396,9 @@ static void publish_key(struct ks_ring *ring, uint64_t slot, const struct ks_rin
 	to->check = ks_ring_key_check(h, to, state & KS_KEY_TRAITS_MASK);
 	atomic_store_explicit(&to->state, state | KS_KEY_LIVE, memory_order_release);
 	raise_u64(&h->key_count);
-	if (state & KS_KEY_REVOKED)
+	if (KS_KEY_KIND(state) == KS_KIND_SESSION)
+		raise_u64(&h->session_count);
+	else if (state & KS_KEY_REVOKED)
 		raise_u64(&h->revoked_count);
 }
 
@@ -425,7 +429,7 @@ enum ks_err ks_ring_insert_key(struct ks_ring *ring, const struct ks_ring_key *k
 	KS_TRY(probe(ring, &key->digest, &slot, &found));
 	if (found)
 		return KS_CONFLICT;
-	if (!(state & KS_KEY_REVOKED))
+	if (!(state & KS_KEY_REVOKED) && KS_KEY_KIND(state) != KS_KIND_SESSION)
 		KS_TRY(ks_ring_claim_limiter(ring, key->id, &ring->grants[key->grant]));
 	publish_key(ring, slot, key, state);
 	return KS_OK;
@@ -446,20 +450,30 @@ static enum ks_err update_key(struct ks_ring *ring, uint64_t slot, const struct 
 					  memory_order_seq_cst);
 	if (ends < atomic_load_explicit(&key->ends_ms, memory_order_relaxed))
 		atomic_store_explicit(&key->ends_ms, ends, memory_order_seq_cst);
-	if ((state & KS_KEY_REVOKED) && !(before & KS_KEY_REVOKED))
+	if ((state & KS_KEY_REVOKED) && !(before & KS_KEY_REVOKED) && KS_KEY_KIND(before) != KS_KIND_SESSION)
 		raise_u64(&ring->header->revoked_count);
 	return KS_OK;
+}
+
+enum ks_err ks_ring_put_slot(struct ks_ring *ring, const struct ks_ring_key *key, uint32_t state)
+{
+	uint64_t slot;
+	bool found;
+
+	KS_TRY(probe(ring, &key->digest, &slot, &found));
+	if (found)
+		return update_key(ring, slot, key, state);
+	return ks_ring_insert_key(ring, key, state);
 }
 
 enum ks_err ks_ring_put_key(struct ks_ring *ring, const struct ks_ring_key_record *record)
 {
 	struct ks_ring_key key = {.digest = record->digest, .id = record->id};
 	uint32_t state;
-	uint64_t slot;
-	bool found;
 
-	if (record->id == 0 || (unsigned)record->kind >= KS_KIND_COUNT || (unsigned)record->binding >= KS_BINDING_COUNT
-	    || (unsigned)record->environment >= KS_ENVIRONMENT_COUNT)
+	/* What is of kind session has no grant: ring_session.c. */
+	if (record->id == 0 || (unsigned)record->kind >= KS_KIND_COUNT || record->kind == KS_KIND_SESSION
+	    || (unsigned)record->binding >= KS_BINDING_COUNT || (unsigned)record->environment >= KS_ENVIRONMENT_COUNT)
 		return KS_MALFORMED;
 	state = KS_KEY_TRAITS(record->kind, record->binding, record->environment)
 		| (record->revoked ? KS_KEY_REVOKED : 0) | (record->rotated_out ? KS_KEY_ROTATED_OUT : 0);
@@ -468,10 +482,7 @@ enum ks_err ks_ring_put_key(struct ks_ring *ring, const struct ks_ring_key_recor
 	key.grant = ks_ring_grant(ring, record->grant);
 	if (key.tenant == KS_RING_NONE || key.grant == KS_RING_NONE)
 		return KS_NOT_FOUND;
-	KS_TRY(probe(ring, &record->digest, &slot, &found));
-	if (found)
-		return update_key(ring, slot, &key, state);
-	return ks_ring_insert_key(ring, &key, state);
+	return ks_ring_put_slot(ring, &key, state);
 }
 
 /* ---- the rest ---- */
@@ -502,9 +513,14 @@ void ks_ring_set_position(struct ks_ring *ring, uint64_t position)
 {
 	uint64_t checked = atomic_load_explicit(&ring->header->scopes_check, memory_order_relaxed);
 	uint32_t scopes = atomic_load_explicit(&ring->scopes->count, memory_order_relaxed);
+	uint32_t roles = atomic_load_explicit(&ring->roles->count, memory_order_relaxed);
 
 	if (checked >> 32 != scopes)
-		atomic_store_explicit(&ring->header->scopes_check, ks_ring_scopes_check(ring, scopes),
+		atomic_store_explicit(&ring->header->scopes_check, ks_ring_names_check(ring, ring->scopes, scopes),
+				      memory_order_relaxed);
+	checked = atomic_load_explicit(&ring->header->roles_check, memory_order_relaxed);
+	if (checked >> 32 != roles)
+		atomic_store_explicit(&ring->header->roles_check, ks_ring_names_check(ring, ring->roles, roles),
 				      memory_order_relaxed);
 	atomic_store_explicit(&ring->header->position, position, memory_order_release);
 }

@@ -35,11 +35,11 @@ KS_MUST_USE enum ks_err ks_ringmap_writer_open(const struct ks_ringmap_options *
  * Valid until the next grow, publish or close. */
 struct ks_ring *ks_ringmap_writer_ring(struct ks_ringmap_writer *writer);
 
-/** Makes a next generation with `geometry`, copies, switches readers over, and keeps the old one's counters for
+/** Makes a next generation with `geometry`, copies (ks_ring_copy at `now_ms`), switches readers over, and keeps the old one's counters for
  * draining. On failure (KS_DISK_FULL, KS_FULL: `geometry` does not hold what is there, KS_CORRUPT, KS_MEMORY,
  * KS_SYSTEM) the old generation stays current. Before the first publish nothing is switched. */
 KS_MUST_USE enum ks_err ks_ringmap_writer_grow(struct ks_ringmap_writer *writer,
-					       const struct ks_ring_geometry *geometry);
+					       const struct ks_ring_geometry *geometry, int64_t now_ms);
 
 /** Makes an empty next generation that readers do not see yet (*ret_ring), for a rebuild from the truth; publish
  * makes it current. Changes meanwhile are the caller's to put into both. Begun again, or never published, it is
@@ -51,7 +51,7 @@ KS_MUST_USE enum ks_err ks_ringmap_writer_begin_rebuild(struct ks_ringmap_writer
 /** Moves the rebuild to a larger geometry; *ret_ring replaces the one before. Failures as for grow; the rebuild
  * then stands as it was. KS_NOT_FOUND: none was begun. */
 KS_MUST_USE enum ks_err ks_ringmap_writer_grow_rebuild(struct ks_ringmap_writer *writer,
-						       const struct ks_ring_geometry *geometry,
+						       const struct ks_ring_geometry *geometry, int64_t now_ms,
 						       struct ks_ring **ret_ring);
 
 /** Marks the rebuild (or the generation of a fresh open) as complete and switches readers to it. KS_NOT_FOUND:

@@ -117,13 +117,14 @@ static enum ks_err make_generation(struct ks_ringmap_writer *w, const struct ks_
 
 /* A copy of `from` with another geometry. Same seed: the keys keep their order. */
 static enum ks_err copy_generation(struct ks_ringmap_writer *w, const struct ks_generation *from,
-				   const struct ks_ring_geometry *geometry, struct ks_generation **ret_generation)
+				   const struct ks_ring_geometry *geometry, int64_t now_ms,
+				   struct ks_generation **ret_generation)
 {
 	struct ks_generation *to;
 	enum ks_err err;
 
 	KS_TRY(make_generation(w, geometry, from->ring.header->slot_seed, &to));
-	err = ks_ring_copy(&from->ring, &to->ring);
+	err = ks_ring_copy(&from->ring, &to->ring, now_ms);
 	if (err != KS_OK) {
 		ks_generation_unlink(w->directory, to->number);
 		ks_generation_close(&to);
@@ -313,11 +314,12 @@ struct ks_ring *ks_ringmap_writer_ring(struct ks_ringmap_writer *writer)
 	return &writer->current->ring;
 }
 
-enum ks_err ks_ringmap_writer_grow(struct ks_ringmap_writer *writer, const struct ks_ring_geometry *geometry)
+enum ks_err ks_ringmap_writer_grow(struct ks_ringmap_writer *writer, const struct ks_ring_geometry *geometry,
+				   int64_t now_ms)
 {
 	struct ks_generation *next;
 
-	KS_TRY(copy_generation(writer, writer->current, geometry, &next));
+	KS_TRY(copy_generation(writer, writer->current, geometry, now_ms, &next));
 	if (writer->published) {
 		switch_to(writer, next);
 		return KS_OK;
@@ -341,13 +343,13 @@ enum ks_err ks_ringmap_writer_begin_rebuild(struct ks_ringmap_writer *writer, co
 }
 
 enum ks_err ks_ringmap_writer_grow_rebuild(struct ks_ringmap_writer *writer, const struct ks_ring_geometry *geometry,
-					   struct ks_ring **ret_ring)
+					   int64_t now_ms, struct ks_ring **ret_ring)
 {
 	struct ks_generation *next;
 
 	if (!writer->rebuild)
 		return KS_NOT_FOUND;
-	KS_TRY(copy_generation(writer, writer->rebuild, geometry, &next));
+	KS_TRY(copy_generation(writer, writer->rebuild, geometry, now_ms, &next));
 	discard(writer, &writer->rebuild);
 	writer->rebuild = next;
 	*ret_ring = &next->ring;

@@ -40,7 +40,7 @@ static void check_allow(const struct ks_request *request, const struct ks_decisi
 	fixture_must((d->rule->kinds & KS_KIND_BIT(KS_KEY_KIND(d->state))) != 0);
 	fixture_must((d->rule->environments & KS_ENVIRONMENT_BIT(KS_KEY_ENVIRONMENT(d->state))) != 0);
 	for (uint8_t i = 0; i < d->rule->scope_count; i++)
-		fixture_must(ks_scopes_has(&d->grant->scopes, d->rule->scopes[i]));
+		fixture_must(ks_scopes_has(ks_decision_scopes(d), d->rule->scopes[i]));
 	tenant = &world.ring.tenants[d->tenant];
 	fixture_must((tenant->flags & KS_TENANT_INACTIVE) == 0 && ks_decision_sees(&world.ring, d, d->tenant));
 	ks_id_format((enum ks_id_type)tenant->kind, tenant->id, text);

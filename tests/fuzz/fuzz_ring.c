@@ -177,7 +177,7 @@ static void fix_records(struct ks_ring *ring)
 static void write_on(struct ks_ring *ring)
 {
 	const struct ks_ring_membership_record membership = {.tenant = 2};
-	struct ks_ring_geometry larger = ks_ring_plan_growth(ring, 100, 4096);
+	struct ks_ring_geometry larger = ks_ring_plan_growth(ring, 100, 4096, 0);
 	struct ks_ring_stamp stamp = {.generation = 2, .slot_seed = {3, 4}};
 	uint64_t size = ks_ring_size(&larger);
 	struct ks_ring copy;
@@ -197,7 +197,7 @@ static void write_on(struct ks_ring *ring)
 	if (size == 0 || size > 1u << 20)
 		return;
 	memory = zeroed(size);
-	if (ks_ring_format(memory, size, &larger, &stamp, &copy) == KS_OK && ks_ring_copy(ring, &copy) == KS_OK)
+	if (ks_ring_format(memory, size, &larger, &stamp, &copy) == KS_OK && ks_ring_copy(ring, &copy, 0) == KS_OK)
 		must(ks_ring_verify(&copy) == KS_OK && walk_ring(&copy) == walk_ring(&copy));
 	free(memory);
 }

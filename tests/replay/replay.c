@@ -385,7 +385,7 @@ static void put_scopes(const struct world *world, const struct ks_decision *d, s
 	size_t count = 0;
 
 	for (uint16_t i = 0; i < KS_SCOPES_MAX; i++)
-		if (ks_scopes_has(&d->grant->scopes, i))
+		if (ks_scopes_has(ks_decision_scopes(d), i))
 			names[count++] = ks_scope_name(world->ring.scopes, i);
 	qsort(names, count, sizeof(names[0]), by_name);
 	put_name(out, "scopes");

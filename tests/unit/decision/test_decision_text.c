@@ -76,7 +76,7 @@ static void an_overflow_is_told(void **state)
 	ks_decision_put_scopes(&f.ring, &d, &out);
 	assert_false(ks_buf_ok(&out));
 	out = KS_BUF(text);
-	ks_decision_put_principal(&d, &out);
+	ks_decision_put_principal(&f.ring, &d, &out);
 	assert_false(ks_buf_ok(&out));
 }
 

@@ -356,7 +356,7 @@ static void it_follows_the_writer(void **state)
 	(void)state;
 	keystile_prefault(ks);
 	assert_code(&request, "ok");
-	fixture_must(ks_ringmap_writer_grow(writer, &larger) == KS_OK);
+	fixture_must(ks_ringmap_writer_grow(writer, &larger, 0) == KS_OK);
 	f.ring = *ks_ringmap_writer_ring(writer);
 	fixture_key_put(&f, &(struct fixture_key){KEY_OF(ACME, ORGANIZATION), .scopes = SCOPES}, late);
 	request = with(late);

@@ -21,7 +21,7 @@ static void grow_without_room(const char *dir)
 	struct ks_ring_geometry large = ks_ring_plan(100000, 0, 0, 0, 0, 0);
 	struct ks_ring *ring = NULL;
 
-	assert_int_equal(ks_ringmap_writer_grow(writer, &large), KS_DISK_FULL);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &large, 0), KS_DISK_FULL);
 	assert_int_equal(ks_ringmap_writer_begin_rebuild(writer, &large, &ring), KS_DISK_FULL);
 	assert_null(ring);
 	assert_int_equal(generation_files(dir, 2) + generation_files(dir, 3), 0);

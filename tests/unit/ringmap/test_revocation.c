@@ -114,7 +114,7 @@ static void run(void (*end)(struct ks_ring *ring, uint64_t n), uint64_t (*tenant
 			wait_for_readers(shared);
 		if (n % (KEYS / GROWTHS) == 100) {
 			geometry.key_slots += 1000;
-			assert_int_equal(ks_ringmap_writer_grow(writer, &geometry), KS_OK);
+			assert_int_equal(ks_ringmap_writer_grow(writer, &geometry, 0), KS_OK);
 		}
 	}
 	/* Each reader has at least one look at what is over. */

@@ -187,7 +187,7 @@ static void nothing_is_seen_before_the_first_publish(void **state)
 	world_fill(ks_ringmap_writer_ring(writer), 10);
 	/* It may even grow. */
 	larger.key_slots *= 2;
-	assert_int_equal(ks_ringmap_writer_grow(writer, &larger), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &larger, 0), KS_OK);
 	assert_int_equal(ks_ringmap_writer_ring(writer)->header->geometry.key_slots, larger.key_slots);
 	assert_int_equal(try_read(dir), KS_NOT_FOUND);
 	assert_null(ks_ringmap_writer_previous(writer));
@@ -241,9 +241,9 @@ static void growth_is_followed(void **state)
 
 	(void)state;
 	for (int round = 0; round < 5; round++) {
-		struct ks_ring_geometry next = ks_ring_plan_growth(ks_ringmap_writer_ring(writer), 5000, 0);
+		struct ks_ring_geometry next = ks_ring_plan_growth(ks_ringmap_writer_ring(writer), 5000, 0, 0);
 
-		assert_int_equal(ks_ringmap_writer_grow(writer, &next), KS_OK);
+		assert_int_equal(ks_ringmap_writer_grow(writer, &next, 0), KS_OK);
 		for (uint64_t i = 0; i < 300; i++)
 			assert_int_equal(put_key(ks_ringmap_writer_ring(writer), keys++, false), KS_OK);
 		for (uint64_t i = 0; i < keys; i++)
@@ -268,9 +268,9 @@ static void a_growth_that_fails_changes_nothing(void **state)
 
 	(void)state;
 	small.key_slots = 100;
-	assert_int_equal(ks_ringmap_writer_grow(writer, &small), KS_FULL);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &small, 0), KS_FULL);
 	small.key_slots = 0;
-	assert_int_equal(ks_ringmap_writer_grow(writer, &small), KS_TOO_LARGE);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &small, 0), KS_TOO_LARGE);
 	assert_int_equal(put_key(ks_ringmap_writer_ring(writer), KEYS, false), KS_OK);
 	assert_true(reader_state(reader, KEYS) & KS_KEY_LIVE);
 	assert_int_equal(generation_files(dir, 1), 2);
@@ -288,7 +288,7 @@ static void a_rebuild_takes_over_when_it_is_published(void **state)
 	struct ks_ring *ring, *again;
 
 	(void)state;
-	assert_int_equal(ks_ringmap_writer_grow_rebuild(writer, &geometry, &ring), KS_NOT_FOUND);
+	assert_int_equal(ks_ringmap_writer_grow_rebuild(writer, &geometry, 0, &ring), KS_NOT_FOUND);
 	assert_int_equal(ks_ringmap_writer_begin_rebuild(writer, &geometry, &again), KS_OK);
 	/* Begun again: the first is discarded. */
 	assert_int_equal(ks_ringmap_writer_begin_rebuild(writer, &geometry, &ring), KS_OK);
@@ -297,7 +297,7 @@ static void a_rebuild_takes_over_when_it_is_published(void **state)
 	assert_true(reader_state(reader, KEYS - 1) & KS_KEY_LIVE);
 	assert_ptr_not_equal(ks_ringmap_writer_ring(writer), ring);
 	geometry.key_slots = 5000;
-	assert_int_equal(ks_ringmap_writer_grow_rebuild(writer, &geometry, &ring), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow_rebuild(writer, &geometry, 0, &ring), KS_OK);
 	assert_int_equal(put_key(ring, 50, false), KS_OK);
 	assert_true(reader_state(reader, KEYS - 1) & KS_KEY_LIVE);
 	assert_int_equal(ks_ringmap_writer_publish(writer), KS_OK);
@@ -351,7 +351,7 @@ static void counts_survive_growth_and_restart(void **state)
 	(void)state;
 	next.key_slots = 1777;
 	count_by_reader(reader, 5, 10);
-	assert_int_equal(ks_ringmap_writer_grow(writer, &next), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &next, 0), KS_OK);
 	assert_non_null(ks_ringmap_writer_previous(writer));
 	count_by_reader(reader, 5, 7);
 	assert_int_equal(drain_ring(ks_ringmap_writer_previous(writer), 5), 10);
@@ -361,10 +361,10 @@ static void counts_survive_growth_and_restart(void **state)
 	/* Not drained in time: two growths later, and after a restart, they are still there. */
 	count_by_reader(reader, 5, 4);
 	next.key_slots = 2777;
-	assert_int_equal(ks_ringmap_writer_grow(writer, &next), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &next, 0), KS_OK);
 	count_by_reader(reader, 5, 5);
 	next.key_slots = 3777;
-	assert_int_equal(ks_ringmap_writer_grow(writer, &next), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &next, 0), KS_OK);
 	count_by_reader(reader, 5, 6);
 	ks_ringmap_writer_close(&writer);
 	count_by_reader(reader, 5, 8);
@@ -387,7 +387,7 @@ static void limits_survive_growth_rebuild_and_restart(void **state)
 	limited.grant = GRANT_LIMITED;
 	assert_int_equal(ks_ring_put_key(ks_ringmap_writer_ring(writer), &limited), KS_OK);
 	assert_true(ks_usage_take(ks_ringmap_reader_ring(reader)->usage, limited.id, 4, 10, 5000, &rate));
-	assert_int_equal(ks_ringmap_writer_grow(writer, &next), KS_OK);
+	assert_int_equal(ks_ringmap_writer_grow(writer, &next, 0), KS_OK);
 	assert_true(ks_usage_take(ks_ringmap_reader_ring(reader)->usage, limited.id, 4, 10, 5000, &rate));
 	assert_int_equal(ks_ringmap_writer_begin_rebuild(writer, &next, &ring), KS_OK);
 	world_fill(ring, 1);
