@@ -183,7 +183,7 @@ static void growth_takes_issuers_along(void **state)
 	geometry.arena_bytes *= 2;
 	stamp.slot_seed[0] = 99;
 	world_open(&larger, &geometry, &stamp);
-	assert_int_equal(ks_ring_copy(&w.ring, &larger.ring), KS_OK);
+	assert_int_equal(ks_ring_copy(&w.ring, &larger.ring, 0), KS_OK);
 	assert_int_equal(ks_ring_verify(&larger.ring), KS_OK);
 	for (uint64_t id = 2; id < count - 1; id++) {
 		(void)snprintf(name, sizeof(name), "https://%llu.example", (unsigned long long)id);
