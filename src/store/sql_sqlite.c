@@ -38,7 +38,8 @@
 #define MIGRATIONS(X)         \
 	X(0001_truth, "truth") \
 	X(0002_seal, "seal")   \
-	X(0003_people, "people")
+	X(0003_people, "people") \
+	X(0004_events, "events")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

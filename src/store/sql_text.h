@@ -50,3 +50,10 @@
 	" u.last_used_at, u.last_used_address"
 #define SQL_SESSIONS_FROM \
 	"SELECT " SQL_SESSION_COLUMNS " FROM sessions s LEFT JOIN key_usage u ON u.key_id = s.id WHERE "
+#define SQL_EVENT_COLUMNS "id, at, type, organization, tenant, object, data"
+
+/* $1 organization, $2 tenant, $3 type, $4 first id, $5 before, $6 limit */
+#define SQL_EVENTS_WHERE(column, order)                                                             \
+	"SELECT " SQL_EVENT_COLUMNS " FROM events WHERE " column " AND id >= $4 AND id < $5"        \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR type = $3)" \
+	" ORDER BY id " order " LIMIT $6"

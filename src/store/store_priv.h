@@ -138,6 +138,16 @@ static inline struct ks_sql_value ks_value_limit(size_t limit)
 	return ks_value_u64(limit);
 }
 
+/** The least id that is given at `time` or later (base/id.h: the time counts from 2020-01-01, 22 bits follow it). */
+static inline int64_t ks_store_first_id(int64_t time)
+{
+	const int64_t epoch = INT64_C(1577836800000);
+
+	if (time <= epoch)
+		return 1;
+	return time - epoch > INT64_MAX >> 22 ? INT64_MAX : (time - epoch) << 22;
+}
+
 /** "ids below": 0 is from the newest. */
 static inline struct ks_sql_value ks_value_before(uint64_t before)
 {
