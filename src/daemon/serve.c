@@ -74,6 +74,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.prefix_sandbox = config->tokens_prefix_sandbox.text,
 		.checksum = config->tokens_checksum.number != 0,
 		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
+		.events_keep_days = (unsigned)config->events_keep_days.number,
 		.self_policy = ks_api_self_policy(),
 		.log = ks_log_engine,
 	};

@@ -29,6 +29,7 @@ struct ks_engine_options {
 	const char *prefix_sandbox;
 	bool checksum;                     /* new tokens carry one */
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
+	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */
@@ -147,6 +148,7 @@ struct ks_engine_stats {
 	uint64_t key_slots, ring_bytes, usage_bytes, generation, position;
 	uint64_t commits, jobs, jobs_failed, jobs_waiting;
 	uint64_t rebuilds, growths, usage_flushed, usage_lost;
+	uint64_t events;
 	uint64_t commit_ns_total;
 	bool ready;                   /* the ring is whole and at the truth's last change */
 };

@@ -35,12 +35,14 @@ struct ks_tx_log {
 	size_t change_count, change_cap;
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
+	size_t event_count;          /* written */
 };
 
 /** Where a transaction's log stood when a job began. */
 struct ks_tx_mark {
 	size_t changes;
 	size_t gone;
+	size_t events;
 };
 
 /** One count on its way to the truth. */

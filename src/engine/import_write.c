@@ -2,6 +2,7 @@
 /* A batch of an import on the writer's thread: what only the truth can say of each line, and the rows. */
 #include <stdlib.h>
 
+#include "engine/events.h"
 #include "engine/import_priv.h"
 
 #define PREFETCH_AHEAD 12
@@ -107,25 +108,32 @@ static enum ks_err take_row(struct writing *w, const struct ks_import_row *row)
 	return add_row(w, row);
 }
 
-/* One entry for all of them: who imported what is the operator's affair. */
+/* One entry and one event for all of them: who imported what is the operator's affair. */
 static enum ks_err record(struct writing *w)
 {
 	uint64_t first_id = w->import->out[0].id, last_id = w->import->out[w->count - 1].id;
-	char text[256], first[KS_ID_TEXT_SIZE], last[KS_ID_TEXT_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[256];
+	struct ks_buf buf = KS_BUF(text);
+	struct ks_str detail;
 
 	KS_TRY(ks_tx_change(w->tx, KS_CHANGE_KEY_RANGE, first_id, last_id));
-	ks_id_format(KS_ID_KEY, first_id, first);
-	ks_id_format(KS_ID_KEY, last_id, last);
-	ks_audit_put(&detail, "first", ks_str_c(first));
-	ks_audit_put(&detail, "last", ks_str_c(last));
-	ks_buf_printf(&detail, ",\"keys\":%llu", (unsigned long long)w->count);
+	ks_audit_put_id(&buf, "first", KS_ID_KEY, first_id);
+	ks_audit_put_id(&buf, "last", KS_ID_KEY, last_id);
+	ks_audit_put_u64(&buf, "keys", w->count);
+	detail = ks_audit_end(&buf);
+	KS_TRY(ks_event_add(w->tx, &(struct ks_event_note){
+		.type = KS_EVENT_KEYS_IMPORTED,
+		.tenant = w->import->actor.effective,
+		.object_type = KS_ID_KEY,
+		.object = first_id,
+		.data = detail,
+	}));
 	return ks_tx_audit(w->tx, &w->import->actor, &(struct ks_audit_note){
 		.action = "key.import",
 		.tenant = w->import->actor.effective,
 		.object_type = KS_ID_KEY,
 		.object = first_id,
-		.detail = ks_audit_end(&detail),
+		.detail = detail,
 	});
 }
 

@@ -94,13 +94,16 @@ enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys)
 
 static struct ks_tx_mark mark_of(const struct ks_engine *engine)
 {
-	return (struct ks_tx_mark){.changes = engine->log.change_count, .gone = engine->log.gone_count};
+	return (struct ks_tx_mark){.changes = engine->log.change_count,
+				   .gone = engine->log.gone_count,
+				   .events = engine->log.event_count};
 }
 
 static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
 {
 	engine->log.change_count = mark.changes;
 	engine->log.gone_count = mark.gone;
+	engine->log.event_count = mark.events;
 }
 
 /* ---- one batch ---- */
@@ -277,6 +280,7 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 	engine->stats.jobs += count;
 	engine->stats.jobs_failed += failed;
 	engine->stats.commits += committed;
+	engine->stats.events += committed ? engine->log.event_count : 0;
 	engine->stats.commit_ns_total += committed ? ns : 0;
 	pthread_mutex_unlock(&engine->stats_lock);
 	ks_writer_note_ring(engine);
