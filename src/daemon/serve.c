@@ -94,6 +94,7 @@ static enum ks_err proxies_of(const struct ks_config *config, struct ks_api_opti
 {
 	const struct ks_config_value *list = &config->proxies_trusted;
 
+	o->proxy_hops = (size_t)config->proxies_count.number;
 	for (size_t i = 0; i < list->count; i++) {
 		if (!ks_cidr_parse(ks_str_c(list->items[i]), &o->trusted_proxies[o->trusted_proxy_count++]))
 			return complain(problem, "proxies.trusted", "an item is no address or range");
