@@ -123,6 +123,7 @@ struct ks_job {
 	enum ks_err err;
 	struct ks_refusal refusal;
 	bool bulk;               /* takes long: runs in a transaction of its own */
+	bool proven;             /* bulk: it has looked up all that its rows refer to (ks_store_begin_proven) */
 	/* the engine's */
 	bool apart;              /* runs outside of any transaction; tx->store may be read */
 	bool changed;            /* appended to the change log */

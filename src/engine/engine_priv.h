@@ -36,6 +36,8 @@ struct ks_tx_log {
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
 	size_t event_count;          /* written */
+	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
+	size_t range_count;
 };
 
 /** Where a transaction's log stood when a job began. */
@@ -162,6 +164,10 @@ void ks_writer_stop(struct ks_engine *engine);
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 /** Remembers a tenant that this transaction deletes. */
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
+
+/** Appends one change for consecutive new keys; `cores` (at least one, ids ascending) stay as they are until the
+ * transaction is over, so that the projection need not read them back. One such range a transaction. */
+KS_MUST_USE enum ks_err ks_tx_change_range(struct ks_tx *tx, const struct ks_key_core *cores, size_t count);
 /** Copies the ring's numbers for ks_engine_stats. The writer's. */
 void ks_writer_note_ring(struct ks_engine *engine);
 

@@ -101,6 +101,7 @@ KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id i
 struct ks_many {
 	const struct ks_field *fields;
 	size_t count;
+	size_t varying; /* fields from this one on are the same in all rows, too */
 	const void *rows;
 	size_t stride; /* bytes from one row to the next */
 	size_t row_count;

@@ -141,6 +141,7 @@ static void lists_use_their_index(void **state)
 		{KS_SQL_USERS_OF_OPERATOR, "users_organization (organization=? AND rowid<?)"},
 		{KS_SQL_MEMBERSHIPS_OF_TENANT, "memberships_tenant (tenant=? AND user_id<?)"},
 		{KS_SQL_KEYS, "SEARCH k USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_tenant (segment=? AND tenant=? AND rowid<?)"},
 		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_organization (segment=? AND organization=? AND rowid<?)"},
 		{KS_SQL_KEYS_OF_USER, "keys_user (user_id=? AND rowid<?)"},
 		{KS_SQL_KEYS_OF_TENANT, "keys_tenant (segment=? AND tenant=? AND rowid<?)"},
