@@ -390,7 +390,8 @@ enum ks_err ks_config_load(const char *file, const char *(*getter)(const char *n
 
 /* The settings by which the store is written and the ring is made. */
 static const char *const kept[] = {"policy", "domain", "tokens.prefix_live", "tokens.prefix_sandbox", "tokens.checksum",
-				   "ring.directory", "ring.group"};
+				   "ring.directory", "ring.group", "listen", "tls.certificate", "issuer.url", "issuer.audiences", "issuer.algorithm",
+				   "issuer.rotate_s", "issuer.publish_s"};
 
 static void put_value(struct ks_buf *b, const struct setting *s, const struct ks_config_value *v);
 

@@ -62,6 +62,51 @@ static enum ks_err group_of(const struct ks_config *config, int64_t *ret_group, 
 	return KS_OK;
 }
 
+/* A name that metadata can be found under: scheme and host, no path (RFC 8414, 2 and 3). */
+static bool is_issuer_url(struct ks_str url)
+{
+	struct ks_str https = KS_STR("https://"), http = KS_STR("http://");
+	struct ks_str host = ks_str_sub(url, ks_str_starts(url, https) ? https.n : http.n, url.n);
+
+	return (ks_str_starts(url, https) || ks_str_starts(url, http)) && host.n > 0 && host.n < KS_ENGINE_ISSUER_NAME_SIZE - 8
+	       && ks_str_find(host, '/') == SIZE_MAX && ks_str_find(host, '?') == SIZE_MAX && ks_str_find(host, '#') == SIZE_MAX
+	       && ks_str_find(host, '@') == SIZE_MAX && ks_str_find(host, ' ') == SIZE_MAX;
+}
+
+static enum ks_err issuer_of(const struct ks_config *config, struct ks_engine_issuer *issuer, struct ks_config_problem *problem)
+{
+	struct ks_buf name = KS_BUF(issuer->name);
+	const char *listen = config->listen.text[0] ? config->listen.text : "localhost";
+
+	*issuer = (struct ks_engine_issuer){
+		.algorithm = config->issuer_algorithm.text,
+		.rotate_ms = (int64_t)config->issuer_rotate_s.number * 1000,
+		.publish_ms = (int64_t)config->issuer_publish_s.number * 1000,
+	};
+	if (config->issuer_url.text[0]) {
+		ks_buf_put_c(&name, config->issuer_url.text);
+	} else {
+		ks_buf_put_c(&name, config->tls_certificate.text[0] ? "https://" : "http://");
+		ks_buf_put_c(&name, listen);
+	}
+	if (!is_issuer_url(ks_str_c(ks_buf_z(&name))))
+		return complain(problem, "issuer.url", "must be https://host or http://host, with a port where it has one, and nothing behind it");
+	if (!ks_str_eq(ks_str_c(issuer->algorithm), KS_STR("ES256")) && !ks_str_eq(ks_str_c(issuer->algorithm), KS_STR("EdDSA")))
+		return complain(problem, "issuer.algorithm", "must be ES256 or EdDSA");
+	for (size_t i = 0; i < config->issuer_audiences.count; i++) {
+		if (i == KS_ENGINE_AUDIENCES_MAX)
+			return complain(problem, "issuer.audiences", "too many");
+		for (size_t k = 0; k < i; k++) {
+			if (ks_str_eq(ks_str_c(config->issuer_audiences.items[i]), ks_str_c(config->issuer_audiences.items[k])))
+				return complain(problem, "issuer.audiences", "an item is there twice");
+		}
+		if (ks_str_eq(ks_str_c(config->issuer_audiences.items[i]), ks_str_c(issuer->name)))
+			return complain(problem, "issuer.audiences", "the issuer itself is always one");
+		issuer->audiences[issuer->audience_count++] = config->issuer_audiences.items[i];
+	}
+	return KS_OK;
+}
+
 enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
 				    struct ks_config_problem *ret_problem)
 {
@@ -74,7 +119,6 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.prefix_sandbox = config->tokens_prefix_sandbox.text,
 		.checksum = config->tokens_checksum.number != 0,
 		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
-		.events_keep_days = (unsigned)config->events_keep_days.number,
 		.self_policy = ks_api_self_policy(),
 		.log = ks_log_engine,
 	};
@@ -86,6 +130,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 	if (!ks_token_prefix_ok(ks_str_c(o.prefix_sandbox)))
 		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
+	KS_TRY(issuer_of(config, &o.issuer, ret_problem));
 	*ret_options = o;
 	return KS_OK;
 }
@@ -94,7 +139,6 @@ static enum ks_err proxies_of(const struct ks_config *config, struct ks_api_opti
 {
 	const struct ks_config_value *list = &config->proxies_trusted;
 
-	o->proxy_hops = (size_t)config->proxies_count.number;
 	for (size_t i = 0; i < list->count; i++) {
 		if (!ks_cidr_parse(ks_str_c(list->items[i]), &o->trusted_proxies[o->trusted_proxy_count++]))
 			return complain(problem, "proxies.trusted", "an item is no address or range");
@@ -258,6 +302,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
 	options.create = true;
+	options.issuer.make_keys = true;
 	options.prefault = true;
 	s->api_options.realm = s->config->realm.text;
 	s->api_options.metrics = put_metrics;

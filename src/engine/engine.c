@@ -12,7 +12,6 @@
 #include "engine/engine_priv.h"
 
 #define DEFAULT_FLUSH_MS 1000
-#define DEFAULT_EVENTS_DAYS 30
 #define OPERATOR_NAME "Operator"
 
 int64_t ks_engine_now_ms(void)
@@ -90,7 +89,8 @@ enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer)
 	X(domain, "")             \
 	X(policy_path, NULL)      \
 	X(prefix_live, "ks")      \
-	X(prefix_sandbox, "ks_test")
+	X(prefix_sandbox, "ks_test") \
+	X(issuer.algorithm, NULL)
 
 static void free_text(const char *text)
 {
@@ -103,12 +103,24 @@ static void free_options(struct ks_engine *engine)
 	OPTION_TEXTS(X)
 #undef X
 	free_text(engine->options.self_policy.p);
+	for (size_t i = 0; i < engine->options.issuer.audience_count; i++)
+		free_text(engine->options.issuer.audiences[i]);
 }
 
 static bool copy_text(const char *text, const char **ret_copy)
 {
 	*ret_copy = text ? strdup(text) : NULL;
 	return !text || *ret_copy;
+}
+
+/* All are copied, also after one failed: what is in the options is ours to free. */
+static bool copy_audiences(struct ks_engine_issuer *issuer)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < issuer->audience_count; i++)
+		ok &= copy_text(issuer->audiences[i], &issuer->audiences[i]);
+	return ok;
 }
 
 static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine_options *given)
@@ -120,6 +132,7 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 #define X(member, otherwise) ok &= copy_text(given->member ? given->member : (otherwise), &o->member);
 	OPTION_TEXTS(X)
 #undef X
+	ok &= copy_audiences(&o->issuer);
 	o->self_policy.p = given->self_policy.n > 0 ? strndup(given->self_policy.p, given->self_policy.n) : NULL;
 	if (!o->self_policy.p) {
 		ok &= given->self_policy.n == 0;
@@ -127,8 +140,6 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 	}
 	if (o->usage_flush_ms == 0)
 		o->usage_flush_ms = DEFAULT_FLUSH_MS;
-	if (o->events_keep_days == 0)
-		o->events_keep_days = DEFAULT_EVENTS_DAYS;
 	return ok ? KS_OK : KS_MEMORY;
 }
 
@@ -297,7 +308,8 @@ static enum ks_err bring_up(struct ks_engine *engine, bool fresh)
 	if (err == KS_OK) {
 		/* The lease of the process before does not bind this one: the truth is on this machine. */
 		ks_ring_set_lease(ks_ringmap_writer_ring(engine->ringmap), INT64_MAX);
-		return ks_catalogue_publish_current(engine, engine->policy);
+		KS_TRY(ks_catalogue_publish_current(engine, engine->policy));
+		return ks_issuer_publish_current(engine);
 	}
 	if (err != KS_CONFLICT)
 		ks_engine_say(engine, 2, "replay_failed", "%s: rebuilding the ring", ks_err_text(err));
@@ -342,6 +354,7 @@ static struct ks_engine *new_engine(void)
 	pthread_cond_init(&engine->queue_wake, NULL);
 	pthread_mutex_init(&engine->ring_lock, NULL);
 	pthread_mutex_init(&engine->stats_lock, NULL);
+	pthread_mutex_init(&engine->issuer.lock, NULL);
 	return engine;
 }
 
@@ -354,6 +367,7 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	KS_TRY(open_store(engine, problem));
 	KS_TRY(ks_master_key_open(engine, problem));
 	KS_TRY(make_operator(engine, problem));
+	KS_TRY(ks_issuer_open(engine));
 	KS_TRY(open_ring(engine, problem));
 	ks_writer_note_ring(engine);
 	KS_TRY(ks_writer_start(engine));
@@ -405,6 +419,7 @@ void ks_engine_close(struct ks_engine **engine)
 	free(e->log.gone);
 	free(e->memberships);
 	free(e->grant_body);
+	ks_issuer_close(e);
 	ks_secret_free(&e->master_key);
 	free(e->data_directory);
 	free(e->store_uri);

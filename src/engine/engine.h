@@ -14,6 +14,21 @@ struct ks_engine;
  * `text` ends with the call. Never a secret. */
 typedef void ks_engine_log(void *ctx, int level, const char *event, const char *text);
 
+#define KS_ENGINE_AUDIENCES_MAX 31
+#define KS_ENGINE_ISSUER_NAME_SIZE 256
+
+/** Our own issuer of JWTs (engine/issuer.h). */
+struct ks_engine_issuer {
+	char name[KS_ENGINE_ISSUER_NAME_SIZE]; /* `iss`, a URL without query; empty: there is no issuer */
+	/** What tokens may be for besides the service itself, whose audience is the name. */
+	const char *audiences[KS_ENGINE_AUDIENCES_MAX];
+	size_t audience_count;
+	const char *algorithm;             /* of new keys: "ES256" (NULL too) or "EdDSA" */
+	int64_t rotate_ms;                 /* a key signs this long; 0: until somebody rotates */
+	int64_t publish_ms;                /* a key is published this long before it signs */
+	bool make_keys;                    /* make a first key, and rotate when it is time: a service does */
+};
+
 struct ks_engine_options {
 	const char *data_directory;
 	const char *store_uri;             /* NULL: sqlite:<data>/keystile.db */
@@ -28,8 +43,8 @@ struct ks_engine_options {
 	const char *prefix_live;           /* of new tokens */
 	const char *prefix_sandbox;
 	bool checksum;                     /* new tokens carry one */
+	struct ks_engine_issuer issuer;
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
-	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */
@@ -123,7 +138,6 @@ struct ks_job {
 	enum ks_err err;
 	struct ks_refusal refusal;
 	bool bulk;               /* takes long: runs in a transaction of its own */
-	bool proven;             /* bulk: it has looked up all that its rows refer to (ks_store_begin_proven) */
 	/* the engine's */
 	bool apart;              /* runs outside of any transaction; tx->store may be read */
 	bool changed;            /* appended to the change log */
@@ -149,7 +163,6 @@ struct ks_engine_stats {
 	uint64_t key_slots, ring_bytes, usage_bytes, generation, position;
 	uint64_t commits, jobs, jobs_failed, jobs_waiting;
 	uint64_t rebuilds, growths, usage_flushed, usage_lost;
-	uint64_t events;
 	uint64_t commit_ns_total;
 	bool ready;                   /* the ring is whole and at the truth's last change */
 };

@@ -35,16 +35,12 @@ struct ks_tx_log {
 	size_t change_count, change_cap;
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
-	size_t event_count;          /* written */
-	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
-	size_t range_count;
 };
 
 /** Where a transaction's log stood when a job began. */
 struct ks_tx_mark {
 	size_t changes;
 	size_t gone;
-	size_t events;
 };
 
 /** One count on its way to the truth. */
@@ -73,6 +69,16 @@ struct ks_usage_state {
 	int64_t next_chores_ms;
 	uint64_t lost_generation;    /* the generation that the next two are of, and counts lost by those before it */
 	uint64_t lost_here, lost_before;
+};
+
+struct ks_issuer_set;
+
+/** Our own issuer. */
+struct ks_issuer_state {
+	pthread_mutex_t lock;                   /* guards `set` */
+	struct ks_issuer_set *set;
+	_Atomic int64_t again_ms;               /* what is due waits until then: it was just tried */
+	_Atomic uint64_t minted, failed;
 };
 
 struct ks_engine {
@@ -113,6 +119,8 @@ struct ks_engine {
 	pthread_mutex_t ring_lock;
 	int64_t previous_since_ms;              /* when the previous generation became that */
 	struct ks_usage_state usage;
+
+	struct ks_issuer_state issuer;
 
 	pthread_mutex_t stats_lock;
 	struct ks_engine_stats stats;
@@ -164,10 +172,6 @@ void ks_writer_stop(struct ks_engine *engine);
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 /** Remembers a tenant that this transaction deletes. */
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
-
-/** Appends one change for consecutive new keys; `cores` (at least one, ids ascending) stay as they are until the
- * transaction is over, so that the projection need not read them back. One such range a transaction. */
-KS_MUST_USE enum ks_err ks_tx_change_range(struct ks_tx *tx, const struct ks_key_core *cores, size_t count);
 /** Copies the ring's numbers for ks_engine_stats. The writer's. */
 void ks_writer_note_ring(struct ks_engine *engine);
 
@@ -209,6 +213,19 @@ KS_MUST_USE enum ks_err ks_catalogue_publish(const struct ks_engine_policy_ref *
 KS_MUST_USE enum ks_err ks_catalogue_publish_current(struct ks_engine *engine, const struct ks_engine_policy_ref *ref);
 /** The scope of either catalogue; NULL. */
 const struct ks_policy_scope *ks_catalogue_scope(const struct ks_engine_policy *policy, struct ks_str name);
+
+/* ---- issuer.c, issuer_rotate.c ---- */
+/** Reads the keys, makes a first one where there is none, does what is due. After the master key, before the ring. */
+KS_MUST_USE enum ks_err ks_issuer_open(struct ks_engine *engine);
+void ks_issuer_close(struct ks_engine *engine);
+/** Reads the keys anew, after a change of them, and puts them into the ring. Writer, or while opening. */
+KS_MUST_USE enum ks_err ks_issuer_reload(struct ks_engine *engine, struct ks_ring *ring);
+/** Puts the keys that were read last into a ring. KS_FULL. Writer, or while opening. */
+KS_MUST_USE enum ks_err ks_issuer_publish(struct ks_engine *engine, struct ks_ring *ring);
+/** The same into the current generation, made larger where needed. */
+KS_MUST_USE enum ks_err ks_issuer_publish_current(struct ks_engine *engine);
+/** Does what is due by the clock, as a job. Any thread but the writer's. */
+void ks_issuer_tend(struct ks_engine *engine);
 
 /* ---- usage.c ---- */
 KS_MUST_USE enum ks_err ks_usage_start(struct ks_engine *engine);

@@ -196,11 +196,13 @@ static enum ks_err apply_key(struct applying *a, const struct ks_change *change)
 
 static enum ks_err apply_key_range(struct applying *a, const struct ks_change *change)
 {
-	const struct ks_tx_log *log = &a->engine->log;
-
-	if (log->range && log->range[0].id == change->object)
-		return ks_project_cores(a->ring, log->range, log->range_count);
 	return apply_keys(a, change->object, change->object_end);
+}
+
+static enum ks_err apply_issuer_keys(struct applying *a, const struct ks_change *change)
+{
+	(void)change;
+	return ks_issuer_reload(a->engine, a->ring);
 }
 
 static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, const struct ks_change *change) = {
@@ -209,6 +211,7 @@ static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, c
 	[KS_CHANGE_GRANT] = apply_grant,
 	[KS_CHANGE_KEY] = apply_key,
 	[KS_CHANGE_KEY_RANGE] = apply_key_range,
+	[KS_CHANGE_ISSUER_KEYS] = apply_issuer_keys,
 };
 
 /* More room than the change can need, so that one growth is enough. */

@@ -395,6 +395,7 @@ static enum ks_err fill(struct ks_engine *engine, struct ks_ring *ring)
 	KS_TRY(keep_numbers(engine, ring));
 	/* Before the grants: scopes that rules ask for come first where numbers are scarce. */
 	KS_TRY(ks_catalogue_publish(engine->policy, ring));
+	KS_TRY(ks_issuer_publish(engine, ring));
 	KS_TRY(ks_store_open(engine->store_uri, KS_STORE_READER, &f.second));
 	err = fill_small(&f);
 	ks_store_close(&f.second);

@@ -304,7 +304,8 @@ static struct ks_ring_text put_text(struct ks_ring_issuer *issuer, uint32_t *at,
 	return put;
 }
 
-static void fill_issuer(const struct ks_ring *ring, struct ks_ring_issuer *issuer, const struct ks_ring_issuer_keys_record *r)
+static void fill_issuer(const struct ks_ring *ring, struct ks_ring_issuer *issuer,
+			const struct ks_ring_issuer_keys_record *r)
 {
 	struct ks_ring_issuer_key *keys = (void *)(issuer + 1);
 	struct ks_ring_text *audiences = (void *)(keys + r->key_count);
@@ -395,7 +396,8 @@ static void lead(struct ks_ring *ring, uint64_t hash, uint32_t old, uint32_t iss
 }
 
 /* Room for the nodes that are missing, one behind the other; they lie after all that are there. */
-static enum ks_err take_nodes(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *r, uint32_t old, uint64_t *ret_at)
+static enum ks_err take_nodes(struct ks_ring *ring, const struct ks_ring_issuer_keys_record *r, uint32_t old,
+			      uint64_t *ret_at)
 {
 	size_t missing = !usable_node(ring, hash_of_id(ring, r->id), old);
 

@@ -38,6 +38,9 @@
 #define KS_STORE_BODY_MAX 1048576 /* bytes of a remembered answer */
 #define KS_STORE_HASH_MAX 127    /* characters of a password's hash */
 #define KS_STORE_AGENT_MAX 200   /* bytes of a User-Agent */
+#define KS_STORE_KID_MAX 128
+#define KS_STORE_ALGORITHM_MAX 16
+#define KS_STORE_JWK_MAX 4096
 #define KS_STORE_SEALED_MAX 65536 /* bytes of anything that is kept sealed */
 
 /** Where 0 means "none", this means "any". */
@@ -64,16 +67,13 @@ const char *ks_store_error(const struct ks_store *store);
 /** The random id that this truth was given when it was made. */
 KS_MUST_USE enum ks_err ks_store_identity(struct ks_store *store, uint8_t ret_id[16]);
 
-/** The greatest id of any tenant, user, key, audit entry or event; 0: there is none. New ids go on from it, also when the
+/** The greatest id of any tenant, user, key or audit entry; 0: there is none. New ids go on from it, also when the
  * clock went back. */
 KS_MUST_USE enum ks_err ks_store_last_id(struct ks_store *store, uint64_t *ret_id);
 
 /* ---- transactions ---- */
 /** For writing; readers: a snapshot. KS_STORE: one is open already. */
 KS_MUST_USE enum ks_err ks_store_begin(struct ks_store *store);
-/** As ks_store_begin, for many rows of which the caller knows that all they refer to is there: the store does not look
- * for it again (an eighth of the time of an import). */
-KS_MUST_USE enum ks_err ks_store_begin_proven(struct ks_store *store);
 /** Durable when it returns KS_OK. KS_DISK_FULL and others: nothing was kept, the transaction is over, and the handle
  * can be used again. Where the database gave the transaction up earlier, every call since has returned why, and so does
  * this one. */
@@ -93,7 +93,8 @@ void ks_store_rollback_to(struct ks_store *store);
 	X(USER, "user")     \
 	X(GRANT, "grant")   \
 	X(KEY, "key")       \
-	X(KEY_RANGE, "key_range") /* object .. object_end, one import batch */
+	X(KEY_RANGE, "key_range") /* object .. object_end, one import batch */ \
+	X(ISSUER_KEYS, "issuer_keys") /* those of our own issuer */
 
 enum ks_change_kind {
 #define X(name, text) KS_CHANGE_##name,
@@ -257,12 +258,9 @@ typedef enum ks_err ks_key_each(void *ctx, const struct ks_key_row *row);
  * itself refuses. */
 KS_MUST_USE enum ks_err ks_store_key_insert(struct ks_store *store, const struct ks_key_row *row);
 /** As ks_store_key_insert for each of the rows, several times as fast: for imports. Fastest where ids ascend and,
- * tenants too, and where the rows differ in nothing that a new key does not choose (created_at, created_by, imported).
- * After a failure a part may be in: the transaction cannot be committed, nor the savepoint released. */
+ * within some ten thousand rows, tenants too: sort the rows by tenant, then give them ids. After a failure a part may
+ * be in: the transaction cannot be committed, nor the savepoint released. */
 KS_MUST_USE enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count);
-/** The keys from `first` on, an id above all that there are (else nothing is done), get index pages of their own: where
- * some ten thousand keys follow in order of their tenants, all of their index entries are then appended. */
-KS_MUST_USE enum ks_err ks_store_keys_apart(struct ks_store *store, uint64_t first);
 KS_MUST_USE enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name); /* KS_NOT_FOUND */
 /** Sets revoked_at/by unless already set. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_key_revoke(struct ks_store *store, uint64_t id, int64_t at, struct ks_str by);
@@ -373,37 +371,35 @@ struct ks_audit_filter {
 KS_MUST_USE enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter,
 				       ks_audit_each *each, void *ctx);
 
-/* ---- events: what happened, for deliveries and lists ---- */
-struct ks_event_row {
-	uint64_t id; /* rises with every event; whoever follows them keeps the last one it has seen */
-	int64_t at;
-	struct ks_str type;    /* "key.created" */
-	uint64_t organization; /* 0: none */
-	uint64_t tenant;       /* 0: none */
-	struct ks_str object;  /* id text; may be empty */
-	struct ks_str data;    /* JSON object of at most KS_STORE_DETAIL_MAX bytes; never a secret */
+/* ---- keys of our own issuer ---- */
+enum ks_issuer_key_state {
+	KS_ISSUER_KEY_NEXT,      /* published, does not sign yet; one at most */
+	KS_ISSUER_KEY_CURRENT,   /* signs; one at most */
+	KS_ISSUER_KEY_RETIRED,   /* published until its last token has expired */
+	KS_ISSUER_KEY_WITHDRAWN, /* forgotten */
+	KS_ISSUER_KEY_STATE_COUNT
 };
-typedef enum ks_err ks_event_each(void *ctx, const struct ks_event_row *row);
-/** KS_CONFLICT: the id is taken. */
-KS_MUST_USE enum ks_err ks_store_event_append(struct ks_store *store, const struct ks_event_row *row);
-/** KS_NOT_FOUND: there is none, or it was forgotten. */
-KS_MUST_USE enum ks_err ks_store_event_get(struct ks_store *store, uint64_t id, ks_event_each *each, void *ctx);
-struct ks_event_filter {
-	uint64_t organization; /* 0: any */
-	uint64_t tenant;       /* 0: any */
-	struct ks_str type;    /* empty: any */
-	int64_t from, to;      /* [from, to) of the time in the id; KS_TIME_NONE: open */
-	uint64_t before;       /* ids below; 0: from the newest */
-	uint64_t after;        /* ids above; 0: from the oldest */
-	bool oldest_first;
-	size_t limit;
+
+struct ks_issuer_key_row {
+	uint64_t id;
+	struct ks_str kid;
+	struct ks_str algorithm;  /* "ES256" */
+	struct ks_str public_jwk;
+	struct ks_str sealed;     /* mask and private key (engine/issuer.c); empty once it is withdrawn */
+	enum ks_issuer_key_state state;
+	int64_t created_at;
+	int64_t signs_from;       /* KS_TIME_NONE: has not signed yet */
+	int64_t retired_at;       /* KS_TIME_NONE */
+	int64_t withdrawn_at;     /* KS_TIME_NONE */
 };
-/** Newest first unless said. Driven by the index of the tenant, the organization or the type, or by id. */
-KS_MUST_USE enum ks_err ks_store_events(struct ks_store *store, const struct ks_event_filter *filter,
-					ks_event_each *each, void *ctx);
-/** Forgets at most `limit` of those whose id is of before `before`, the oldest first. */
-KS_MUST_USE enum ks_err ks_store_events_trim(struct ks_store *store, int64_t before, size_t limit,
-					     uint64_t *ret_trimmed);
+typedef enum ks_err ks_issuer_key_each(void *ctx, const struct ks_issuer_key_row *row);
+/** KS_CONFLICT: the id or kid is taken, or another one is next or current. */
+KS_MUST_USE enum ks_err ks_store_issuer_key_insert(struct ks_store *store, const struct ks_issuer_key_row *row);
+/** Updates sealed, state and its times. A state never goes back: KS_NOT_FOUND then, and where there is no such key or it
+ * is withdrawn. KS_CONFLICT: another one is current. */
+KS_MUST_USE enum ks_err ks_store_issuer_key_update(struct ks_store *store, const struct ks_issuer_key_row *row);
+/** Those that are not withdrawn, the oldest first. */
+KS_MUST_USE enum ks_err ks_store_issuer_keys(struct ks_store *store, ks_issuer_key_each *each, void *ctx);
 
 /* ---- idempotency ---- */
 struct ks_idempotency_row {
