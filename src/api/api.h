@@ -20,9 +20,11 @@ struct ks_api_credential_header {
 struct ks_api_options {
 	struct ks_api_credential_header credential_headers[KS_API_CREDENTIAL_HEADERS_MAX];
 	size_t credential_header_count;
-	/** Peers whose X-Forwarded-For is believed: the client is the rightmost entry that is none of these. */
+	/** Peers whose X-Forwarded-For is believed: the client is the rightmost entry that is none of these. None here, but hops: whoever it is. */
 	struct ks_cidr trusted_proxies[KS_API_PROXIES_MAX];
 	size_t trusted_proxy_count;
+	/** At most so many proxies, the peer being the first; 0: any number. */
+	size_t proxy_hops;
 	const char *realm;               /* of WWW-Authenticate */
 	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
 	void (*metrics)(void *ctx, struct ks_buf *out);

@@ -99,6 +99,32 @@ void ks_exchange_problem(struct ks_exchange *exchange, const char *code, int sta
 void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *exchange, const struct ks_ring *ring,
 			const struct ks_decision *decision, bool basic_tried);
 
+/** A list out of the past, audit or events: `tenant`, `from`, `to`, `limit` and `cursor` of its query, which part of it the caller may see, and
+ * the page under way (history.c). */
+struct ks_history {
+	struct ks_call *call;
+	const struct ks_ring *ring;
+	uint64_t organization, tenant;   /* the stretch that holds all that may be seen; 0: all there is */
+	int64_t from, to;
+	size_t ask;                      /* rows to ask of the store at once */
+	uint64_t before;                 /* go on here: the last row that was looked at; 0: from the start */
+	/* the page */
+	bool all_seen;                   /* there is nothing in that stretch that may not be seen */
+	size_t limit, count, got, scanned;
+	uint64_t last_scanned, last_shown;
+	bool more;
+};
+/** False: answered. */
+bool ks_history_read(struct ks_call *call, struct ks_history *ret_history);
+/** The next row of the list. True: show it. */
+bool ks_history_take(struct ks_history *history, uint64_t id, uint64_t tenant);
+/** Answers with the page; `ask` asks the store once, from history->before on, and gives each row to ks_history_take. */
+enum ks_finish ks_history_answer(struct ks_history *history, enum ks_err (*ask)(struct ks_history *history, void *ctx), void *ctx);
+/** True if the actor sees what happened to this tenant (0: the operator's affairs), be it deleted since. */
+bool ks_history_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
+/** Member "tenant". */
+void ks_history_put_tenant(struct ks_json *json, const struct ks_ring *ring, uint64_t tenant);
+
 void ks_call_free(struct ks_call *call);
 
 /** Logs, where the options have a log. */

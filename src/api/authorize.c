@@ -60,13 +60,16 @@ static void allow(struct ks_exchange *x, const struct ks_ring *ring, const struc
 	x->status = 200;
 }
 
-/* nginx's auth_request knows 401 and 403 alone and makes 500 of the rest: the true status goes into a header. */
+/* nginx's auth_request knows 401 and 403 alone, makes 500 of the rest, and drops the body: what stands in the body goes into headers too. */
 static void refuse(struct ks_api *api, struct ks_exchange *x, const struct ks_ring *ring, const struct ks_decision *d, bool basic,
 		   enum ks_gateway_form form)
 {
 	put_rate(x, &d->rate);
 	ks_exchange_refuse(api, x, ring, d, basic);
-	if (form == KS_GATEWAY_NGINX && x->status != 401 && x->status != 403) {
+	if (form != KS_GATEWAY_NGINX)
+		return;
+	ks_exchange_answer_header(x, KS_STR("X-Keystile-Code"), ks_str_c(ks_reason_info(d->reason)->code));
+	if (x->status != 401 && x->status != 403) {
 		size_t at = x->text.n;
 
 		ks_buf_put_u64(&x->text, (uint64_t)x->status);

@@ -21,8 +21,13 @@ void ks_present(const struct ks_api *api, const struct ks_exchange *x, struct ks
 	}
 }
 
-static bool is_trusted(const struct ks_api_options *options, const struct ks_addr *addr)
+/* Whether what `addr` says of those before it is believed; `hops` proxies are nearer. */
+static bool is_proxy(const struct ks_api_options *options, const struct ks_addr *addr, size_t hops)
 {
+	if (options->proxy_hops > 0 && hops >= options->proxy_hops)
+		return false;
+	if (options->trusted_proxy_count == 0)
+		return options->proxy_hops > 0;
 	for (size_t i = 0; i < options->trusted_proxy_count; i++) {
 		if (ks_cidr_has(&options->trusted_proxies[i], addr))
 			return true;
@@ -58,19 +63,21 @@ bool ks_client_address(const struct ks_api *api, const struct ks_exchange *x, st
 {
 	const struct ks_api_options *options = &api->options;
 	struct ks_addr at = x->peer;
+	size_t hops = 0;
 
 	if (!x->peer_known)
 		return false;
 	/* Several fields of this name are one list, in their order: walk them from the last. */
-	for (size_t i = x->header_count; i > 0 && is_trusted(options, &at); i--) {
+	for (size_t i = x->header_count; i > 0 && is_proxy(options, &at, hops); i--) {
 		struct ks_str list = x->headers[i - 1].value;
 
 		if (!ks_str_eq_nocase(x->headers[i - 1].name, KS_STR("X-Forwarded-For")))
 			continue;
-		while (!ks_str_empty(list) && is_trusted(options, &at)) {
+		while (!ks_str_empty(list) && is_proxy(options, &at, hops)) {
 			/* What a trusted proxy wrote and we cannot read is no address: better none than a wrong one. */
 			if (!parse_entry(take_last(&list), &at))
 				return false;
+			hops++;
 		}
 	}
 	*ret_addr = at;

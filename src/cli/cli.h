@@ -138,3 +138,4 @@ int ks_cmd_policy_show(struct ks_cli *cli);
 int ks_cmd_policy_matrix(struct ks_cli *cli);
 int ks_cmd_verify(struct ks_cli *cli);
 int ks_cmd_explain(struct ks_cli *cli);
+int ks_cmd_events(struct ks_cli *cli);

@@ -74,6 +74,18 @@ static const struct ks_option users_create_options[] = {
 static const struct ks_option users_list_options[] = {{"organization", "ID", "of this organization", false}, END};
 static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
 
+static const struct ks_option events_options[] = {
+	{"follow", NULL, "print events as they happen, a line each, until this is ended", false},
+	{"tenant", "ID", "of this tenant", false},
+	{"type", "TYPE", "of this type, such as key.created", false},
+	{"from", "TIME", "from this time on", false},
+	{"to", "TIME", "before this time", false},
+	{"after", "ID", "after this event, oldest first", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	{"types", NULL, "list the types of events instead", false},
+	END};
+
 #define REQUEST_OPTIONS                                                                                              \
 	{"method", "METHOD", "method of the request", false}, {"path", "PATH", "path of the request", false},      \
 		{"tenant", "ID", "X-Tenant-Id of the request", false}, {"host", "HOST", "Host of the request", false},     \
@@ -113,6 +125,7 @@ const struct ks_command ks_commands[] = {
 	 request_options, ks_cmd_verify},
 	{NULL, "explain", "[TOKEN]", 0, 1, "show each step of a decision; counts nothing; exit code 3: denied", request_options,
 	 ks_cmd_explain},
+	{NULL, "events", "", 0, 0, "list what happened, newest first, or follow it", events_options, ks_cmd_events},
 	{"ring", "stat", "", 0, 0, "show the ring's numbers", none, ks_cmd_ring_stat},
 	{"ring", "rebuild", "", 0, 0, "build the ring anew from the store", none, ks_cmd_ring_rebuild},
 	{"ring", "check", "", 0, 0, "compare the ring with the store; exit code 1: they differ", none, ks_cmd_ring_check},

@@ -119,6 +119,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.prefix_sandbox = config->tokens_prefix_sandbox.text,
 		.checksum = config->tokens_checksum.number != 0,
 		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
+		.events_keep_days = (unsigned)config->events_keep_days.number,
 		.self_policy = ks_api_self_policy(),
 		.log = ks_log_engine,
 	};
@@ -139,6 +140,7 @@ static enum ks_err proxies_of(const struct ks_config *config, struct ks_api_opti
 {
 	const struct ks_config_value *list = &config->proxies_trusted;
 
+	o->proxy_hops = (size_t)config->proxies_count.number;
 	for (size_t i = 0; i < list->count; i++) {
 		if (!ks_cidr_parse(ks_str_c(list->items[i]), &o->trusted_proxies[o->trusted_proxy_count++]))
 			return complain(problem, "proxies.trusted", "an item is no address or range");

@@ -15,12 +15,49 @@ static struct ks_str on_behalf(const struct ks_tx *tx, const struct ks_actor *ac
 	return ks_str_c(text);
 }
 
-void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value)
+static void put_name(struct ks_buf *detail, const char *name)
 {
 	ks_buf_put_byte(detail, detail->n == 0 ? '{' : ',');
 	ks_buf_put_json(detail, ks_str_c(name));
 	ks_buf_put_byte(detail, ':');
+}
+
+void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value)
+{
+	put_name(detail, name);
 	ks_buf_put_json(detail, value);
+}
+
+void ks_audit_put_u64(struct ks_buf *detail, const char *name, uint64_t value)
+{
+	put_name(detail, name);
+	ks_buf_put_u64(detail, value);
+}
+
+void ks_audit_put_time(struct ks_buf *detail, const char *name, int64_t ms)
+{
+	char text[KS_TIME_TEXT_SIZE];
+
+	put_name(detail, name);
+	if (ms == KS_TIME_NONE) {
+		ks_buf_put_c(detail, "null");
+		return;
+	}
+	ks_time_format(ms, text);
+	ks_buf_put_json(detail, ks_str_c(text));
+}
+
+void ks_audit_put_id(struct ks_buf *detail, const char *name, enum ks_id_type type, uint64_t id)
+{
+	char text[KS_ID_TEXT_SIZE];
+
+	put_name(detail, name);
+	if (id == 0) {
+		ks_buf_put_c(detail, "null");
+		return;
+	}
+	ks_id_format(type, id, text);
+	ks_buf_put_json(detail, ks_str_c(text));
 }
 
 struct ks_str ks_audit_end(struct ks_buf *detail)

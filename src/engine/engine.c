@@ -12,6 +12,7 @@
 #include "engine/engine_priv.h"
 
 #define DEFAULT_FLUSH_MS 1000
+#define DEFAULT_EVENTS_DAYS 30
 #define OPERATOR_NAME "Operator"
 
 int64_t ks_engine_now_ms(void)
@@ -140,6 +141,8 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 	}
 	if (o->usage_flush_ms == 0)
 		o->usage_flush_ms = DEFAULT_FLUSH_MS;
+	if (o->events_keep_days == 0)
+		o->events_keep_days = DEFAULT_EVENTS_DAYS;
 	return ok ? KS_OK : KS_MEMORY;
 }
 

@@ -45,6 +45,7 @@ struct ks_engine_options {
 	bool checksum;                     /* new tokens carry one */
 	struct ks_engine_issuer issuer;
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
+	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */
@@ -138,6 +139,7 @@ struct ks_job {
 	enum ks_err err;
 	struct ks_refusal refusal;
 	bool bulk;               /* takes long: runs in a transaction of its own */
+	bool proven;             /* bulk: it has looked up all that its rows refer to (ks_store_begin_proven) */
 	/* the engine's */
 	bool apart;              /* runs outside of any transaction; tx->store may be read */
 	bool changed;            /* appended to the change log */
@@ -163,6 +165,7 @@ struct ks_engine_stats {
 	uint64_t key_slots, ring_bytes, usage_bytes, generation, position;
 	uint64_t commits, jobs, jobs_failed, jobs_waiting;
 	uint64_t rebuilds, growths, usage_flushed, usage_lost;
+	uint64_t events;
 	uint64_t commit_ns_total;
 	bool ready;                   /* the ring is whole and at the truth's last change */
 };

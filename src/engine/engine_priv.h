@@ -35,12 +35,16 @@ struct ks_tx_log {
 	size_t change_count, change_cap;
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
+	size_t event_count;          /* written */
+	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
+	size_t range_count;
 };
 
 /** Where a transaction's log stood when a job began. */
 struct ks_tx_mark {
 	size_t changes;
 	size_t gone;
+	size_t events;
 };
 
 /** One count on its way to the truth. */
@@ -172,6 +176,10 @@ void ks_writer_stop(struct ks_engine *engine);
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 /** Remembers a tenant that this transaction deletes. */
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
+
+/** Appends one change for consecutive new keys; `cores` (at least one, ids ascending) stay as they are until the
+ * transaction is over, so that the projection need not read them back. One such range a transaction. */
+KS_MUST_USE enum ks_err ks_tx_change_range(struct ks_tx *tx, const struct ks_key_core *cores, size_t count);
 /** Copies the ring's numbers for ks_engine_stats. The writer's. */
 void ks_writer_note_ring(struct ks_engine *engine);
 

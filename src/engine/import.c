@@ -27,12 +27,37 @@ static void batch_done(struct ks_import_batch *batch)
 	free(batch->seen);
 }
 
-static void batch_finished(struct ks_job *job)
+static void chunk_finished(struct ks_job *job);
+
+static enum ks_err submit_chunk(struct ks_import_batch *batch)
+{
+	batch->job = (struct ks_job){
+		.run = ks_import_run,
+		.done = chunk_finished,
+		.ctx = batch,
+		.bulk = true,
+		.proven = true,
+	};
+	return ks_engine_submit(batch->import->engine, &batch->job);
+}
+
+/* Other changes have their turn between two chunks. */
+static void chunk_finished(struct ks_job *job)
 {
 	struct ks_import_batch *batch = job->ctx;
 	struct ks_import *import = batch->import;
+	enum ks_err err = job->err;
 
-	import->failed |= job->err != KS_OK;
+	if (err == KS_OK) {
+		batch->at = batch->end;
+		batch->imported += batch->added;
+		if (batch->at < batch->count)
+			err = submit_chunk(batch);
+		if (err == KS_OK && batch->at < batch->count)
+			return;
+	}
+	job->err = err;
+	import->failed |= err != KS_OK;
 	pthread_mutex_lock(&import->lock);
 	batch->finished = true;
 	pthread_cond_signal(&import->wake);
@@ -64,8 +89,8 @@ static void reap(struct ks_import *import, struct ks_import_batch *batch)
 		while (!batch->finished)
 			pthread_cond_wait(&import->wake, &import->lock);
 		pthread_mutex_unlock(&import->lock);
+		import->result.imported += batch->imported;
 		if (batch->job.err == KS_OK) {
-			import->result.imported += batch->imported;
 			import->result.refused += batch->bad_count;
 			tell_bad(import, batch);
 		} else if (import->err == KS_OK) {
@@ -73,7 +98,8 @@ static void reap(struct ks_import *import, struct ks_import_batch *batch)
 		}
 	}
 	batch->submitted = batch->finished = false;
-	batch->count = batch->lines = batch->bad_count = 0;
+	batch->count = batch->lines = batch->bad_count = batch->at = 0;
+	batch->imported = 0;
 	batch->text = ks_buf_of(batch->text_bytes, KS_IMPORT_TEXT_SIZE);
 	memset(batch->seen, 0, KS_IMPORT_SEEN_SIZE * sizeof(*batch->seen));
 }
@@ -95,24 +121,22 @@ static void sort_batch(struct ks_import_batch *batch)
 		qsort(batch->order, batch->count, sizeof(*batch->order), by_tenant);
 }
 
-/* Hands the batch to the writer and goes on with the other one. */
+/* Hands the batch to the writer once that has done with the other one, and goes on with the other one: chunks of two
+ * batches in turn would end the order of tenants in each segment. */
 static void submit(struct ks_import *import)
 {
 	struct ks_import_batch *batch = &import->batches[import->filling];
-	enum ks_err err;
 
 	if (batch->lines == 0 || import->err != KS_OK)
 		return;
 	sort_batch(batch);
-	batch->job = (struct ks_job){.run = ks_import_run, .done = batch_finished, .ctx = batch, .bulk = true};
-	err = ks_engine_submit(import->engine, &batch->job);
-	if (err != KS_OK) {
-		import->err = err;
+	reap(import, &import->batches[import->filling ^ 1]);
+	if (import->err == KS_OK)
+		import->err = submit_chunk(batch);
+	if (import->err != KS_OK)
 		return;
-	}
 	batch->submitted = true;
 	import->filling ^= 1;
-	reap(import, &import->batches[import->filling]);
 	import->now_ms = ks_engine_now_ms();
 }
 
@@ -247,6 +271,7 @@ static void import_free(struct ks_import *import)
 	free(import->grant_body);
 	free(import->scratch);
 	free(import->out);
+	free(import->cores);
 	free(import->line);
 	free(import);
 }
@@ -275,8 +300,9 @@ enum ks_err ks_import_begin(struct ks_engine *engine, const struct ks_actor *act
 	import->grants = calloc(KS_IMPORT_GRANT_PLACES, sizeof(struct ks_import_grant *));
 	import->grant_body = malloc(KS_GRANT_BODY_MAX);
 	import->scratch = malloc(KS_IMPORT_LINE_TEXT_MAX);
-	import->out = calloc(KS_IMPORT_BATCH_LINES, sizeof(*import->out));
-	ok = import->out && import->line && import->grants && import->grant_body && import->scratch;
+	import->out = calloc(KS_IMPORT_CHUNK, sizeof(*import->out));
+	import->cores = calloc(KS_IMPORT_CHUNK, sizeof(*import->cores));
+	ok = import->out && import->cores && import->line && import->grants && import->grant_body && import->scratch;
 	for (size_t i = 0; i < KS_ARRAY_LEN(import->batches); i++)
 		ok &= batch_init(&import->batches[i], import);
 	if (!ok || ks_random(import->hash_key, sizeof(import->hash_key)) != KS_OK) {

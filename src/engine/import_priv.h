@@ -5,11 +5,15 @@
 #include "base/json_read.h"
 #include "engine/keys_check.h"
 
-#define KS_IMPORT_BATCH_LINES 50000
+/** Lines that are read and put in order together. Their keys begin a segment of the store's indexes where they are
+ * KS_IMPORT_APART or more: few enough segments for lists, and entries that are appended. */
+#define KS_IMPORT_BATCH_LINES 131072
+#define KS_IMPORT_APART 32768
+#define KS_IMPORT_CHUNK 32768 /* keys of one transaction: other changes wait for no more */
 #define KS_IMPORT_LINE_MAX 65536
-#define KS_IMPORT_TEXT_SIZE (16u << 20)          /* names, labels and hints of a batch */
+#define KS_IMPORT_TEXT_SIZE (32u << 20)          /* names, labels and hints of a batch */
 #define KS_IMPORT_LINE_TEXT_MAX (4 * KS_IMPORT_LINE_MAX) /* what one line can add to it */
-#define KS_IMPORT_SEEN_SIZE (1u << 17)           /* places of the table that finds digests again within a batch */
+#define KS_IMPORT_SEEN_SIZE (1u << 18)           /* places of the table that finds digests again within a batch */
 #define KS_IMPORT_GRANTS_MAX 16384               /* different ones that are remembered */
 #define KS_IMPORT_GRANT_PLACES (1u << 15)
 
@@ -60,7 +64,10 @@ struct ks_import_batch {
 	char *text_bytes;
 	struct ks_buf text;
 	uint32_t *seen;                /* index + 1 of a row, by its digest */
-	uint64_t imported;             /* by the job */
+	size_t at;                     /* in the order: rows before it are written */
+	size_t end;                    /* of the chunk under way */
+	uint64_t imported;             /* by chunks that are durable */
+	uint64_t added;                /* by the chunk under way */
 	bool submitted;                /* the writer has it, until `finished` */
 	bool finished;                 /* import->lock */
 };
@@ -84,7 +91,8 @@ struct ks_import {
 	char *grant_body;              /* KS_GRANT_BODY_MAX, scratch */
 	char *scratch;                 /* KS_IMPORT_LINE_TEXT_MAX, scratch: decoded members of a grant */
 
-	struct ks_key_row *out;        /* KS_IMPORT_BATCH_LINES; the writer's */
+	struct ks_key_row *out;        /* KS_IMPORT_CHUNK; the writer's */
+	struct ks_key_core *cores;     /* as many: what the projection needs of them */
 	struct ks_import_batch batches[2];
 	unsigned filling;
 	pthread_mutex_t lock;
@@ -99,7 +107,7 @@ struct ks_import {
 KS_MUST_USE enum ks_err ks_import_read_line(struct ks_import *import, struct ks_import_batch *batch, struct ks_str line,
 					    struct ks_import_row *ret_row, struct ks_refusal *ret_refusal);
 
-/** Writes a batch in the job's transaction. import_write.c. */
+/** Writes the next chunk of a batch in the job's transaction. import_write.c. */
 enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx);
 
 /** Remembers a bad line. KS_MEMORY. */

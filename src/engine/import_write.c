@@ -2,6 +2,7 @@
 /* A batch of an import on the writer's thread: what only the truth can say of each line, and the rows. */
 #include <stdlib.h>
 
+#include "engine/events.h"
 #include "engine/import_priv.h"
 
 #define PREFETCH_AHEAD 12
@@ -70,7 +71,8 @@ static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 	struct ks_tx *tx = w->tx;
 
 	KS_TRY(intern(w, row->grant));
-	w->import->out[w->count++] = (struct ks_key_row){
+	struct ks_key_row *out = &w->import->out[w->count];
+	*out = (struct ks_key_row){
 		/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the
 		   change log names them all. */
 		.id = ks_id_next(&tx->engine->ids, tx->now_ms, 0),
@@ -93,6 +95,17 @@ static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 		.retires_at = KS_TIME_NONE,
 		.revoked_at = KS_TIME_NONE,
 	};
+	w->import->cores[w->count++] = (struct ks_key_core){
+		.id = out->id,
+		.digest = out->digest,
+		.tenant = out->tenant,
+		.grant = out->grant,
+		.ends_ms = out->expires_at == KS_TIME_NONE ? INT64_MAX : out->expires_at,
+		.kind = out->kind,
+		.binding = out->binding,
+		.environment = out->environment,
+		.imported = true,
+	};
 	return KS_OK;
 }
 
@@ -107,26 +120,42 @@ static enum ks_err take_row(struct writing *w, const struct ks_import_row *row)
 	return add_row(w, row);
 }
 
-/* One entry for all of them: who imported what is the operator's affair. */
+/* One entry and one event for all of them: who imported what is the operator's affair. */
 static enum ks_err record(struct writing *w)
 {
 	uint64_t first_id = w->import->out[0].id, last_id = w->import->out[w->count - 1].id;
-	char text[256], first[KS_ID_TEXT_SIZE], last[KS_ID_TEXT_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[256];
+	struct ks_buf buf = KS_BUF(text);
+	struct ks_str detail;
 
-	KS_TRY(ks_tx_change(w->tx, KS_CHANGE_KEY_RANGE, first_id, last_id));
-	ks_id_format(KS_ID_KEY, first_id, first);
-	ks_id_format(KS_ID_KEY, last_id, last);
-	ks_audit_put(&detail, "first", ks_str_c(first));
-	ks_audit_put(&detail, "last", ks_str_c(last));
-	ks_buf_printf(&detail, ",\"keys\":%llu", (unsigned long long)w->count);
+	KS_TRY(ks_tx_change_range(w->tx, w->import->cores, w->count));
+	ks_audit_put_id(&buf, "first", KS_ID_KEY, first_id);
+	ks_audit_put_id(&buf, "last", KS_ID_KEY, last_id);
+	ks_audit_put_u64(&buf, "keys", w->count);
+	detail = ks_audit_end(&buf);
+	KS_TRY(ks_event_add(w->tx, &(struct ks_event_note){
+		.type = KS_EVENT_KEYS_IMPORTED,
+		.tenant = w->import->actor.effective,
+		.object_type = KS_ID_KEY,
+		.object = first_id,
+		.data = detail,
+	}));
 	return ks_tx_audit(w->tx, &w->import->actor, &(struct ks_audit_note){
 		.action = "key.import",
 		.tenant = w->import->actor.effective,
 		.object_type = KS_ID_KEY,
 		.object = first_id,
-		.detail = ks_audit_end(&detail),
+		.detail = detail,
 	});
+}
+
+/* The order jumps about in the batch and in the ring: each row is on its way before its slot's place is asked of it. */
+static void prefetch(const struct ks_tx *tx, const struct ks_import_batch *batch, size_t i)
+{
+	if (i + 2 * PREFETCH_AHEAD < batch->end)
+		__builtin_prefetch(&batch->rows[batch->order[i + 2 * PREFETCH_AHEAD].row].digest);
+	if (i + PREFETCH_AHEAD < batch->end)
+		(void)ks_ring_prefetch_key(tx->ring, &batch->rows[batch->order[i + PREFETCH_AHEAD].row].digest);
 }
 
 enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx)
@@ -136,15 +165,17 @@ enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx)
 
 	if (batch->import->failed)
 		return KS_STOPPING;
-	KS_TRY(ks_tx_room(tx, batch->count));
-	for (size_t i = 0; i < batch->count; i++) {
-		if (i + PREFETCH_AHEAD < batch->count)
-			(void)ks_ring_prefetch_key(tx->ring, &batch->rows[batch->order[i + PREFETCH_AHEAD].row].digest);
+	batch->end = KS_MIN(batch->count, batch->at + KS_IMPORT_CHUNK);
+	KS_TRY(ks_tx_room(tx, batch->end - batch->at));
+	for (size_t i = batch->at; i < batch->end; i++) {
+		prefetch(tx, batch, i);
 		KS_TRY(take_row(&w, &batch->rows[batch->order[i].row]));
 	}
-	batch->imported = w.count;
+	batch->added = w.count;
 	if (w.count == 0)
 		return KS_OK;
+	if (batch->at == 0 && batch->count >= KS_IMPORT_APART)
+		KS_TRY(ks_store_keys_apart(tx->store, batch->import->out[0].id));
 	KS_TRY(ks_store_keys_insert(tx->store, batch->import->out, w.count));
 	return record(&w);
 }

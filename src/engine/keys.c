@@ -4,6 +4,7 @@
 
 #include "base/secret.h"
 #include "crypto/random.h"
+#include "engine/events.h"
 #include "engine/keys_check.h"
 
 #define DETAIL_SIZE 2048
@@ -50,14 +51,6 @@ static void give(const struct minted *minted, uint64_t id, struct ks_key_made *r
 
 /* ---- what is written ---- */
 
-static void put_id(struct ks_buf *detail, const char *name, uint64_t key)
-{
-	char text[KS_ID_TEXT_SIZE];
-
-	ks_id_format(KS_ID_KEY, key, text);
-	ks_audit_put(detail, name, ks_str_c(text));
-}
-
 static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
 			 const struct ks_key_row *row, struct ks_buf *detail)
 {
@@ -71,11 +64,11 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 	});
 }
 
-/* Row, change and audit entry of a new key. */
+/* Row, change, audit entry and event of a new key. */
 static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *row)
 {
-	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
+	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 
 	KS_TRY(ks_store_key_insert(tx->store, row));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, row->id, 0));
@@ -84,8 +77,11 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 	ks_audit_put(&detail, "binding", ks_str_c(ks_binding_text(row->binding)));
 	ks_audit_put(&detail, "environment", ks_str_c(ks_environment_text(row->environment)));
 	if (row->rotated_from)
-		put_id(&detail, "rotated_from", row->rotated_from);
-	return audit(tx, actor, "key.create", row, &detail);
+		ks_audit_put_id(&detail, "rotated_from", KS_ID_KEY, row->rotated_from);
+	KS_TRY(audit(tx, actor, "key.create", row, &detail));
+	ks_event_put_key(&data, row);
+	ks_audit_put_id(&data, "rotated_from", KS_ID_KEY, row->rotated_from);
+	return ks_event_add_key(tx, KS_EVENT_KEY_CREATED, row, &data);
 }
 
 /* ---- create ---- */
@@ -214,6 +210,7 @@ enum ks_err ks_keys_create(struct ks_tx *tx, const struct ks_actor *actor, const
 struct kept {
 	struct ks_key_row row;
 	char name[KS_STORE_NAME_MAX];
+	char last_four[KS_STORE_LAST_FOUR_MAX];
 	char labels[KS_STORE_LABELS_MAX];
 };
 
@@ -231,8 +228,9 @@ static enum ks_err keep_row(void *ctx, const struct ks_key_row *row)
 
 	kept->row = *row;
 	kept->row.name = keep_text(kept->name, sizeof(kept->name), row->name);
+	kept->row.last_four = keep_text(kept->last_four, sizeof(kept->last_four), row->last_four);
 	kept->row.labels = keep_text(kept->labels, sizeof(kept->labels), row->labels);
-	kept->row.prefix = kept->row.last_four = kept->row.created_by = kept->row.revoked_by =
+	kept->row.prefix = kept->row.created_by = kept->row.revoked_by =
 		kept->row.last_used_address = KS_STR("");
 	return KS_OK;
 }
@@ -254,8 +252,9 @@ enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint6
 			   struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
-	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
+	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
+	struct ks_key_row row;
 
 	KS_TRY(find(tx, actor, id, &kept, ret_refusal));
 	KS_TRY(ks_check_name(name, "/name", ret_refusal));
@@ -265,14 +264,19 @@ enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, id, 0));
 	ks_audit_put(&detail, "name", name);
 	ks_audit_put(&detail, "was", kept.row.name);
-	return audit(tx, actor, "key.rename", &kept.row, &detail);
+	KS_TRY(audit(tx, actor, "key.rename", &kept.row, &detail));
+	row = kept.row;
+	row.name = name;
+	ks_event_put_key(&data, &row);
+	ks_audit_put(&data, "was", kept.row.name);
+	return ks_event_add_key(tx, KS_EVENT_KEY_RENAMED, &row, &data);
 }
 
 enum ks_err ks_keys_revoke(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
-	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
+	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 
 	KS_TRY(find(tx, actor, id, &kept, ret_refusal));
 	if (kept.row.revoked_at != KS_TIME_NONE)
@@ -280,7 +284,9 @@ enum ks_err ks_keys_revoke(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	KS_TRY(ks_store_key_revoke(tx->store, id, tx->now_ms, ks_str_c(actor->id)));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, id, 0));
 	ks_audit_put(&detail, "name", kept.row.name);
-	return audit(tx, actor, "key.revoke", &kept.row, &detail);
+	KS_TRY(audit(tx, actor, "key.revoke", &kept.row, &detail));
+	ks_event_put_key(&data, &kept.row);
+	return ks_event_add_key(tx, KS_EVENT_KEY_REVOKED, &kept.row, &data);
 }
 
 /* ---- rotate ---- */
@@ -330,17 +336,22 @@ static enum ks_err find_end(const struct ks_tx *tx, const struct ks_key_row *old
 static enum ks_err retire(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_row *old,
 			  uint32_t overlap_s, uint64_t successor)
 {
-	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
+	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
+	int64_t ends_at = tx->now_ms + (int64_t)overlap_s * 1000;
 
-	KS_TRY(ks_store_key_rotated(tx->store, old->id, tx->now_ms + (int64_t)overlap_s * 1000, successor));
+	KS_TRY(ks_store_key_rotated(tx->store, old->id, ends_at, successor));
 	if (overlap_s == 0)
 		KS_TRY(ks_store_key_revoke(tx->store, old->id, tx->now_ms, ks_str_c(actor->id)));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, old->id, 0));
 	ks_audit_put(&detail, "name", old->name);
-	put_id(&detail, "rotated_to", successor);
-	ks_buf_printf(&detail, ",\"overlap_s\":%u", overlap_s);
-	return audit(tx, actor, "key.rotate", old, &detail);
+	ks_audit_put_id(&detail, "rotated_to", KS_ID_KEY, successor);
+	ks_audit_put_u64(&detail, "overlap_s", overlap_s);
+	KS_TRY(audit(tx, actor, "key.rotate", old, &detail));
+	ks_event_put_key(&data, old);
+	ks_audit_put_id(&data, "rotated_to", KS_ID_KEY, successor);
+	ks_audit_put_time(&data, "ends_at", ends_at);
+	return ks_event_add_key(tx, KS_EVENT_KEY_ROTATED, old, &data);
 }
 
 enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, uint32_t overlap_s,

@@ -196,6 +196,10 @@ static enum ks_err apply_key(struct applying *a, const struct ks_change *change)
 
 static enum ks_err apply_key_range(struct applying *a, const struct ks_change *change)
 {
+	const struct ks_tx_log *log = &a->engine->log;
+
+	if (log->range && log->range[0].id == change->object)
+		return ks_project_cores(a->ring, log->range, log->range_count);
 	return apply_keys(a, change->object, change->object_end);
 }
 

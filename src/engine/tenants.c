@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "crypto/random.h"
+#include "engine/events.h"
 #include "engine/keys_check.h"
 #include "engine/users.h"
 
@@ -166,6 +167,28 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 	});
 }
 
+/* `was` empty: the name is what it was. Personal tenants are their user's affair: nobody else hears of them. */
+static enum ks_err tell(struct ks_tx *tx, enum ks_event_type type, const struct ks_tenant_row *row, struct ks_str was)
+{
+	char text[KS_EVENT_DATA_SIZE];
+	struct ks_buf data = KS_BUF(text);
+
+	if (row->kind == KS_TENANT_KIND_PERSONAL)
+		return KS_OK;
+	ks_audit_put(&data, "name", row->name);
+	ks_audit_put(&data, "kind", ks_str_c(ks_tenant_kind_text(row->kind)));
+	if (!ks_str_empty(was))
+		ks_audit_put(&data, "was", was);
+	return ks_event_add(tx, &(struct ks_event_note){
+		.type = type,
+		.organization = row->organization,
+		.tenant = row->id,
+		.object_type = (enum ks_id_type)row->kind,
+		.object = row->id,
+		.data = ks_audit_end(&data),
+	});
+}
+
 /* ---- create ---- */
 
 static enum ks_err insert_tenant(struct ks_tx *tx, const struct ks_actor *actor, uint32_t parent,
@@ -194,7 +217,8 @@ static enum ks_err insert_tenant(struct ks_tx *tx, const struct ks_actor *actor,
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_TENANT, row->id, 0));
 	ks_audit_put(&detail, "name", row->name);
 	ks_audit_put(&detail, "kind", ks_str_c(ks_tenant_kind_text(row->kind)));
-	return audit(tx, actor, "tenant.create", row, ks_audit_end(&detail));
+	KS_TRY(audit(tx, actor, "tenant.create", row, ks_audit_end(&detail)));
+	return tell(tx, KS_EVENT_TENANT_CREATED, row, KS_STR(""));
 }
 
 /* Refusals of a part come from its own members: "/name" is "/first_key/name" here. */
@@ -336,7 +360,8 @@ enum ks_err ks_tenants_rename(struct ks_tx *tx, const struct ks_actor *actor, ui
 	row.name = name;
 	ks_audit_put(&detail, "name", name);
 	ks_audit_put(&detail, "was", kept.row.name);
-	return update(tx, actor, "tenant.rename", &row, ks_audit_end(&detail));
+	KS_TRY(update(tx, actor, "tenant.rename", &row, ks_audit_end(&detail)));
+	return tell(tx, KS_EVENT_TENANT_RENAMED, &row, kept.row.name);
 }
 
 enum ks_err ks_tenants_set_suspended(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, bool suspended,
@@ -349,7 +374,8 @@ enum ks_err ks_tenants_set_suspended(struct ks_tx *tx, const struct ks_actor *ac
 	if ((kept.row.suspended_at != KS_TIME_NONE) == suspended)
 		return KS_OK;
 	kept.row.suspended_at = suspended ? tx->now_ms : KS_TIME_NONE;
-	return update(tx, actor, suspended ? "tenant.suspend" : "tenant.resume", &kept.row, KS_STR(""));
+	KS_TRY(update(tx, actor, suspended ? "tenant.suspend" : "tenant.resume", &kept.row, KS_STR("")));
+	return tell(tx, suspended ? KS_EVENT_TENANT_SUSPENDED : KS_EVENT_TENANT_RESUMED, &kept.row, KS_STR(""));
 }
 
 /* ---- delete ---- */
@@ -439,5 +465,6 @@ enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_actor *actor, ui
 		KS_TRY(end_users(tx, actor, id));
 	kept.row.deleted_at = tx->now_ms;
 	KS_TRY(ks_tx_gone(tx, id));
-	return update(tx, actor, "tenant.delete", &kept.row, KS_STR(""));
+	KS_TRY(update(tx, actor, "tenant.delete", &kept.row, KS_STR("")));
+	return tell(tx, KS_EVENT_TENANT_DELETED, &kept.row, KS_STR(""));
 }

@@ -13,10 +13,12 @@
 #define ROWS_MOST 20000
 #define PREVIOUS_KEPT_MS 5000  /* a reader that was deciding at the switch has finished long before */
 #define CHORES_EVERY_MS 60000
-#define MINUTES_KEPT_MS (INT64_C(3) * 86400000)
-#define HOURS_KEPT_MS (INT64_C(90) * 86400000)
-#define IDEMPOTENCY_KEPT_MS INT64_C(86400000)
+#define DAY_MS INT64_C(86400000)
+#define MINUTES_KEPT_MS (3 * DAY_MS)
+#define HOURS_KEPT_MS (90 * DAY_MS)
+#define IDEMPOTENCY_KEPT_MS DAY_MS
 #define FOLD_AT_ONCE 2000
+#define TRIM_AT_ONCE 2000
 #define MINUTE_MS 60000
 
 /* ---- draining ---- */
@@ -261,20 +263,26 @@ static enum ks_err flush(struct ks_engine *engine)
 
 /* ---- chores ---- */
 
+/* *job->ctx: there is more to do. */
 static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 {
-	size_t *folded = job->ctx;
+	bool *more = job->ctx;
+	size_t folded = 0;
+	uint64_t trimmed = 0;
 
 	KS_TRY(ks_store_usage_fold(tx->store, tx->now_ms - MINUTES_KEPT_MS, tx->now_ms - HOURS_KEPT_MS, FOLD_AT_ONCE,
-				   folded));
+				   &folded));
+	KS_TRY(ks_store_events_trim(tx->store, tx->now_ms - tx->engine->options.events_keep_days * DAY_MS, TRIM_AT_ONCE,
+				    &trimmed));
+	*more = folded == FOLD_AT_ONCE || trimmed == TRIM_AT_ONCE;
 	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
 }
 
-/* Old counts become coarser, old answers are forgotten. A little at a time. */
+/* Old counts become coarser, old answers and events are forgotten. A little at a time. */
 static void do_chores(struct ks_engine *engine)
 {
-	size_t folded = 0;
-	struct ks_job job = {.run = run_chores, .ctx = &folded};
+	bool more = false;
+	struct ks_job job = {.run = run_chores, .ctx = &more};
 	int64_t now_ms = ks_engine_now_ms();
 	enum ks_err err;
 
@@ -283,7 +291,7 @@ static void do_chores(struct ks_engine *engine)
 	err = ks_engine_run(engine, &job);
 	if (err != KS_OK)
 		ks_engine_say(engine, 2, "chores_failed", "%s", ks_err_text(err));
-	engine->usage.next_chores_ms = err == KS_OK && folded == FOLD_AT_ONCE ? now_ms : now_ms + CHORES_EVERY_MS;
+	engine->usage.next_chores_ms = err == KS_OK && more ? now_ms : now_ms + CHORES_EVERY_MS;
 }
 
 /* ---- the thread ---- */

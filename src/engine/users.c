@@ -3,6 +3,7 @@
 #include "engine/users.h"
 
 #include "base/buf.h"
+#include "engine/events.h"
 #include "engine/keys_check.h"
 
 #define EMAIL_MAX 254         /* RFC 5321 4.5.3.1.3, without the brackets */
@@ -94,6 +95,26 @@ static enum ks_err audit_user(struct ks_tx *tx, const struct ks_actor *actor, co
 	});
 }
 
+/* `email` empty: it says no address. */
+static enum ks_err tell_user(struct ks_tx *tx, enum ks_event_type type, const struct ks_user_row *row,
+			     struct ks_str email)
+{
+	char text[KS_EVENT_DATA_SIZE];
+	struct ks_buf data = KS_BUF(text);
+
+	ks_audit_put(&data, "name", row->name);
+	if (!ks_str_empty(email))
+		ks_audit_put(&data, "email", email);
+	return ks_event_add(tx, &(struct ks_event_note){
+		.type = type,
+		.organization = row->organization,
+		.tenant = row->organization,
+		.object_type = KS_ID_USER,
+		.object = row->id,
+		.data = ks_audit_end(&data),
+	});
+}
+
 /* The ring takes the user first: a personal tenant names its user. */
 static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, struct ks_user_row *row,
 			       struct ks_refusal *refusal)
@@ -111,7 +132,8 @@ static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, s
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_TENANT, row->personal, 0));
 	ks_audit_put(&detail, "name", row->name);
 	ks_audit_put(&detail, "email", row->email);
-	return audit_user(tx, actor, "user.create", row, ks_audit_end(&detail));
+	KS_TRY(audit_user(tx, actor, "user.create", row, ks_audit_end(&detail)));
+	return tell_user(tx, KS_EVENT_USER_INVITED, row, row->email);
 }
 
 enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,
@@ -192,7 +214,8 @@ static enum ks_err set_disabled(struct ks_tx *tx, const struct ks_actor *actor, 
 	row->disabled_at = disabled ? tx->now_ms : KS_TIME_NONE;
 	KS_TRY(ks_store_user_update(tx->store, row));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_USER, row->id, 0));
-	return audit_user(tx, actor, disabled ? "user.disable" : "user.enable", row, KS_STR(""));
+	KS_TRY(audit_user(tx, actor, disabled ? "user.disable" : "user.enable", row, KS_STR("")));
+	return tell_user(tx, disabled ? KS_EVENT_USER_DISABLED : KS_EVENT_USER_ENABLED, row, KS_STR(""));
 }
 
 enum ks_err ks_user_disable_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id)
@@ -214,21 +237,32 @@ enum ks_err ks_users_set_disabled(struct ks_tx *tx, const struct ks_actor *actor
 
 /* ---- memberships ---- */
 
-static enum ks_err audit_member(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
-				uint64_t organization, uint64_t tenant, uint64_t user, struct ks_str role)
+/* `role` empty: it was taken away. */
+static enum ks_err record_member(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+				 uint64_t organization, uint64_t tenant, uint64_t user, struct ks_str role)
 {
 	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	struct ks_buf buf = KS_BUF(text);
+	struct ks_str detail;
 
 	if (!ks_str_empty(role))
-		ks_audit_put(&detail, "role", role);
-	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
+		ks_audit_put(&buf, "role", role);
+	detail = ks_audit_end(&buf);
+	KS_TRY(ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
 		.organization = organization,
 		.tenant = tenant,
 		.object_type = KS_ID_USER,
 		.object = user,
-		.detail = ks_audit_end(&detail),
+		.detail = detail,
+	}));
+	return ks_event_add(tx, &(struct ks_event_note){
+		.type = ks_str_empty(role) ? KS_EVENT_MEMBER_REMOVED : KS_EVENT_MEMBER_PUT,
+		.organization = organization,
+		.tenant = tenant,
+		.object_type = KS_ID_USER,
+		.object = user,
+		.data = ks_str_empty(role) ? KS_STR("{}") : detail,
 	});
 }
 
@@ -243,7 +277,7 @@ enum ks_err ks_member_put_at(struct ks_tx *tx, const struct ks_actor *actor, uin
 		.created_by = ks_str_c(actor->id),
 	}));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_USER, user, 0));
-	return audit_member(tx, actor, "member.put", organization, tenant, user, role);
+	return record_member(tx, actor, "member.put", organization, tenant, user, role);
 }
 
 static bool is_role(const struct ks_tx *tx, struct ks_str role)
@@ -319,5 +353,5 @@ enum ks_err ks_members_remove(struct ks_tx *tx, const struct ks_actor *actor, ui
 		return ks_refuse(ret_refusal, err, "not_found", "", "the user is no member of this tenant");
 	KS_TRY(err);
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_USER, user, 0));
-	return audit_member(tx, actor, "member.remove", organization, tenant, user, KS_STR(""));
+	return record_member(tx, actor, "member.remove", organization, tenant, user, KS_STR(""));
 }

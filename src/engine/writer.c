@@ -41,6 +41,16 @@ enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t ob
 	return KS_OK;
 }
 
+enum ks_err ks_tx_change_range(struct ks_tx *tx, const struct ks_key_core *cores, size_t count)
+{
+	struct ks_tx_log *log = &tx->engine->log;
+
+	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY_RANGE, cores[0].id, cores[count - 1].id));
+	log->range = cores;
+	log->range_count = count;
+	return KS_OK;
+}
+
 enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant)
 {
 	struct ks_tx_log *log = &tx->engine->log;
@@ -94,13 +104,17 @@ enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys)
 
 static struct ks_tx_mark mark_of(const struct ks_engine *engine)
 {
-	return (struct ks_tx_mark){.changes = engine->log.change_count, .gone = engine->log.gone_count};
+	return (struct ks_tx_mark){.changes = engine->log.change_count,
+				   .gone = engine->log.gone_count,
+				   .events = engine->log.event_count};
 }
 
 static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
 {
 	engine->log.change_count = mark.changes;
 	engine->log.gone_count = mark.gone;
+	engine->log.event_count = mark.events;
+	engine->log.range = NULL;
 }
 
 /* ---- one batch ---- */
@@ -145,7 +159,7 @@ static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struc
 {
 	bool any = false;
 
-	KS_TRY(ks_store_begin(engine->store));
+	KS_TRY(jobs->proven ? ks_store_begin_proven(engine->store) : ks_store_begin(engine->store));
 	for (struct ks_job *job = jobs; job; job = job->next) {
 		KS_TRY(run_job(engine, job, tx));
 		any |= job->err == KS_OK;
@@ -277,6 +291,7 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 	engine->stats.jobs += count;
 	engine->stats.jobs_failed += failed;
 	engine->stats.commits += committed;
+	engine->stats.events += committed ? engine->log.event_count : 0;
 	engine->stats.commit_ns_total += committed ? ns : 0;
 	pthread_mutex_unlock(&engine->stats_lock);
 	ks_writer_note_ring(engine);

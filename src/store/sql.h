@@ -75,8 +75,9 @@ struct ks_sql_driver {
 	/** Runs a script of statements without parameters or results. */
 	enum ks_err (*exec)(struct ks_sql *sql, const char *script);
 
-	/** For a writer a transaction that may write; for a reader one snapshot until commit or rollback. */
-	enum ks_err (*begin)(struct ks_sql *sql);
+	/** For a writer a transaction that may write, in which references are not checked where `proven`; for a reader
+	 * one snapshot until commit or rollback. */
+	enum ks_err (*begin)(struct ks_sql *sql, bool proven);
 	/** Durable when it returns KS_OK. On any failure the transaction is gone and nothing of it was kept. */
 	enum ks_err (*commit)(struct ks_sql *sql);
 	void (*rollback)(struct ks_sql *sql);
@@ -95,10 +96,10 @@ struct ks_sql_driver {
 	void (*finish)(struct ks_sql_stmt *stmt);
 
 	/** Runs `id`, an INSERT that ends in VALUES ($1 … $count), for each row of `source`, whose texts are borrowed
-	 * until it returns. Several times as fast as running it for each. After a failure rows may have been inserted:
-	 * the caller undoes them. */
-	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source,
-				   void *ctx);
+	 * until it returns. Values beyond the first `varying` are taken from the first row for all. Several times as
+	 * fast as running it for each. After a failure rows may have been inserted: the caller undoes them. */
+	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, size_t varying,
+				   ks_sql_source *source, void *ctx);
 
 	/** As ks_store_backup, for whatever `sql` is connected to, from a connection of its own. */
 	enum ks_err (*backup)(struct ks_sql *sql, const char *path,

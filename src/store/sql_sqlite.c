@@ -39,7 +39,8 @@
 	X(0001_truth, "truth") \
 	X(0002_seal, "seal")   \
 	X(0003_people, "people") \
-	X(0004_issuer_keys, "issuer_keys")
+	X(0004_events, "events") \
+	X(0005_issuer_keys, "issuer_keys")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \
@@ -72,6 +73,7 @@ struct ks_sql {
 	struct ks_sqlite_rows rows;
 	struct ks_sql_stmt kept[KS_SQL_COUNT];
 	sqlite3_stmt *kept_many[KS_SQL_COUNT];
+	bool unchecked;                              /* references are not checked at the moment */
 	char path[KS_PATH_MAX];
 };
 
@@ -388,8 +390,10 @@ static enum ks_err compile_one(struct ks_sql *sql, enum ks_sql_id id, sqlite3_st
 	return compile(sql, id, &buf, ret_stmt);
 }
 
-/* "INSERT … VALUES ($1, …)" becomes "INSERT … SELECT c1, … FROM ks_rows". */
-static enum ks_err compile_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, sqlite3_stmt **ret_stmt)
+/* "INSERT … VALUES ($1, …)" becomes "INSERT … SELECT c1, …, ?1, … FROM ks_rows": what is the same for all rows is bound,
+ * which costs nothing for each. */
+static enum ks_err compile_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, size_t varying,
+				sqlite3_stmt **ret_stmt)
 {
 	char bytes[SQL_TEXT_MAX];
 	struct ks_buf buf = KS_BUF(bytes);
@@ -399,7 +403,7 @@ static enum ks_err compile_many(struct ks_sql *sql, enum ks_sql_id id, size_t co
 	dialect(ks_str_sub(text, 0, values ? (size_t)(values - text.p) : 0), &buf);
 	ks_buf_put_c(&buf, " SELECT ");
 	for (size_t i = 1; i <= count; i++)
-		ks_buf_printf(&buf, "%sc%zu", i > 1 ? ", " : "", i);
+		ks_buf_printf(&buf, "%s%c%zu", i > 1 ? ", " : "", i > varying ? '?' : 'c', i > varying ? i - varying : i);
 	ks_buf_put_c(&buf, " FROM ks_rows");
 	return compile(sql, id, &buf, ret_stmt);
 }
@@ -524,25 +528,41 @@ static enum ks_err insert_some(struct ks_sql *sql, sqlite3_stmt *stmt)
 	return err;
 }
 
-static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, ks_sql_source *source,
-				      void *ctx)
+/* Statement after statement, until the source has no more. */
+static enum ks_err insert_all(struct ks_sql *sql, sqlite3_stmt *stmt)
+{
+	struct ks_sqlite_rows *rows = &sql->rows;
+
+	for (;;) {
+		KS_TRY(insert_some(sql, stmt));
+		if (rows->err == KS_OK)
+			rows->err = rows->source(rows->ctx, rows->values);
+		if (rows->err != KS_OK)
+			return rows->err == KS_NOT_FOUND ? KS_OK : rows->err;
+	}
+}
+
+static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, size_t varying,
+				      ks_sql_source *source, void *ctx)
 {
 	sqlite3_stmt **stmt = &sql->kept_many[id];
 	struct ks_sqlite_rows *rows = &sql->rows;
-	enum ks_err err = KS_OK;
 
 	if (!*stmt)
-		KS_TRY(compile_many(sql, id, count, stmt));
+		KS_TRY(compile_many(sql, id, count, varying, stmt));
+	rows->err = source(ctx, rows->values);
+	if (rows->err != KS_OK)
+		return rows->err == KS_NOT_FOUND ? KS_OK : rows->err;
+	for (size_t i = varying; i < count; i++) {
+		int rc = bind_one(*stmt, (int)(i - varying) + 1, &rows->values[i]);
+		if (rc != SQLITE_OK)
+			return failed(sql, rc, "cannot bind");
+	}
 	rows->source = source;
 	rows->ctx = ctx;
-	do {
-		rows->err = source(ctx, rows->values);
-		if (rows->err == KS_OK)
-			err = insert_some(sql, *stmt);
-		else if (rows->err != KS_NOT_FOUND)
-			err = rows->err;
-	} while (err == KS_OK && rows->err == KS_OK);
+	enum ks_err err = insert_all(sql, *stmt);
 	rows->source = NULL;
+	sqlite3_clear_bindings(*stmt);
 	return err;
 }
 
@@ -559,12 +579,24 @@ static void sqlite_rollback(struct ks_sql *sql)
 		sqlite3_exec(sql->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static enum ks_err sqlite_begin(struct ks_sql *sql)
+/* Compiled statements know whether references are checked: changing it makes SQLite compile them anew. */
+static enum ks_err set_checking(struct ks_sql *sql, bool unchecked)
+{
+	if (sql->unchecked == unchecked)
+		return KS_OK;
+	KS_TRY(run(sql, unchecked ? "PRAGMA foreign_keys = OFF" : "PRAGMA foreign_keys = ON", "cannot begin"));
+	sql->unchecked = unchecked;
+	return KS_OK;
+}
+
+static enum ks_err sqlite_begin(struct ks_sql *sql, bool proven)
 {
 	int64_t ignored;
 
-	if (sql->mode == KS_STORE_WRITER)
+	if (sql->mode == KS_STORE_WRITER) {
+		KS_TRY(set_checking(sql, proven));
 		return run(sql, "BEGIN IMMEDIATE", "cannot begin");
+	}
 	KS_TRY(run(sql, "BEGIN", "cannot begin"));
 	/* The snapshot is taken by the first read. */
 	enum ks_err err = number_of(sql, "SELECT count(*) FROM sqlite_schema WHERE rowid = 1", &ignored);
@@ -622,7 +654,7 @@ static enum ks_err copy_pages(struct ks_sql *from, struct ks_sql *to,
 {
 	int rc;
 
-	KS_TRY(sqlite_begin(from));
+	KS_TRY(sqlite_begin(from, false));
 	KS_TRY(run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", "cannot prepare the copy"));
 	sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
 	if (!backup)

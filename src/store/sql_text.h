@@ -17,8 +17,8 @@
 
 #define SQL_KEY_OWN_COLUMNS                                                                                \
 	"k.id, k.digest, k.tenant, k.organization, k.user_id, k.grant_id, k.kind, k.binding,"              \
-	" k.environment, k.imported, k.name, k.prefix, k.last_four, k.labels, k.created_at, k.created_by," \
-	" k.expires_at, k.retires_at, k.revoked_at, k.revoked_by, k.rotated_from, k.rotated_to"
+	" k.environment, k.name, k.prefix, k.last_four, k.labels, k.expires_at, k.imported, k.created_at," \
+	" k.created_by, k.retires_at, k.revoked_at, k.revoked_by, k.rotated_from, k.rotated_to"
 #define SQL_KEY_COLUMNS SQL_KEY_OWN_COLUMNS ", u.uses, u.last_used_at, u.last_used_address"
 #define SQL_KEYS_FROM " FROM keys k LEFT JOIN key_usage u ON u.key_id = k.id WHERE "
 
@@ -30,11 +30,12 @@
 
 /* $1 organization, $2 user, $3 before, $4 kind, $5 environment, $6 status, $7 now, $8 unused since, $9 part of the
  * name, $10 limit, $11 segment, $12 tenant */
-#define SQL_KEYS_FILTER                                                                                           \
+#define SQL_KEYS_PASS                                                                                             \
 	" AND k.id < $3 AND ($1 = 0 OR k.organization = $1) AND ($2 = 0 OR k.user_id = $2)"                       \
 	" AND ($4 < 0 OR k.kind = $4) AND ($5 < 0 OR k.environment = $5) AND ($6 = 3 OR $6 = " SQL_KEY_STATUS ")" \
 	" AND ($9 = '' OR lower(k.name) LIKE lower($9) ESCAPE '\\')"                                              \
-	" AND (u.last_used_at IS NULL OR u.last_used_at < $8) ORDER BY k.id DESC LIMIT $10"
+	" AND (u.last_used_at IS NULL OR u.last_used_at < $8)"
+#define SQL_KEYS_FILTER SQL_KEYS_PASS " ORDER BY k.id DESC LIMIT $10"
 
 #define SQL_AUDIT_COLUMNS \
 	"id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail"
@@ -50,3 +51,10 @@
 	" u.last_used_at, u.last_used_address"
 #define SQL_SESSIONS_FROM \
 	"SELECT " SQL_SESSION_COLUMNS " FROM sessions s LEFT JOIN key_usage u ON u.key_id = s.id WHERE "
+#define SQL_EVENT_COLUMNS "id, at, type, organization, tenant, object, data"
+
+/* $1 organization, $2 tenant, $3 type, $4 first id, $5 before, $6 limit */
+#define SQL_EVENTS_WHERE(column, order)                                                             \
+	"SELECT " SQL_EVENT_COLUMNS " FROM events WHERE " column " AND id >= $4 AND id < $5"        \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR type = $3)" \
+	" ORDER BY id " order " LIMIT $6"

@@ -100,15 +100,25 @@ static enum ks_err failed(struct ks_store *store, enum ks_err err)
 	return err;
 }
 
-enum ks_err ks_store_begin(struct ks_store *store)
+static enum ks_err begin(struct ks_store *store, bool proven)
 {
 	if (store->in_transaction) {
 		ks_sql_explain(&store->error, "a transaction is open already");
 		return KS_STORE;
 	}
-	KS_TRY(store->driver->begin(store->sql));
+	KS_TRY(store->driver->begin(store->sql, proven));
 	store->in_transaction = true;
 	return KS_OK;
+}
+
+enum ks_err ks_store_begin(struct ks_store *store)
+{
+	return begin(store, false);
+}
+
+enum ks_err ks_store_begin_proven(struct ks_store *store)
+{
+	return begin(store, true);
 }
 
 /* One row is rewritten for all that the transaction has added. */
@@ -346,8 +356,11 @@ static enum ks_err next_of_many(void *ctx, struct ks_sql_value *ret_values)
 
 	if (source->left == 0)
 		return KS_NOT_FOUND;
-	KS_TRY(ks_fields_save(many->fields, many->count, source->row, ret_values, &source->store->error));
-	ret_values[many->count] = many->more;
+	bool first = source->left == many->row_count;
+	KS_TRY(ks_fields_save(many->fields, first ? many->count : many->varying, source->row, ret_values,
+			      &source->store->error));
+	if (first)
+		ret_values[many->count] = many->more;
 	source->row = &source->row[many->stride];
 	source->left--;
 	return KS_OK;
@@ -360,7 +373,8 @@ enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, cons
 	KS_TRY(may_write(store));
 	if (store->lost != KS_OK)
 		return store->lost;
-	enum ks_err err = store->driver->insert_many(store->sql, id, many->count + 1, next_of_many, &source);
+	enum ks_err err = store->driver->insert_many(store->sql, id, many->count + 1, many->varying, next_of_many,
+							&source);
 	if (err == KS_OK)
 		return KS_OK;
 	store->spoiled = err;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store_priv.h"
 
-/* 2020-01-01, from which the time in ids counts (base/id.h). */
-#define ID_EPOCH_MS INT64_C(1577836800000)
-#define ID_RANDOM_BITS 22
-
 static const struct ks_field audit_fields[] = {
 	KS_FIELD(ks_audit_row, id, ID, 0),
 	KS_FIELD(ks_audit_row, at, TIME, 0),
@@ -27,21 +23,11 @@ enum ks_err ks_store_audit_append(struct ks_store *store, const struct ks_audit_
 	return ks_store_insert(store, KS_SQL_AUDIT_INSERT, audit_fields, KS_ARRAY_LEN(audit_fields), row);
 }
 
-/* The least id that is given at `time` or later. */
-static int64_t first_id(int64_t time)
-{
-	if (time <= ID_EPOCH_MS)
-		return 1;
-	if (time - ID_EPOCH_MS > INT64_MAX >> ID_RANDOM_BITS)
-		return INT64_MAX;
-	return (time - ID_EPOCH_MS) << ID_RANDOM_BITS;
-}
-
 enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter, ks_audit_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
-	int64_t from = filter->from == KS_TIME_NONE ? 1 : first_id(filter->from);
-	int64_t to = filter->to == KS_TIME_NONE ? INT64_MAX : first_id(filter->to);
+	int64_t from = filter->from == KS_TIME_NONE ? 1 : ks_store_first_id(filter->from);
+	int64_t to = filter->to == KS_TIME_NONE ? INT64_MAX : ks_store_first_id(filter->to);
 	enum ks_sql_id id = KS_SQL_AUDIT;
 
 	if (filter->actor.n)

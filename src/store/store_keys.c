@@ -13,14 +13,15 @@ static const struct ks_field key_fields[] = {
 	KS_FIELD(ks_key_row, kind, ENUM, KS_KIND_COUNT),
 	KS_FIELD(ks_key_row, binding, ENUM, KS_BINDING_COUNT),
 	KS_FIELD(ks_key_row, environment, ENUM, KS_ENVIRONMENT_COUNT),
-	KS_FIELD(ks_key_row, imported, BOOL, 0),
 	KS_FIELD(ks_key_row, name, TEXT, KS_STORE_NAME_MAX),
 	KS_FIELD(ks_key_row, prefix, TEXT, KS_STORE_PREFIX_MAX),
 	KS_FIELD(ks_key_row, last_four, TEXT, KS_STORE_LAST_FOUR_MAX),
 	KS_FIELD(ks_key_row, labels, TEXT, KS_STORE_LABELS_MAX),
+	KS_FIELD(ks_key_row, expires_at, SOME, 0),
+	/* the same for all that are inserted together, as are those that follow */
+	KS_FIELD(ks_key_row, imported, BOOL, 0),
 	KS_FIELD(ks_key_row, created_at, TIME, 0),
 	KS_FIELD(ks_key_row, created_by, TEXT, KS_STORE_ACTOR_MAX),
-	KS_FIELD(ks_key_row, expires_at, SOME, 0),
 	KS_FIELD(ks_key_row, retires_at, SOME, 0),
 	KS_FIELD(ks_key_row, revoked_at, SOME, 0),
 	KS_FIELD(ks_key_row, revoked_by, TEXT, KS_STORE_ACTOR_MAX),
@@ -33,6 +34,7 @@ static const struct ks_field key_fields[] = {
 };
 #define KEY_COLUMNS KS_ARRAY_LEN(key_fields)
 #define KEY_OWN_COLUMNS (KEY_COLUMNS - 3)
+#define KEY_VARYING_COLUMNS 14
 
 KS_ROW_TAKER(take_key, ks_key_row, ks_key_each, key_fields)
 
@@ -66,12 +68,21 @@ static enum ks_err insert_each(struct ks_store *store, const struct ks_key_row *
 	return KS_OK;
 }
 
+/* What KEY_VARYING_COLUMNS leaves out. */
+static bool is_alike(const struct ks_key_row *a, const struct ks_key_row *b)
+{
+	return a->imported == b->imported && a->created_at == b->created_at && ks_str_eq(a->created_by, b->created_by)
+	       && a->retires_at == b->retires_at && a->revoked_at == b->revoked_at
+	       && ks_str_eq(a->revoked_by, b->revoked_by) && a->rotated_from == b->rotated_from
+	       && a->rotated_to == b->rotated_to;
+}
+
 enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row *rows, size_t count)
 {
 	uint64_t least = UINT64_MAX;
 	uint64_t all_limited = 0;
 	uint64_t segment;
-	bool limited;
+	bool limited, alike = true;
 
 	if (count == 0)
 		return KS_OK;
@@ -79,7 +90,10 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 		KS_TRY(ks_store_grant_limited(store, rows[i].grant, &limited));
 		all_limited += limited;
 		least = KS_MIN(least, rows[i].id);
+		alike = alike && is_alike(&rows[0], &rows[i]);
 	}
+	if (!alike)
+		return insert_each(store, rows, count);
 	enum ks_err err = ks_store_segment_for(store, least, count, &segment);
 	/* New ids are above the known ones; others take the slow way. */
 	if (err == KS_NOT_FOUND)
@@ -87,7 +101,8 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 	KS_TRY(err);
 	KS_TRY(ks_store_insert_many(
 		store, KS_SQL_KEY_INSERT,
-		&(struct ks_many){key_fields, KEY_OWN_COLUMNS, rows, sizeof(*rows), count, ks_value_u64(segment)}));
+		&(struct ks_many){key_fields, KEY_OWN_COLUMNS, KEY_VARYING_COLUMNS, rows, sizeof(*rows), count,
+				  ks_value_u64(segment)}));
 	store->added.keys += count;
 	store->added.keys_limited += all_limited;
 	return KS_OK;

@@ -101,6 +101,7 @@ KS_MUST_USE enum ks_err ks_store_insert(struct ks_store *store, enum ks_sql_id i
 struct ks_many {
 	const struct ks_field *fields;
 	size_t count;
+	size_t varying; /* fields from this one on are the same in all rows, too */
 	const void *rows;
 	size_t stride; /* bytes from one row to the next */
 	size_t row_count;
@@ -136,6 +137,16 @@ KS_MUST_USE enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t 
 static inline struct ks_sql_value ks_value_limit(size_t limit)
 {
 	return ks_value_u64(limit);
+}
+
+/** The least id that is given at `time` or later (base/id.h: the time counts from 2020-01-01, 22 bits follow it). */
+static inline int64_t ks_store_first_id(int64_t time)
+{
+	const int64_t epoch = INT64_C(1577836800000);
+
+	if (time <= epoch)
+		return 1;
+	return time - epoch > INT64_MAX >> 22 ? INT64_MAX : (time - epoch) << 22;
 }
 
 /** "ids below": 0 is from the newest. */

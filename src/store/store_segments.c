@@ -53,6 +53,12 @@ enum ks_err ks_store_segment_for(struct ks_store *store, uint64_t least, size_t 
 	return KS_OK;
 }
 
+enum ks_err ks_store_keys_apart(struct ks_store *store, uint64_t first)
+{
+	KS_TRY(load_last(store));
+	return first > store->last_segment.first_key ? begin_next(store, first) : KS_OK;
+}
+
 enum ks_err ks_store_segment_below(struct ks_store *store, uint64_t before, uint64_t *ret_segment)
 {
 	int64_t segment;

@@ -15,7 +15,7 @@ NUMBERS = itertools.count(1)
 OWN_SCOPES = ["keystile:audit:read", "keystile:keys:read", "keystile:keys:write", "keystile:policy:read",
               "keystile:roles:read",
               "keystile:tenants:read", "keystile:tenants:write", "keystile:usage:read", "keystile:users:read",
-              "keystile:users:write"]
+              "keystile:users:write", "keystile:webhooks:read"]
 
 
 def unique(word):

@@ -62,7 +62,9 @@ def test_forms_that_are_unclear(daemon, reader, headers, target):
 def test_nginx_is_told_the_true_status_in_a_header(daemon, reader):
     answer = authorize(daemon, reader["token"], {"X-Original-Method": "GET", "X-Original-URI": "/a//b"}, expect=403,
                        code="path_ambiguous")
-    assert answer.headers["X-Keystile-Status"] == "400"
+    assert (answer.headers["X-Keystile-Status"], answer.headers["X-Keystile-Code"]) == ("400", "path_ambiguous")
+    answer = authorize(daemon, "ks_" + 32 * "0", CONTACTS, expect=401, code="credential_invalid")
+    assert (answer.headers["X-Keystile-Status"], answer.headers["X-Keystile-Code"]) == (None, "credential_invalid")
     authorize(daemon, reader["token"], {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/a//b"}, expect=400,
               code="path_ambiguous")
 

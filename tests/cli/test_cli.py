@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 
 import pytest
@@ -573,6 +574,59 @@ def test_policy_check_of_no_file(quiet, tmp_path):
 
 
 # ---- ring, backup ----
+
+def test_events(line):
+    made = line.make("an event")
+    (event,) = line.json("events", "--limit", "1")["items"]
+    assert (event["type"], event["object"], event["data"]["name"]) == ("key.created", made["id"], "an event")
+    line.run("keys", "delete", made["id"])
+    (after,) = line.json("events", "--after", event["id"])["items"]
+    assert (after["type"], after["object"]) == ("key.revoked", made["id"])
+    assert line.json("events", "--after", event["id"], "--type", "key.created")["items"] == []
+    assert made["id"] in line.run("events", "--type", "key.revoked").out
+    assert "key.revoked" in line.run("events", "--types").out
+    assert line.problem("events", "--type", "no.such")["code"] == "query_malformed"
+    assert line.problem("events", "--tenant", "x")["code"] == "query_malformed"
+
+
+def test_events_cannot_be_followed_without_a_service(quiet):
+    done = quiet.run("events", "--follow", expect=1)
+    assert "no service" in done.err
+    quiet.run("events", "--follow", "--after", 40 * "x", expect=1)
+
+
+def follow(line, *arguments):
+    return subprocess.Popen([str(keystile.PROGRAM), "events", "--follow", *arguments, "--data", str(line.data)],
+                            stdout=subprocess.PIPE, text=True, env=keystile.environment(line.env))
+
+
+def test_following_events_from_one_on():
+    """Until the service ends."""
+    with keystile.temporary_data() as data, keystile.Daemon(data) as daemon:
+        line = Line(data, {}, daemon)
+        made = [line.make("before")["id"]]
+        with follow(line, "--after", "evt_0000000000001", "--type", "key.created") as follower:
+            first = follower.stdout.readline().split()
+            assert first[1] == "key.created" and '"name":"first' in " ".join(first)
+            assert follower.stdout.readline().split()[2] == made[0]
+            made = [line.make(f"followed {i}")["id"] for i in range(3)]
+            assert [follower.stdout.readline().split()[2] for _ in made] == made
+            daemon.stop()
+            assert follower.wait(keystile.PATIENCE_S) == 1
+
+
+def test_following_events_from_now_on():
+    with keystile.temporary_data() as data, keystile.Daemon(data) as daemon:
+        line = Line(data, {}, daemon)
+        line.make("before")
+        with follow(line, "--json") as follower:
+            made = []
+            # It begins whenever it begins: what is made then is printed.
+            while not select.select([follower.stdout], [], [], 0.1)[0]:
+                made.append(line.make("now")["id"])
+            assert json.loads(follower.stdout.readline())["object"] in made
+            follower.terminate()
+
 
 def test_ring(line):
     stat = line.json("ring", "stat")

@@ -423,8 +423,13 @@ static void fill(struct ks_store *store)
 		row.kind = (enum ks_kind)(random64() % KS_KIND_COUNT);
 		row.environment = (enum ks_environment)(random64() % KS_ENVIRONMENT_COUNT);
 		row.expires_at = near_now();
-		row.retires_at = near_now();
-		row.revoked_at = random64() % 4 ? KS_TIME_NONE : NOW;
+		/* Rows that differ in these cannot be inserted together. */
+		if (i % 600 < 300) {
+			row.retires_at = near_now();
+			row.revoked_at = random64() % 4 ? KS_TIME_NONE : NOW;
+		}
+		if (random64() % 8 == 0)
+			row.tenant = row.organization;
 		snprintf(names[i], sizeof(names[i]), "Key %x", (unsigned)(random64() % 4096));
 		row.name = ks_str_c(names[i]);
 		model[i] = row;
@@ -432,6 +437,8 @@ static void fill(struct ks_store *store)
 	for (size_t i = 0; i < MANY;) {
 		size_t n = random64() % 3 ? random64() % 900 : 1;
 		n = KS_MIN(n, MANY - i);
+		if (random64() % 4 == 0)
+			assert_ok(ks_store_keys_apart(store, model[i].id));
 		assert_ok(ks_store_keys_insert(store, &model[i], n));
 		i += n;
 	}
@@ -645,6 +652,42 @@ static void keys_in_any_order_are_listed_in_order(void **state)
 	assert_order(f->store, 0, COUNT + 100);
 }
 
+/* What the caller has proven is not looked for; and the next transaction looks again. */
+static void references_are_checked_unless_proven(void **state)
+{
+	struct fixture *f = *state;
+	struct ks_key_row row = key_row(FIRST_KEY, 99, ORG_A, 1);
+
+	assert_ok(ks_store_begin_proven(f->store));
+	assert_ok(ks_store_keys_insert(f->store, &row, 1));
+	assert_int_equal(ks_store_begin_proven(f->store), KS_STORE);
+	ks_store_rollback(f->store);
+	assert_ok(ks_store_begin(f->store));
+	assert_int_equal(ks_store_key_insert(f->store, &row), KS_NOT_FOUND);
+	ks_store_rollback(f->store);
+}
+
+static void a_segment_begins_with_new_keys_alone(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t segment;
+
+	assert_ok(ks_store_begin(f->store));
+	put_key(f->store, FIRST_KEY + 10);
+	assert_ok(ks_store_keys_apart(f->store, FIRST_KEY + 10));
+	assert_ok(ks_store_keys_apart(f->store, FIRST_KEY));
+	assert_ok(ks_store_segment_below(f->store, 0, &segment));
+	assert_int_equal(segment, 0);
+	assert_ok(ks_store_keys_apart(f->store, FIRST_KEY + 11));
+	assert_ok(ks_store_keys_apart(f->store, FIRST_KEY + 11));
+	put_key(f->store, FIRST_KEY + 11);
+	put_key(f->store, FIRST_KEY);
+	assert_ok(ks_store_segment_below(f->store, 0, &segment));
+	assert_int_equal(segment, 1);
+	assert_ok(ks_store_commit(f->store));
+	assert_order(f->store, 0, 3);
+}
+
 static void a_list_of_none_is_empty(void **state)
 {
 	struct fixture *f = *state;
@@ -686,6 +729,8 @@ int main(void)
 		TEST(a_bad_row_spoils_its_batch),
 		TEST(cores_are_what_the_rows_say),
 		TEST(parts_of_names_are_found_whatever_their_case),
+		TEST(references_are_checked_unless_proven),
+		TEST(a_segment_begins_with_new_keys_alone),
 		TEST(a_list_of_none_is_empty),
 		TEST(keys_in_any_order_are_listed_in_order),
 		TEST(lists_are_those_of_a_naive_model),

@@ -366,9 +366,10 @@ static void a_migration_that_was_edited_is_found_out(void **state)
 static void migrations_are_those_that_were_released(void **state)
 {
 	static const char *const released[] = {
-		"9787d98013ce76557576ec9a418a4eba65d513f7c08d821404c16391089db938",
+		"ba7b063d935da6568fcffef20b859b959f99bbdf96eedec9570844c38be06e83",
 		"3ab3abeea87b46ecdbef3e6784eff8399db6eda6b04dae472f85f70c7d8ebb9f",
 		"627e9dc186c16b92a62ff5d702e5ddfcfac5f1d41a2768e1afab88f4d75e227d",
+		"fa6fab880c72da6888dd6352c1b471acc1c1d24015cd06dadb1884ce1e3d8f31",
 		"dc53b39e272eb8e249b557660c68f5e3612f9b82a72ff94e73dffbc3b29e195b",
 	};
 

@@ -113,7 +113,7 @@ CREATE TABLE keys (
 	segment INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX keys_tenant ON keys (segment, tenant);
-CREATE INDEX keys_organization ON keys (segment, organization) WHERE organization IS NOT NULL;
+CREATE INDEX keys_organization ON keys (segment, organization) WHERE tenant <> organization;
 CREATE INDEX keys_user ON keys (user_id) WHERE user_id IS NOT NULL;
 
 -- Fixed at creation for good, and never forgotten.
