@@ -78,6 +78,16 @@ uint64_t ks_mix64(uint64_t word, const uint64_t key[2])
 	return fold_multiply(once ^ key[1], key[0] ^ UINT64_C(0xadf85458a2bb4a9b));
 }
 
+uint64_t ks_mix256(const void *bytes, const uint64_t key[2])
+{
+	const unsigned char *p = bytes;
+	uint64_t mixed = fold_multiply(load64(p) ^ key[0], load64(&p[8]) ^ key[1] ^ UINT64_C(0x9e3779b97f4a7c15));
+
+	/* One product goes into the next: of two that were only added up, chosen halves could cancel each other. */
+	mixed = fold_multiply(load64(&p[16]) ^ mixed, load64(&p[24]) ^ key[0] ^ UINT64_C(0xc2b2ae3d27d4eb4f));
+	return fold_multiply(mixed ^ key[1], key[0] ^ UINT64_C(0xadf85458a2bb4a9b));
+}
+
 /* CRC-32 is linear over bits: the entry of table k for a byte is the sum of what each of its bits leaves after k more
  * bytes. Those 64 words are the successive states of the shift register of the polynomial. */
 #define BIT(i, b, word) (((i) >> (b)&1) * UINT32_C(word))

@@ -145,11 +145,8 @@ static void submit(struct ks_import *import)
 /* Finds a row of the batch with this digest, or notes the one that is about to be added. */
 static bool is_repeated(struct ks_import_batch *batch, const struct ks_digest *digest)
 {
-	uint64_t word;
-	size_t at;
+	size_t at = ks_mix256(digest->bytes, batch->import->hash_key) % KS_IMPORT_SEEN_SIZE;
 
-	memcpy(&word, digest->bytes, sizeof(word));
-	at = ks_mix64(word, batch->import->hash_key) % KS_IMPORT_SEEN_SIZE;
 	while (batch->seen[at]) {
 		if (ks_ring_digest_equal(&batch->rows[batch->seen[at] - 1].digest, digest))
 			return true;

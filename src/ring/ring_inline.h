@@ -19,10 +19,9 @@ static inline uint64_t ks_ring_place(uint64_t hash, uint64_t n)
  * fetched. */
 static inline uint64_t ks_ring_home(const struct ks_ring *ring, const struct ks_digest *digest)
 {
-	uint64_t first;
+	uint64_t hash = ks_mix256(digest->bytes, ring->header->slot_seed);
 
-	memcpy(&first, digest->bytes, sizeof(first));
-	return ks_ring_place(ks_mix64(first, ring->header->slot_seed), ring->header->geometry.key_slots / 2) * 2;
+	return ks_ring_place(hash, ring->header->geometry.key_slots / 2) * 2;
 }
 
 /** Starts loading the slot of a digest (and its counters), so that other work can hide the wait. Returns the home

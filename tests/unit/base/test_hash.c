@@ -33,23 +33,33 @@ static void test_siphash_key_matters(void **state)
 	assert_true(ks_siphash(a, "x", 1) != ks_siphash(c, "x", 1));
 }
 
-/* A changed bit of the word or of the key changes each bit of the result about half of the time. */
-static void check_avalanche(unsigned which)
+static uint64_t mix64_of(const uint64_t *input)
 {
-	enum { WORDS = 256 };
+	return ks_mix64(input[0], &input[1]);
+}
+
+static uint64_t mix256_of(const uint64_t *input)
+{
+	return ks_mix256(input, &input[4]);
+}
+
+/* A changed bit of the input or of the key changes each bit of the result about half of the time. */
+static void check_avalanche(uint64_t (*mix)(const uint64_t *input), unsigned which)
+{
+	enum { WORDS = 256, INPUT = 6 };
 	unsigned changed[64][64] = {{0}};
 	uint64_t seed[2] = {UINT64_C(0x1234567), UINT64_C(0x89abcdef)};
 
 	for (unsigned w = 0; w < WORDS; w++) {
-		uint64_t input[3];
+		uint64_t input[INPUT];
 
-		for (unsigned i = 0; i < 3; i++)
+		for (unsigned i = 0; i < INPUT; i++)
 			input[i] = ks_siphash(seed, &(unsigned[2]){w, i}, sizeof(unsigned[2]));
 		for (unsigned bit = 0; bit < 64; bit++) {
-			uint64_t before = ks_mix64(input[0], &input[1]), difference;
+			uint64_t before = mix(input), difference;
 
 			input[which] ^= UINT64_C(1) << bit;
-			difference = before ^ ks_mix64(input[0], &input[1]);
+			difference = before ^ mix(input);
 			input[which] ^= UINT64_C(1) << bit;
 			for (unsigned out = 0; out < 64; out++)
 				changed[bit][out] += (unsigned)(difference >> out & 1);
@@ -65,7 +75,47 @@ static void test_mix64_avalanche(void **state)
 {
 	(void)state;
 	for (unsigned which = 0; which < 3; which++)
-		check_avalanche(which);
+		check_avalanche(mix64_of, which);
+}
+
+static void test_mix256_avalanche(void **state)
+{
+	(void)state;
+	for (unsigned which = 0; which < 6; which++)
+		check_avalanche(mix256_of, which);
+}
+
+/* Values that differ in one of their words alone, whichever it is, or have their halves swapped, are spread as
+ * evenly as random ones. */
+static void test_mix256_spreads_chosen_values(void **state)
+{
+	static uint8_t low[65536], high[65536];
+	const uint64_t key[2] = {UINT64_C(0xfeedface), UINT64_C(0x1234)};
+
+	(void)state;
+	for (unsigned word = 0; word < 5; word++) {
+		size_t empty_low = 0, empty_high = 0;
+
+		memset(low, 0, sizeof(low));
+		memset(high, 0, sizeof(high));
+		for (uint64_t i = 0; i < 65536; i++) {
+			uint64_t value[4] = {1, 2, 3, 4}, mixed;
+
+			if (word < 4)
+				value[word] = i;
+			else
+				value[0] = value[3] = ~(value[1] = value[2] = i);
+			mixed = ks_mix256(value, key);
+			low[mixed & 0xffff] = 1;
+			high[mixed >> 48] = 1;
+		}
+		for (size_t i = 0; i < 65536; i++) {
+			empty_low += !low[i];
+			empty_high += !high[i];
+		}
+		assert_in_range(empty_low, 24109 - 600, 24109 + 600);
+		assert_in_range(empty_high, 24109 - 600, 24109 + 600);
+	}
 }
 
 /* Words in order fill the low and the high bits of a table as evenly as random ones would. */
@@ -135,6 +185,8 @@ int main(void)
 		cmocka_unit_test(test_siphash_key_matters),
 		cmocka_unit_test(test_mix64_avalanche),
 		cmocka_unit_test(test_mix64_spreads_neighbours),
+		cmocka_unit_test(test_mix256_avalanche),
+		cmocka_unit_test(test_mix256_spreads_chosen_values),
 		cmocka_unit_test(test_crc32),
 	};
 
