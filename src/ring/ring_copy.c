@@ -155,7 +155,7 @@ bool ks_ring_is_over(const struct ks_ring_key *key, uint32_t state, int64_t now_
 
 	if (KS_KEY_KIND(state) != KS_KIND_SESSION)
 		return false;
-	return (state & KS_KEY_REVOKED) || (ends < now_ms && now_ms - ends > KS_RING_SESSION_KEPT_MS);
+	return (state & KS_KEY_REVOKED) || ends < now_ms - KS_RING_SESSION_KEPT_MS;
 }
 
 /* With the same seed the keys come in the order of their new places: both tables are walked once from end to end. */

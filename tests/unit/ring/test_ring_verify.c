@@ -309,7 +309,14 @@ static void lying_users_are_found(void **state)
 	LIE(list->count, list->count + 1);
 	LIE(list->items[0].tenant, w->geometry.tenants);
 	LIE(list->items[1].role, 77);
-	/* Out of order, with a checksum that is right. */
+	/* A role that nobody named, with a checksum that is right. */
+	list->items[1].role = (uint16_t)(atomic_load(&w->ring.roles->count) + 1);
+	list->check = ks_ring_memberships_check(&w->ring, list);
+	assert_int_equal(ks_ring_verify(&w->ring), KS_CORRUPT);
+	list->items[1].role = 3;
+	list->check = ks_ring_memberships_check(&w->ring, list);
+	assert_int_equal(ks_ring_verify(&w->ring), KS_OK);
+	/* Out of order, likewise. */
 	struct ks_ring_membership first = list->items[0];
 	list->items[0] = list->items[1];
 	list->items[1] = first;

@@ -28,7 +28,8 @@ static inline uint64_t walk_user(const struct ks_ring *ring, uint32_t index)
 	uint64_t sum = ring->users[index].id + atomic_load(&ring->users[index].flags);
 
 	for (uint32_t i = 0; list && i < list->count; i++)
-		sum += walk_tenant(ring, list->items[i].tenant) + list->items[i].role;
+		sum += walk_tenant(ring, list->items[i].tenant) + list->items[i].role
+		       + ks_scopes_empty(ks_ring_role_scopes(ring, list->items[i].role));
 	return sum + (personal == KS_RING_NONE ? 0 : walk_tenant(ring, personal));
 }
 
@@ -93,7 +94,11 @@ static inline uint64_t walk_ring(const struct ks_ring *ring)
 		found = ks_ring_key(ring, &key->digest, ks_ring_prefetch_key(ring, &key->digest), &slot);
 		if (!(atomic_load(&key->state) & KS_KEY_LIVE) || !found)
 			continue;
-		sum += walk_tenant(ring, found->tenant) + walk_grant(ring, &ring->grants[found->grant]);
+		sum += walk_tenant(ring, found->tenant);
+		if (KS_KEY_KIND(atomic_load(&found->state)) != KS_KIND_SESSION)
+			sum += walk_grant(ring, &ring->grants[found->grant]);
+		else if (KS_KEY_BINDING(atomic_load(&found->state)) == KS_BINDING_USER)
+			sum += walk_user(ring, found->grant);
 		if (ring->tenants[found->tenant].user != KS_RING_NONE)
 			sum += walk_user(ring, ring->tenants[found->tenant].user);
 		ks_ring_prefetch_record(ring, found, slot);
@@ -109,5 +114,7 @@ static inline uint64_t walk_ring(const struct ks_ring *ring)
 		sum += walk_grant(ring, &ring->grants[i]) + ks_ring_grant(ring, ring->grants[i].id);
 	for (uint16_t i = 0; i < KS_SCOPES_MAX; i++)
 		sum += ks_scope_name(ring->scopes, i).n;
+	for (uint16_t i = 0; i <= KS_RING_ROLES_MAX; i++)
+		sum += ks_ring_role_name(ring, i).n + ks_scopes_empty(ks_ring_role_scopes(ring, i));
 	return sum;
 }
