@@ -114,7 +114,11 @@ struct question {
 	const char *tenant, *host, *address;
 	int64_t now_ms;            /* 0: NOW */
 	bool tenant_repeated, alone;
+	const struct ks_assertion *assertion;
 };
+
+/** Has the form of a JWT; what it says comes with the question. */
+#define JWT_TEXT "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl"
 
 static inline void fixture_must(bool ok)
 {
@@ -174,6 +178,33 @@ static inline void fixture_policy_put(struct fixture *f, enum ks_ring_policy whi
 	fixture_must(ks_ring_put_policy(&f->ring, which, table) == KS_OK);
 	free(table);
 	ks_policy_free(&policy);
+}
+
+/** Puts what the roles give under this policy in force. */
+static inline void fixture_roles_put(struct fixture *f, const char *yaml)
+{
+	struct ks_policy_problem problem;
+	struct ks_policy *policy;
+
+	fixture_must(ks_policy_parse(ks_str_c(yaml), KS_STR(""), &policy, &problem) == KS_OK);
+	fixture_must(ks_ring_put_roles(&f->ring, &(const struct ks_policy *){policy}, 1) == KS_OK);
+	ks_policy_free(&policy);
+}
+
+/** Puts a session of the user and writes its token. Returns its id. */
+static inline uint64_t fixture_session_put(struct fixture *f, uint64_t user, int64_t ends_ms, bool ended,
+					   char ret_token[KS_TOKEN_TEXT_SIZE])
+{
+	struct ks_ring_session_record record = {.id = f->next_key++, .user = user, .ends_ms = ends_ms};
+	struct ks_buf text = ks_buf_of(ret_token, KS_TOKEN_TEXT_SIZE);
+
+	ks_buf_printf(&text, "kss_%032llx", (unsigned long long)record.id);
+	(void)ks_buf_z(&text);
+	fixture_must(ks_sha256(ks_buf_str(&text), &record.digest) == KS_OK);
+	fixture_must(ks_ring_put_session(&f->ring, &record) == KS_OK);
+	record.ended = ended;
+	fixture_must(ks_ring_put_session(&f->ring, &record) == KS_OK);
+	return record.id;
 }
 
 /** Puts everything but keys into f->ring, which is empty; the platform's policy is the one above. */
@@ -278,6 +309,7 @@ static inline struct ks_decision ask(struct fixture *f, const struct question *q
 {
 	struct ks_request request = {
 		.credential = &f->credential,
+		.assertion = q->assertion,
 		.credential_alone = q->alone,
 		.method = q->method ? ks_str_c(q->method) : KS_STR("GET"),
 		.path = q->path ? ks_str_c(q->path) : KS_STR("/contacts"),
