@@ -50,6 +50,9 @@ static enum ks_jose_problem divide(struct ks_str token, struct ks_str ret_parts[
 
 	if (token.n > KS_JWS_TOKEN_MAX)
 		return KS_JOSE_TOKEN_TOO_LARGE;
+	/* The serializations as JSON hold dots of their own. */
+	if (ks_str_starts(token, KS_STR("{")))
+		return KS_JOSE_NOT_COMPACT;
 	while (n < KS_ARRAY_LEN(parts) && ks_str_split(rest, '.', &parts[n - 1], &rest))
 		n++;
 	if (n == KS_ARRAY_LEN(parts) && ks_str_find(rest, '.') == SIZE_MAX)
@@ -68,7 +71,7 @@ static enum ks_jose_problem decode(struct ks_str part, char *at, size_t max, enu
 {
 	size_t n = 0;
 
-	if (part.n / 4 * 3 > max)
+	if (part.n * 3 / 4 > max)
 		return too_large;
 	if (part.n > 0 && !ks_base64url_decode(part, (unsigned char *)at, max, &n))
 		return KS_JOSE_BASE64;
