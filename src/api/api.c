@@ -333,6 +333,7 @@ static enum ks_finish finish(void *ctx, struct ks_exchange *x)
 	call->reader = &thread->reader;
 	if (!parse_body(call))
 		return KS_FINISH_DONE;
+	ks_call_look(call, call->reader->store, ks_call_ring(call));
 	return call->route->handler(call);
 }
 

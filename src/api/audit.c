@@ -4,6 +4,7 @@
 
 struct question {
 	struct ks_str actor, action;
+	bool hidden;               /* the actor is not the caller's business: nothing was done by it */
 };
 
 static enum ks_err put_row(void *ctx, const struct ks_audit_row *row)
@@ -16,7 +17,7 @@ static enum ks_err put_row(void *ctx, const struct ks_audit_row *row)
 	ks_json_open(out, '{');
 	ks_json_put_id(out, "id", KS_ID_AUDIT, row->id);
 	ks_json_put_time(out, "at", row->at);
-	ks_json_put_str(out, "actor", row->actor);
+	ks_json_put_actor(out, "actor", row->actor);
 	ks_json_put_some(out, "on_behalf", row->on_behalf);
 	ks_json_put_str(out, "action", row->action);
 	ks_json_put_some(out, "object", row->object);
@@ -44,6 +45,8 @@ static enum ks_err ask(struct ks_history *h, void *ctx)
 		.limit = h->ask,
 	};
 
+	if (q->hidden)
+		return KS_OK;
 	return ks_store_audit(h->call->reader->store, &filter, put_row, h);
 }
 
@@ -59,6 +62,7 @@ static enum ks_finish list_audit(struct ks_call *call)
 	(void)ks_call_query(call, "action", action, sizeof(action), &q.action);
 	if (!ks_history_read(call, &history))
 		return KS_FINISH_DONE;
+	q.hidden = !ks_str_empty(q.actor) && !ks_viewer_sees(&call->viewer, q.actor);
 	return ks_history_answer(&history, ask, &q);
 }
 

@@ -94,6 +94,12 @@ void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *x, const s
 	ks_exchange_problem(x, info->code, info->status, info->text, NULL, NULL, scope);
 }
 
+void ks_call_look(struct ks_call *call, struct ks_store *store, const struct ks_ring *ring)
+{
+	call->viewer = (struct ks_viewer){.actor = &call->actor, .store = store, .ring = ring};
+	call->out.viewer = &call->viewer;
+}
+
 const struct ks_ring *ks_call_ring(struct ks_call *call)
 {
 	return ks_ringmap_reader_ring(call->reader->ring);

@@ -58,6 +58,18 @@ struct ks_route {
 
 #define KS_CALL_PARAMS_MAX 4
 
+/** Who reads an answer, and where to look up whom it names. */
+struct ks_viewer {
+	const struct ks_actor *actor;
+	struct ks_store *store;
+	const struct ks_ring *ring;
+	char asked[KS_STORE_ACTOR_MAX + 1];   /* the last one looked up, and what is told of it */
+	char told[KS_STORE_ACTOR_MAX + 1];
+};
+
+/** True if the viewer would be told this actor's id. */
+bool ks_viewer_sees(const struct ks_viewer *viewer, struct ks_str actor);
+
 struct ks_call {
 	struct ks_api *api;
 	struct ks_exchange *exchange;
@@ -70,6 +82,7 @@ struct ks_call {
 	json_t *body;                         /* JSON bodies, parsed; NULL where optional and absent */
 	struct ks_in in;                      /* problems found in it */
 	struct ks_json out;                   /* the answer under construction */
+	struct ks_viewer viewer;              /* out's: the caller */
 	bool wipe;                            /* the answer or the body holds a secret */
 
 	/* writes */
@@ -86,6 +99,9 @@ struct ks_call {
 	ks_call_handler *later;
 	struct ks_call *next;
 };
+
+/** From here on the answer is written on a thread that may read `store` and `ring`. */
+void ks_call_look(struct ks_call *call, struct ks_store *store, const struct ks_ring *ring);
 
 /** The calling thread's ring at this moment; NULL where it cannot be had (answer `stale`). */
 const struct ks_ring *ks_call_ring(struct ks_call *call);

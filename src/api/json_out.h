@@ -6,12 +6,15 @@
 #include "base/id.h"
 #include "base/str.h"
 
+struct ks_viewer;
+
 struct ks_json {
 	char *p;
 	size_t n;
 	size_t cap;
 	bool failed;
 	bool comma;       /* a comma is due before the next value */
+	struct ks_viewer *viewer; /* for whose eyes it is (viewer.c); NULL: for all */
 };
 
 void ks_json_init(struct ks_json *json);
@@ -44,3 +47,6 @@ void ks_json_put_null(struct ks_json *json, const char *name);
 void ks_json_put_time(struct ks_json *json, const char *name, int64_t ms);
 void ks_json_put_id(struct ks_json *json, const char *name, enum ks_id_type type, uint64_t id);
 void ks_json_put_raw(struct ks_json *json, const char *name, struct ks_str text);
+/** Who did it: the id where the viewer sees the key or the user, else the kind of tenant that they belong to. Empty:
+ * null. */
+void ks_json_put_actor(struct ks_json *json, const char *name, struct ks_str actor);

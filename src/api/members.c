@@ -27,7 +27,7 @@ static enum ks_err put_with_user(void *ctx, const struct ks_user_row *user)
 	ks_json_put_str(json, "name", user->name);
 	ks_json_put_str(json, "role", m->row->role);
 	ks_json_put_time(json, "created_at", m->row->created_at);
-	ks_json_put_str(json, "created_by", m->row->created_by);
+	ks_json_put_actor(json, "created_by", m->row->created_by);
 	ks_json_close(json, '}');
 	return KS_OK;
 }

@@ -117,14 +117,14 @@ static void put_life(struct ks_json *json, const struct ks_key_row *row, int64_t
 	if (revoked_at == KS_TIME_NONE && is_rotated_out(row, now_ms))
 		revoked_at = row->retires_at;
 	ks_json_put_time(json, "created_at", row->created_at);
-	ks_json_put_str(json, "created_by", row->created_by);
+	ks_json_put_actor(json, "created_by", row->created_by);
 	ks_json_put_time(json, "expires_at", row->expires_at);
 	ks_json_put_c(json, "status", status_texts[ks_record_key_status(row, now_ms)]);
 	ks_json_put_time(json, "last_used_at", row->last_used_at);
 	ks_json_put_some(json, "last_used_address", row->last_used_address);
 	ks_json_put_u64(json, "uses", row->uses);
 	ks_json_put_time(json, "revoked_at", revoked_at);
-	ks_json_put_some(json, "revoked_by", row->revoked_by);
+	ks_json_put_actor(json, "revoked_by", row->revoked_by);
 	ks_json_put_id(json, "rotated_from", KS_ID_KEY, row->rotated_from);
 	ks_json_put_id(json, "rotated_to", KS_ID_KEY, row->rotated_to);
 }
@@ -229,7 +229,7 @@ void ks_record_tenant(struct ks_json *json, const struct ks_tenant_row *row, con
 	ks_json_put_some(json, "slug", row->slug);
 	ks_json_put_c(json, "status", status);
 	ks_json_put_time(json, "created_at", row->created_at);
-	ks_json_put_str(json, "created_by", row->created_by);
+	ks_json_put_actor(json, "created_by", row->created_by);
 	ks_json_put_time(json, "suspended_at", row->suspended_at);
 	ks_json_put_time(json, "deleted_at", row->deleted_at);
 	ks_json_close(json, '}');
@@ -269,7 +269,7 @@ void ks_record_user(struct ks_json *json, const struct ks_user_row *row)
 	ks_json_put_id(json, "personal", KS_ID_PERSONAL, row->personal);
 	ks_json_put_c(json, "status", row->disabled_at == KS_TIME_NONE ? "active" : "disabled");
 	ks_json_put_time(json, "created_at", row->created_at);
-	ks_json_put_str(json, "created_by", row->created_by);
+	ks_json_put_actor(json, "created_by", row->created_by);
 	ks_json_put_time(json, "disabled_at", row->disabled_at);
 	ks_json_close(json, '}');
 }

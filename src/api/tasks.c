@@ -46,6 +46,7 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 
 	if (thread) {
 		call->reader = &thread->reader;
+		ks_call_look(call, call->reader->store, ks_call_ring(call));
 		(void)call->later(call);
 	} else {
 		(void)ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);

@@ -109,6 +109,7 @@ static enum ks_err run(struct ks_job *job, struct ks_tx *tx)
 		if (call->replayed)
 			return KS_OK;
 	}
+	ks_call_look(call, tx->store, tx->ring);
 	KS_TRY(call->run(call, tx));
 	if (call->out.failed)
 		return KS_MEMORY;

@@ -79,7 +79,7 @@ def test_foreign_users(callers, things, place, sees):
             assert same_problem(caller.call(method, f"/v1/users/{users[foreign]['id']}{suffix}", body, expect=404),
                                 missing)
     for seen in sees:
-        assert caller.get(f"/v1/users/{users[seen]['id']}").json == users[seen]
+        assert caller.get(f"/v1/users/{users[seen]['id']}").json == {**users[seen], "created_by": "operator"}
 
 
 @pytest.mark.parametrize("place", list(SEES))
