@@ -1,5 +1,5 @@
-"""Real gateways with the configuration files of docs/gateways, an application behind them that records what reaches it, and
-clients that send exact bytes."""
+"""Real gateways with the configuration files of docs/gateways, an application behind them that records what reaches it,
+and clients that send exact bytes."""
 import base64
 import collections
 import contextlib
@@ -35,6 +35,7 @@ def free_port():
 
 
 # ---- the application ----
+
 
 class Request(collections.namedtuple("Request", "method target version headers body")):
     def values(self, name):
@@ -99,7 +100,7 @@ class Application:
             return False
         method, target, version = line.rstrip(b"\r\n").decode("latin-1").split(" ", 2)
         headers = []
-        while (line := stream.readline().rstrip(b"\r\n")):
+        while line := stream.readline().rstrip(b"\r\n"):
             name, value = line.decode("latin-1").split(":", 1)
             headers.append((name, value.strip(" \t")))
         request = Request(method, target, version, headers, None)
@@ -108,16 +109,23 @@ class Application:
         with self.lock:
             self.requests.append(request)
         if upgrade:
-            key = (request.value("Sec-WebSocket-Key") or "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"   # RFC 6455, section 1.3
+            key = (
+                request.value("Sec-WebSocket-Key") or ""
+            ) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest())
-            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
-            while (data := stream.read1(4096)):
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+            while data := stream.read1(4096):
                 connection.sendall(data)
             return False
         body = b"application\n"
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Application: yes\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
-                           % len(body) + (b"" if method == "HEAD" else body))
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nX-Application: yes\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + (b"" if method == "HEAD" else body)
+        )
         return version == "HTTP/1.1" and "close" not in (request.value("Connection") or "").lower()
 
     @staticmethod
@@ -126,7 +134,7 @@ class Application:
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in (request.value("Transfer-Encoding") or ""):
             parts = []
-            while (size := int(stream.readline().split(b";")[0], 16)):
+            while size := int(stream.readline().split(b";")[0], 16):
                 parts.append(stream.read(size))
                 stream.readline()
             while stream.readline().strip():
@@ -137,8 +145,10 @@ class Application:
 
 # ---- the gateways ----
 
+
 class Gateway:
     """A gateway under a directory of its own. `substitute` maps what stands in the files to what the test has."""
+
     name = None
     files = []
     program = None
@@ -147,8 +157,12 @@ class Gateway:
         self.environment = {}
         self.port = free_port()
         self.port_h2 = self.port
-        self.substitutes = {KEYSTILE: f"127.0.0.1:{keystile_port}", APPLICATION: f"127.0.0.1:{application_port}",
-                            CLIENTS: f"127.0.0.1:{self.port}", **more}
+        self.substitutes = {
+            KEYSTILE: f"127.0.0.1:{keystile_port}",
+            APPLICATION: f"127.0.0.1:{application_port}",
+            CLIENTS: f"127.0.0.1:{self.port}",
+            **more,
+        }
         self.directory = None
         self.process = None
 
@@ -167,8 +181,15 @@ class Gateway:
         log = open(self.directory / "log", "wb")
         command = self.command()
         home = {"XDG_CONFIG_HOME": str(self.directory), "XDG_DATA_HOME": str(self.directory)}
-        self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        preexec_fn=keystile.with_parent(None), env={**os.environ, **home, **self.environment})
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=keystile.with_parent(None),
+            env={**os.environ, **home, **self.environment},
+        )
         log.close()
         deadline = time.monotonic() + keystile.PATIENCE_S
         while True:
@@ -179,8 +200,8 @@ class Gateway:
             time.sleep(0.02)
 
     def log(self):
-        return "".join(f"--- {p.name}\n{p.read_text(errors='replace')[-5000:]}" for p in sorted(self.directory.iterdir())
-                       if p.name.endswith("log"))
+        logs = [p for p in sorted(self.directory.iterdir()) if p.name.endswith("log")]
+        return "".join(f"--- {p.name}\n{p.read_text(errors='replace')[-5000:]}" for p in logs)
 
     def stop(self):
         if self.process:
@@ -242,6 +263,7 @@ class Haproxy(Gateway):
 
 class Apache(Gateway):
     """Has a key of its own, and the authority of Keystile's certificate."""
+
     name = "apache"
     files = ["apache.conf"]
     program = "apache2"
@@ -254,7 +276,11 @@ class Apache(Gateway):
     def command(self):
         # Where its children, who are not root, can read it.
         authority = shutil.copy(self.authority, self.directory / "authority.pem")
-        self.environment = {"GATEWAY_KEY": self.gateway_key, "KEYSTILE_CA": str(authority), "STATE": str(self.directory)}
+        self.environment = {
+            "GATEWAY_KEY": self.gateway_key,
+            "KEYSTILE_CA": str(authority),
+            "STATE": str(self.directory),
+        }
         return ["apache2", "-d", str(self.directory), "-f", str(self.directory / "apache.conf"), "-D", "FOREGROUND"]
 
 
@@ -265,6 +291,7 @@ SETTINGS = {"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_PROXIES_TRUSTED": "127.0.
 
 
 # ---- clients ----
+
 
 class Response(collections.namedtuple("Response", "status headers body")):
     @property
@@ -298,7 +325,7 @@ class Wire:
             return Response(status, headers, b"")
         if "chunked" in (headers.get("Transfer-Encoding") or ""):
             body = io.BytesIO()
-            while (size := int(self.stream.readline(), 16)):
+            while size := int(self.stream.readline(), 16):
                 body.write(self.stream.read(size))
                 self.stream.readline()
             self.stream.readline()
@@ -306,7 +333,17 @@ class Wire:
         length = headers.get("Content-Length")
         return Response(status, headers, self.stream.read(int(length)) if length is not None else self.stream.read())
 
-    def ask(self, target="/api/v1/contacts", *, method="GET", headers=(), token=None, host="api.test", body=b"", version="1.1"):
+    def ask(
+        self,
+        target="/api/v1/contacts",
+        *,
+        method="GET",
+        headers=(),
+        token=None,
+        host="api.test",
+        body=b"",
+        version="1.1",
+    ):
         """A request with these header lines, in this order, and its answer."""
         lines = [f"{method} {target} HTTP/{version}"]
         if host is not None:
@@ -335,23 +372,64 @@ CURL_STREAM_RESET = 92
 
 def make_certificate(directory):
     """An authority and a certificate of it for 127.0.0.1, in PEM: (authority, certificate, key)."""
+
     def openssl(*arguments):
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=keystile.PATIENCE_S)
 
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    authority, key, certificate, request, extensions = (directory / n for n in ("ca.pem", "key.pem", "cert.pem", "csr", "ext"))
-    openssl("req", "-x509", *curve, "-days", "2", "-subj", "/CN=authority", "-keyout", directory / "ca.key", "-out", authority)
+    authority, key, certificate, request, extensions = (
+        directory / n for n in ("ca.pem", "key.pem", "cert.pem", "csr", "ext")
+    )
+    openssl(
+        "req",
+        "-x509",
+        *curve,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=authority",
+        "-keyout",
+        directory / "ca.key",
+        "-out",
+        authority,
+    )
     openssl("req", *curve, "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", request)
     extensions.write_text("extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1\n")
-    openssl("x509", "-req", "-days", "2", "-in", request, "-CA", authority, "-CAkey", directory / "ca.key", "-CAcreateserial",
-            "-extfile", extensions, "-out", certificate)
+    openssl(
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        request,
+        "-CA",
+        authority,
+        "-CAkey",
+        directory / "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        extensions,
+        "-out",
+        certificate,
+    )
     return authority, certificate, key
 
 
 def curl(port, target="/api/v1/contacts", *, headers=(), token=None, method="GET"):
-    """Over HTTP/2 without TLS, with the target as it stands; None where the gateway ended the stream without an answer."""
-    command = ["curl", "-sS", "--http2-prior-knowledge", "--path-as-is", "-g", "-i", "-m", str(keystile.PATIENCE_S), "-X", method,
-               f"http://127.0.0.1:{port}{target}"]
+    """Over HTTP/2 without TLS, with the target as it stands; None where the gateway ended the stream unanswered."""
+    command = [
+        "curl",
+        "-sS",
+        "--http2-prior-knowledge",
+        "--path-as-is",
+        "-g",
+        "-i",
+        "-m",
+        str(keystile.PATIENCE_S),
+        "-X",
+        method,
+        f"http://127.0.0.1:{port}{target}",
+    ]
     if token:
         command += ["-H", f"Authorization: Bearer {token}"]
     for header in headers:

@@ -16,11 +16,14 @@ UNKNOWN = "ks_" + 32 * "0"
 
 class SecureDaemon(keystile.Daemon):
     """A daemon whose API speaks HTTPS."""
+
     authority = None
 
     def client(self, token=None, timeout=keystile.PATIENCE_S):
         context = ssl.create_default_context(cafile=self.authority)
-        return keystile.Client(http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context), token)
+        return keystile.Client(
+            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context), token
+        )
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +65,17 @@ def writer(world, operator):
 
 
 def identity(world, key):
-    return {"Principal": key["id"], "Kind": "tenant", "Tenant": key["tenant"], "Organization": "", "Visible": "", "Inherited": "",
-            "Scopes": " ".join(key["scopes"]), "Environment": "live", "Family": ""}
+    return {
+        "Principal": key["id"],
+        "Kind": "tenant",
+        "Tenant": key["tenant"],
+        "Organization": "",
+        "Visible": "",
+        "Inherited": "",
+        "Scopes": " ".join(key["scopes"]),
+        "Environment": "live",
+        "Family": "",
+    }
 
 
 def test_an_active_key_with_the_scope_is_let_in(wire, application, world, reader):
@@ -78,10 +90,18 @@ def test_an_active_key_with_the_scope_is_let_in(wire, application, world, reader
 def test_refusals(wire, application, world, operator, reader, writer):
     partner = operator.make_key(tenant=world.partner, scopes=["contacts:read"])["token"]
     sandbox = operator.make_key(tenant=world.acme, scopes=["contacts:read"], environment="sandbox")["token"]
-    for status, how in [(401, {}), (401, {"token": UNKNOWN}), (401, {"token": "nonsense"}), (403, {"target": "/nowhere", "token": reader["token"]}),
-                        (None, {"method": "POST", "token": reader["token"]}), (None, {"token": writer["token"]}),
-                        (None, {"target": "/api/v1/billing/tenant", "token": reader["token"]}), (None, {"token": partner}),
-                        (None, {"token": sandbox}), (401, {"headers": [("X-API-Key", reader["token"])]})]:
+    for status, how in [
+        (401, {}),
+        (401, {"token": UNKNOWN}),
+        (401, {"token": "nonsense"}),
+        (403, {"target": "/nowhere", "token": reader["token"]}),
+        (None, {"method": "POST", "token": reader["token"]}),
+        (None, {"token": writer["token"]}),
+        (None, {"target": "/api/v1/billing/tenant", "token": reader["token"]}),
+        (None, {"token": partner}),
+        (None, {"token": sandbox}),
+        (401, {"headers": [("X-API-Key", reader["token"])]}),
+    ]:
         answer = wire.ask(**how)
         assert answer.status == status or status is None and answer.status in (401, 403), (answer, how)
         if status == 401:
@@ -125,7 +145,9 @@ def test_a_tenant_header_gains_nothing(gateway, application, world, reader):
             assert answer.status == 200 and world.other not in repr(request)
 
 
-@pytest.mark.parametrize("names", ["X-Keystile-Principal, X-Keystile-Tenant", "close, X-Keystile-Kind", "Authorization", "X-Mine"])
+@pytest.mark.parametrize(
+    "names", ["X-Keystile-Principal, X-Keystile-Tenant", "close, X-Keystile-Kind", "Authorization", "X-Mine"]
+)
 def test_connection_takes_no_identity_away(gateway, application, world, reader, names):
     for headers in ([("Connection", names)], [("Connection", "keep-alive"), ("Connection", names)]):
         with support.Wire(gateway.port) as wire:
@@ -143,14 +165,22 @@ def test_odd_paths(gateway, application, world, reader, target):
     for request in application.taken():
         assert request.identity() == identity(world, reader)
         for reading in readings(request.target):
-            assert reading.startswith("/api/v1/contacts") and "billing" not in reading and "/../" not in f"{reading}/", (target, request)
+            assert (
+                reading.startswith("/api/v1/contacts") and "billing" not in reading and "/../" not in f"{reading}/"
+            ), (target, request)
 
 
 def test_websocket_and_no_other_upgrade(gateway, application, world, reader):
     for protocol, status in (("websocket", 101), ("h2c", 200), ("other", 200)):
         with support.Wire(gateway.port) as wire:
-            answer = wire.ask(token=reader["token"], headers=[("Connection", "Upgrade"), ("Upgrade", protocol),
-                                                              ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==")])
+            answer = wire.ask(
+                token=reader["token"],
+                headers=[
+                    ("Connection", "Upgrade"),
+                    ("Upgrade", protocol),
+                    ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw=="),
+                ],
+            )
             assert answer.status == status
             if status == 101:
                 wire.send(b"frames")
@@ -192,7 +222,9 @@ def test_a_service_with_another_certificate_is_not_believed(tmp_path, secure, ap
 
 def test_a_gateway_whose_own_key_is_revoked_lets_nobody_in(secure, application, operator, reader):
     key = operator.make_key(scopes=["keystile:verify"])
-    with support.Apache(secure.port, application.port, key["token"], secure.authority) as gateway, support.Wire(gateway.port) as wire:
+    with support.Apache(secure.port, application.port, key["token"], secure.authority) as gateway, support.Wire(
+        gateway.port
+    ) as wire:
         assert wire.ask(token=reader["token"]).status == 200
         application.taken()
         operator.delete(f"/v1/keys/{key['id']}")

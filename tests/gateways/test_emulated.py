@@ -1,9 +1,9 @@
-"""Envoy and Traefik are no packages of Debian: what their documentation and sources say that they send and do is repeated
-here by the configuration files of docs/gateways, against a real service.
+"""Envoy and Traefik are no packages of Debian: what their documentation and sources say that they send and do is
+repeated here by the configuration files of docs/gateways, against a real service.
 
 Envoy (HTTP ext_authz): the request goes on with its own method, `path_prefix` and its own path, Content-Length 0, Host,
-Authorization and what `allowed_headers` names; values of one name are joined by commas; Envoy's own address is appended to
-X-Forwarded-For. 200 allows, 5xx is an error (`status_on_error`), any other answer goes to the client.
+Authorization and what `allowed_headers` names; values of one name are joined by commas; Envoy's own address is appended
+to X-Forwarded-For. 200 allows, 5xx is an error (`status_on_error`), any other answer goes to the client.
 Traefik (ForwardAuth): GET of `address`, with those of the client's headers that `authRequestHeaders` names, and
 X-Forwarded-Method, -Proto, -Host, -Uri, -For of its own. 2xx allows, any other answer goes to the client."""
 import collections
@@ -15,25 +15,32 @@ import yaml
 import gateway_support as support
 from test_gateways import ODD, UNKNOWN, identity_of, readings
 
-Outcome = collections.namedtuple("Outcome", "status request answer")   # request: what would reach the application, or None
+# request: what would reach the application, or None
+Outcome = collections.namedtuple("Outcome", "status request answer")
 
 CLIENT, PROXY = "198.51.100.7", "127.0.0.1"
 
 
 def matches(patterns, name):
-    return any(name.lower() == p.get("exact", "").lower() or "prefix" in p and name.lower().startswith(p["prefix"].lower())
-               for p in patterns)
+    return any(
+        name.lower() == p.get("exact", "").lower() or "prefix" in p and name.lower().startswith(p["prefix"].lower())
+        for p in patterns
+    )
 
 
 class Envoy:
     def __init__(self):
-        listener = yaml.safe_load((support.CONFIGURATIONS / "envoy.yaml").read_text())["static_resources"]["listeners"][0]
+        listener = yaml.safe_load((support.CONFIGURATIONS / "envoy.yaml").read_text())["static_resources"]["listeners"][
+            0
+        ]
         self.manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         self.filter = self.manager["http_filters"][0]["typed_config"]
         assert self.manager["use_remote_address"] and not self.filter["failure_mode_allow"]
 
     def ask(self, daemon, method, target, headers):
-        dropped = [m["remove"] for m in self.manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"]]
+        dropped = [
+            m["remove"] for m in self.manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
+        ]
         headers = [(n, v) for n, v in headers if n.lower() not in dropped and "_" not in n]
         headers.append(("X-Forwarded-For", CLIENT))
         service = self.filter["http_service"]
@@ -43,14 +50,20 @@ class Envoy:
                 sent[name.lower()].append(value)
         sent["x-forwarded-for"].append(PROXY)
         with support.Wire(daemon.port) as wire:
-            answer = wire.ask(service["path_prefix"] + target, method=method, host=None,
-                              headers=[("Content-Length", "0"), *((n, ",".join(v)) for n, v in sent.items())])
+            answer = wire.ask(
+                service["path_prefix"] + target,
+                method=method,
+                host=None,
+                headers=[("Content-Length", "0"), *((n, ",".join(v)) for n, v in sent.items())],
+            )
         if answer is None or answer.status >= 500:
             return Outcome(503, None, answer)
         if answer.status != 200:
             return Outcome(answer.status, None, answer)
         response = service["authorization_response"]
-        put = [(n, v) for n, v in answer.headers.items() if matches(response["allowed_upstream_headers"]["patterns"], n)]
+        put = [
+            (n, v) for n, v in answer.headers.items() if matches(response["allowed_upstream_headers"]["patterns"], n)
+        ]
         names = {n.lower() for n, _ in put}
         removed = self.manager["route_config"]["virtual_hosts"][0]["request_headers_to_remove"]
         headers = [(n, v) for n, v in headers if n.lower() not in names and n.lower() not in removed]
@@ -69,8 +82,15 @@ class Traefik:
         # The entry point removes X-Forwarded-* of peers that it does not trust.
         headers = [(n, v) for n, v in headers if not n.lower().startswith("x-forwarded-") and n != "Host"]
         sent = [(n, v) for n, v in headers if n.lower() in [a.lower() for a in self.forward["authRequestHeaders"]]]
-        sent += [("X-Forwarded-For", CLIENT), ("X-Forwarded-Method", method), ("X-Forwarded-Proto", "http"),
-                 ("X-Forwarded-Host", host), ("X-Forwarded-Uri", target), ("User-Agent", "Go-http-client/1.1"), ("Accept-Encoding", "gzip")]
+        sent += [
+            ("X-Forwarded-For", CLIENT),
+            ("X-Forwarded-Method", method),
+            ("X-Forwarded-Proto", "http"),
+            ("X-Forwarded-Host", host),
+            ("X-Forwarded-Uri", target),
+            ("User-Agent", "Go-http-client/1.1"),
+            ("Accept-Encoding", "gzip"),
+        ]
         path = "/" + self.forward["address"].split("/", 3)[3]
         with support.Wire(daemon.port) as wire:
             answer = wire.ask(path, host=f"127.0.0.1:{daemon.port}", headers=sent)
@@ -92,6 +112,7 @@ def emulated(request, daemon):
     def ask(target="/api/v1/contacts", *, token=None, method="GET", headers=(), host="api.test"):
         bearer = [("Authorization", f"Bearer {token}")] if token else []
         return gateway.ask(daemon, method, target, [("Host", host), *bearer, *headers])
+
     return ask
 
 
@@ -104,15 +125,25 @@ def test_an_allowed_request_carries_the_identity(emulated, operator, writer):
 
 
 def test_refusals(emulated, world, operator, reader, partner_key):
-    limited = operator.make_key(tenant=world.acme, scopes=["contacts:read"], rate_limit={"requests": 1, "window_s": 2592000})["token"]
+    limited = operator.make_key(
+        tenant=world.acme, scopes=["contacts:read"], rate_limit={"requests": 1, "window_s": 2592000}
+    )["token"]
     assert emulated(token=limited).status == 200
-    table = [(401, "credential_missing", {}), (401, "credential_invalid", {"token": UNKNOWN}),
-             (403, "route_unknown", {"token": reader["token"], "target": "/nowhere"}),
-             (403, "scope_missing", {"token": reader["token"], "method": "DELETE"}),
-             (403, "tenant_forbidden", {"token": reader["token"], "headers": [("X-Tenant-Id", world.other)]}),
-             (403, "tenant_forbidden", {"token": reader["token"], "headers": [("X-Tenant-Id", world.sub), ("X-Tenant-Id", world.sub)]}),
-             (400, "tenant_required", {"token": partner_key["token"]}), (400, "path_ambiguous", {"token": reader["token"], "target": "/a//b"}),
-             (429, "rate_limited", {"token": limited})]
+    table = [
+        (401, "credential_missing", {}),
+        (401, "credential_invalid", {"token": UNKNOWN}),
+        (403, "route_unknown", {"token": reader["token"], "target": "/nowhere"}),
+        (403, "scope_missing", {"token": reader["token"], "method": "DELETE"}),
+        (403, "tenant_forbidden", {"token": reader["token"], "headers": [("X-Tenant-Id", world.other)]}),
+        (
+            403,
+            "tenant_forbidden",
+            {"token": reader["token"], "headers": [("X-Tenant-Id", world.sub), ("X-Tenant-Id", world.sub)]},
+        ),
+        (400, "tenant_required", {"token": partner_key["token"]}),
+        (400, "path_ambiguous", {"token": reader["token"], "target": "/a//b"}),
+        (429, "rate_limited", {"token": limited}),
+    ]
     for status, code, how in table:
         outcome = emulated(**how)
         assert (outcome.status, outcome.request, outcome.answer.code) == (status, None, code)
@@ -145,7 +176,9 @@ def test_the_original_request_cannot_be_forged(emulated, reader):
 
 
 def test_tenant_headers(emulated, world, reader):
-    assert emulated(token=reader["token"], headers=[("X-Tenant-Id", world.sub)]).request.identity()["Tenant"] == world.sub
+    assert (
+        emulated(token=reader["token"], headers=[("X-Tenant-Id", world.sub)]).request.identity()["Tenant"] == world.sub
+    )
     outcome = emulated(token=reader["token"], headers=[("X_Tenant_Id", world.other)])
     assert outcome.request.identity()["Tenant"] == world.acme and world.other not in repr(outcome.request)
 

@@ -1,5 +1,6 @@
-"""nginx, Caddy and HAProxy with exactly the configurations of docs/gateways: what is allowed reaches the application with the
-identity that Keystile decided on, what is refused does not reach it, and no client gains anything by what it sends."""
+"""nginx, Caddy and HAProxy with exactly the configurations of docs/gateways: what is allowed reaches the application
+with the identity that Keystile decided on, what is refused does not reach it, and no client gains anything by what it
+sends."""
 import base64
 import re
 import urllib.parse
@@ -19,9 +20,17 @@ def identity_of(operator, key, tenant=None, method="GET", path="/api/v1/contacts
     question = {"credential": key["token"], "method": method, "path": path, **({"tenant": tenant} if tenant else {})}
     v = operator.post("/v1/verify", question, expect=200).json
     assert v["allow"], v
-    return {"Principal": v["principal"], "Kind": v["kind"], "Tenant": v["tenant"], "Organization": v["organization"] or "",
-            "Visible": ",".join(v["visible"]), "Inherited": ",".join(v["inherited"]), "Scopes": " ".join(v["scopes"]),
-            "Environment": v["environment"], "Family": v["family"]}
+    return {
+        "Principal": v["principal"],
+        "Kind": v["kind"],
+        "Tenant": v["tenant"],
+        "Organization": v["organization"] or "",
+        "Visible": ",".join(v["visible"]),
+        "Inherited": ",".join(v["inherited"]),
+        "Scopes": " ".join(v["scopes"]),
+        "Environment": v["environment"],
+        "Family": v["family"],
+    }
 
 
 def only(application):
@@ -39,8 +48,11 @@ def refused(application, answer, status, code):
 
 # ---- what is allowed ----
 
+
 def test_an_allowed_request_carries_the_identity(gateway, wire, application, operator, reader):
-    answer = wire.ask("/api/v1/contacts?page=2&q=a%20b", token=reader["token"], headers=[("Accept", "text/plain"), ("X-Mine", "kept")])
+    answer = wire.ask(
+        "/api/v1/contacts?page=2&q=a%20b", token=reader["token"], headers=[("Accept", "text/plain"), ("X-Mine", "kept")]
+    )
     assert (answer.status, answer.body) == (200, b"application\n")
     request = only(application)
     assert (request.method, request.target) == ("GET", "/api/v1/contacts?page=2&q=a%20b")
@@ -92,14 +104,19 @@ def test_basic_on_the_space_url(wire, application, world, operator):
     for host in (f"{slug}.space.test", f"{slug}.space.test:8080", f"{slug.upper()}.Space.Test"):
         assert ask(world.project, host).status == 200, host
         assert only(application).identity() == identity_of(operator, key)
-    for project, host, token in ((world.acme, f"{slug}.space.test", key["token"]), (world.project, "other.space.test", key["token"]),
-                                 (world.project, f"{slug}.space.test", UNKNOWN)):
+    for project, host, token in (
+        (world.acme, f"{slug}.space.test", key["token"]),
+        (world.project, "other.space.test", key["token"]),
+        (world.project, f"{slug}.space.test", UNKNOWN),
+    ):
         answer = refused(application, ask(project, host, token), 401, "credential_invalid")
         assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
 def test_rate_limits(wire, application, world, operator):
-    key = operator.make_key(tenant=world.acme, scopes=["contacts:read"], rate_limit={"requests": 2, "window_s": 2592000})
+    key = operator.make_key(
+        tenant=world.acme, scopes=["contacts:read"], rate_limit={"requests": 2, "window_s": 2592000}
+    )
     first = wire.ask(token=key["token"])
     assert first.status == 200
     assert first.headers["RateLimit-Policy"] == '"key";q=2;w=2592000'
@@ -118,6 +135,7 @@ def test_no_rate_limit_no_header(wire, reader):
 
 
 # ---- what is refused ----
+
 
 def test_refusals(wire, application, world, operator, reader, partner_key):
     contacts = "/api/v1/contacts"
@@ -181,9 +199,18 @@ def test_forged_identity_gains_nothing(wire, application, operator, reader, form
     refused(application, wire.ask(headers=headers), 401, "credential_missing")
 
 
-@pytest.mark.parametrize("line", ["X-Keystile-Principal : forged", "X-Keystile-Principal\t: forged", " X-Keystile-Principal: forged",
-                                  "X-Keystile-Principal:forged", "X-Keystile-Principal:    forged   ",
-                                  "X-Mine: a\r\n X-Keystile-Principal: forged", "X-Keystile-Principal: a\r\n forged"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X-Keystile-Principal : forged",
+        "X-Keystile-Principal\t: forged",
+        " X-Keystile-Principal: forged",
+        "X-Keystile-Principal:forged",
+        "X-Keystile-Principal:    forged   ",
+        "X-Mine: a\r\n X-Keystile-Principal: forged",
+        "X-Keystile-Principal: a\r\n forged",
+    ],
+)
 def test_forged_identity_in_odd_lines(gateway, application, operator, reader, line):
     with support.Wire(gateway.port) as wire:
         answer = wire.ask(token=reader["token"], headers=[line])
@@ -195,8 +222,11 @@ def test_forged_identity_in_odd_lines(gateway, application, operator, reader, li
 
 @pytest.mark.parametrize("tenant", ["other", "root", "first", "nonsense", "two", "underscore", "case"])
 def test_a_tenant_header_gains_nothing(wire, application, world, operator, reader, tenant):
-    headers = {"two": [("X-Tenant-Id", world.sub), ("X-Tenant-Id", world.other)], "underscore": [("X_Tenant_Id", world.other)],
-               "case": [("x-TENANT-id", world.other)]}.get(tenant) or [("X-Tenant-Id", getattr(world, tenant, tenant))]
+    headers = {
+        "two": [("X-Tenant-Id", world.sub), ("X-Tenant-Id", world.other)],
+        "underscore": [("X_Tenant_Id", world.other)],
+        "case": [("x-TENANT-id", world.other)],
+    }.get(tenant) or [("X-Tenant-Id", getattr(world, tenant, tenant))]
     answer = wire.ask(token=reader["token"], headers=headers)
     if tenant == "underscore":
         assert answer.status == 200
@@ -213,11 +243,19 @@ def test_a_tenant_that_the_key_sees_is_taken(wire, application, world, reader):
 
 def test_the_original_request_cannot_be_forged(wire, application, reader):
     """Headers by which gateways tell the request: what a client sends of them decides nothing."""
-    forged = [[("X-Original-Method", "GET"), ("X-Original-URI", "/api/v1/contacts")],
-              [("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/api/v1/contacts"), ("X-Forwarded-Host", "api.test")],
-              [("X-Forwarded-Uri", "/api/v1/contacts")], [("X-Original-URI", "/api/v1/contacts")]]
+    forged = [
+        [("X-Original-Method", "GET"), ("X-Original-URI", "/api/v1/contacts")],
+        [("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/api/v1/contacts"), ("X-Forwarded-Host", "api.test")],
+        [("X-Forwarded-Uri", "/api/v1/contacts")],
+        [("X-Original-URI", "/api/v1/contacts")],
+    ]
     for headers in forged:
-        refused(application, wire.ask("/api/v1/billing/tenant", token=reader["token"], headers=headers), 403, "scope_missing")
+        refused(
+            application,
+            wire.ask("/api/v1/billing/tenant", token=reader["token"], headers=headers),
+            403,
+            "scope_missing",
+        )
         assert wire.ask(token=reader["token"], headers=headers).status == 200
         assert only(application).target == "/api/v1/contacts"
         headers = [(n, v.replace("contacts", "billing/tenant")) for n, v in headers]
@@ -226,9 +264,11 @@ def test_the_original_request_cannot_be_forged(wire, application, reader):
 
 
 def test_several_credentials_are_refused(gateway, application, reader, writer):
-    cases = [[("Authorization", f"Bearer {reader['token']}"), ("X-API-Key", writer["token"])],
-             [("X-API-Key", reader["token"]), ("X-API-Key", writer["token"])],
-             [("Authorization", f"Bearer {reader['token']}"), ("Authorization", f"Bearer {writer['token']}")]]
+    cases = [
+        [("Authorization", f"Bearer {reader['token']}"), ("X-API-Key", writer["token"])],
+        [("X-API-Key", reader["token"]), ("X-API-Key", writer["token"])],
+        [("Authorization", f"Bearer {reader['token']}"), ("Authorization", f"Bearer {writer['token']}")],
+    ]
     for headers in cases:
         with support.Wire(gateway.port) as wire:
             answer = wire.ask(headers=headers)
@@ -236,9 +276,21 @@ def test_several_credentials_are_refused(gateway, application, reader, writer):
         assert application.taken() == []
 
 
-@pytest.mark.parametrize("names", ["X-Tenant-Id", "X-Keystile-Principal, X-Keystile-Tenant", "Authorization", "X-Api-Key",
-                                   "close, X-Keystile-Visible", "X-Forwarded-Uri, X-Forwarded-Method", "X-Original-URI",
-                                   "keep-alive, X-Request-Id", "Host", "X-Forwarded-For"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "X-Tenant-Id",
+        "X-Keystile-Principal, X-Keystile-Tenant",
+        "Authorization",
+        "X-Api-Key",
+        "close, X-Keystile-Visible",
+        "X-Forwarded-Uri, X-Forwarded-Method",
+        "X-Original-URI",
+        "keep-alive, X-Request-Id",
+        "Host",
+        "X-Forwarded-For",
+    ],
+)
 def test_connection_takes_no_header_away(gateway, application, world, operator, reader, names):
     for headers in ([("Connection", names)], [("Connection", "keep-alive"), ("Connection", names)]):
         with support.Wire(gateway.port) as wire:
@@ -254,18 +306,63 @@ def test_connection_takes_no_header_away(gateway, application, world, operator, 
 
 # ---- paths ----
 
-ODD = ["/api/v1/contacts/..%2fbilling/tenant", "/api/v1/contacts/../billing/tenant", "/api/v1/contacts/./x", "/api/v1//contacts",
-       "//api/v1/contacts", "/api/v1/contacts/%2e%2e/billing/tenant", "/api/v1/contacts/%2E%2E%2Fbilling", "/api/v1/contacts;a=b",
-       "/api/v1/contacts/%3bx", "/api/v1/contacts%2f..%2fbilling", "/api/v1/contacts/%252e%252e/billing", "/api/v1/contacts\\..\\billing",
-       "/api/v1/contacts/%5c..", "/api/v1/contacts/%00", "/api/v1/contacts/%zz", "/api/v1/contacts/%", "/api/v1/contacts/%ff",
-       "/api/v1/contacts/%c0%ae%c0%ae/billing", "/api/v1/contacts/..", "/api/v1/contacts/.", "/api/v1/contacts/..;/billing",
-       "/api/v1/billing/tenant/../../contacts", "/api/v1/contacts#/../billing/tenant", "/%61pi/v1/contacts", "/api/v1/contact%73",
-       "/api/v1/billing%2ftenant", "/API/V1/contacts", "/api/v1/contacts/", "/api/v1/contacts?/../billing", "/api/v1/contacts/?",
-       "/api/v1/contacts/a%3Fb", "/api/v1/contacts/a%23b", "/api/v1/contacts/%e2%82%ac", "http://api.test/api/v1/contacts",
-       "http://api.test//api/v1/contacts", "http://api.test/api/v1/contacts/..%2fx", "http://other.test/api/v1/billing/tenant", "*",
-       "http://api.test", "/", "/api/v1/contacts/a+b", "/api/v1/contacts/a%20b", "/api/v1/contacts/:x@y", "/api/v1/contacts/%7ex",
-       "/api/v1/contacts/\x01", "/api/v1/contacts/\xff", "/_keystile", "/v1/authorize", "/api/v1/contacts/[x]", "/api/v1/contacts/{x}",
-       "/api/v1/contacts/\"x\"", "/api/v1/contacts/x^|`", "/api/v1/contacts/%2", "?/api/v1/contacts", "api/v1/contacts"]
+ODD = [
+    "/api/v1/contacts/..%2fbilling/tenant",
+    "/api/v1/contacts/../billing/tenant",
+    "/api/v1/contacts/./x",
+    "/api/v1//contacts",
+    "//api/v1/contacts",
+    "/api/v1/contacts/%2e%2e/billing/tenant",
+    "/api/v1/contacts/%2E%2E%2Fbilling",
+    "/api/v1/contacts;a=b",
+    "/api/v1/contacts/%3bx",
+    "/api/v1/contacts%2f..%2fbilling",
+    "/api/v1/contacts/%252e%252e/billing",
+    "/api/v1/contacts\\..\\billing",
+    "/api/v1/contacts/%5c..",
+    "/api/v1/contacts/%00",
+    "/api/v1/contacts/%zz",
+    "/api/v1/contacts/%",
+    "/api/v1/contacts/%ff",
+    "/api/v1/contacts/%c0%ae%c0%ae/billing",
+    "/api/v1/contacts/..",
+    "/api/v1/contacts/.",
+    "/api/v1/contacts/..;/billing",
+    "/api/v1/billing/tenant/../../contacts",
+    "/api/v1/contacts#/../billing/tenant",
+    "/%61pi/v1/contacts",
+    "/api/v1/contact%73",
+    "/api/v1/billing%2ftenant",
+    "/API/V1/contacts",
+    "/api/v1/contacts/",
+    "/api/v1/contacts?/../billing",
+    "/api/v1/contacts/?",
+    "/api/v1/contacts/a%3Fb",
+    "/api/v1/contacts/a%23b",
+    "/api/v1/contacts/%e2%82%ac",
+    "http://api.test/api/v1/contacts",
+    "http://api.test//api/v1/contacts",
+    "http://api.test/api/v1/contacts/..%2fx",
+    "http://other.test/api/v1/billing/tenant",
+    "*",
+    "http://api.test",
+    "/",
+    "/api/v1/contacts/a+b",
+    "/api/v1/contacts/a%20b",
+    "/api/v1/contacts/:x@y",
+    "/api/v1/contacts/%7ex",
+    "/api/v1/contacts/\x01",
+    "/api/v1/contacts/\xff",
+    "/_keystile",
+    "/v1/authorize",
+    "/api/v1/contacts/[x]",
+    "/api/v1/contacts/{x}",
+    '/api/v1/contacts/"x"',
+    "/api/v1/contacts/x^|`",
+    "/api/v1/contacts/%2",
+    "?/api/v1/contacts",
+    "api/v1/contacts",
+]
 
 
 def readings(target):
@@ -274,8 +371,13 @@ def readings(target):
     seen = {path}
     for _ in range(3):
         for p in list(seen):
-            seen |= {urllib.parse.unquote(p, "latin-1"), re.sub("/+", "/", p), re.sub(";[^/]*", "", p), p.replace("\\", "/"),
-                     urllib.parse.urljoin("http://x/", p)[len("http://x"):] if not p.startswith("//") else p}
+            seen |= {
+                urllib.parse.unquote(p, "latin-1"),
+                re.sub("/+", "/", p),
+                re.sub(";[^/]*", "", p),
+                p.replace("\\", "/"),
+                urllib.parse.urljoin("http://x/", p)[len("http://x") :] if not p.startswith("//") else p,
+            }
     return seen
 
 
@@ -305,11 +407,14 @@ def test_paths_with_escapes_arrive_as_they_were_sent(wire, application, reader):
 
 # ---- methods and bodies ----
 
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("size", [0, 5, 1000000])
 def test_bodies(wire, application, writer, method, size):
     body = bytes(i % 251 for i in range(size))
-    answer = wire.ask(method=method, token=writer["token"], body=body, headers=[("Content-Type", "application/octet-stream")])
+    answer = wire.ask(
+        method=method, token=writer["token"], body=body, headers=[("Content-Type", "application/octet-stream")]
+    )
     assert answer.status == 200
     request = only(application)
     assert (request.method, request.body) == (method, body)
@@ -317,21 +422,29 @@ def test_bodies(wire, application, writer, method, size):
 
 
 def test_chunked_bodies(wire, application, writer):
-    wire.send(b"POST /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer " + writer["token"].encode() +
-              b"\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n3\r\n!!!\r\n0\r\n\r\n")
+    wire.send(
+        b"POST /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer "
+        + writer["token"].encode()
+        + b"\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n3\r\n!!!\r\n0\r\n\r\n"
+    )
     assert wire.read().status == 200
     assert only(application).body == b"body!!!"
     assert wire.ask(token=writer["token"]).status == 200
 
 
 def test_expect_continue(wire, application, writer):
-    assert wire.ask(method="POST", token=writer["token"], body=b"12345", headers=[("Expect", "100-continue")]).status == 200
+    assert (
+        wire.ask(method="POST", token=writer["token"], body=b"12345", headers=[("Expect", "100-continue")]).status
+        == 200
+    )
     assert only(application).body == b"12345"
 
 
 def test_a_refused_body_is_not_a_request(gateway, application, reader, writer):
     """What follows the head of a refused request is its body, or the connection ends."""
-    hidden = f"GET /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {writer['token']}\r\n\r\n".encode()
+    hidden = (
+        f"GET /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {writer['token']}\r\n\r\n".encode()
+    )
     with support.Wire(gateway.port) as wire:
         assert wire.ask(method="POST", token=reader["token"], body=hidden).status == 403
         answer = wire.ask(target="/nowhere", token=reader["token"])
@@ -339,15 +452,28 @@ def test_a_refused_body_is_not_a_request(gateway, application, reader, writer):
     assert application.taken() == []
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Content-Length: 4\r\nContent-Length: 5",
-                                     "Transfer-Encoding: xchunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-                                     "Content-Length: +4", "Transfer-Encoding : chunked"])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Content-Length: +4",
+        "Transfer-Encoding : chunked",
+    ],
+)
 def test_smuggled_requests_are_decided_on(gateway, application, operator, writer, framing):
     """However the framing is read, each request that reaches the application was allowed as it is."""
     hidden = "GET /api/v1/billing/tenant HTTP/1.1\r\nHost: api.test\r\n\r\n"
     with support.Wire(gateway.port) as wire:
-        wire.send((f"POST /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {writer['token']}\r\n{framing}\r\n\r\n"
-                   f"0\r\n\r\n{hidden}").encode())
+        wire.send(
+            (
+                f"POST /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {writer['token']}\r\n"
+                f"{framing}\r\n\r\n"
+                f"0\r\n\r\n{hidden}"
+            ).encode()
+        )
         answer = wire.read()
     assert answer is None or answer.status in (200, 400, 401, 403, 411, 501)
     for request in application.taken():
@@ -380,8 +506,12 @@ def test_other_methods(gateway, application, operator, reader, method):
 
 
 def test_websocket(wire, application, operator, reader):
-    upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw=="),
-               ("Sec-WebSocket-Version", "13")]
+    upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw=="),
+        ("Sec-WebSocket-Version", "13"),
+    ]
     refused(application, wire.ask(headers=upgrade), 401, "credential_missing")
     with_names = [("Connection", "Upgrade, X-Mine"), *upgrade[1:]]
     for headers in (upgrade, with_names):
@@ -396,8 +526,14 @@ def test_websocket(wire, application, operator, reader):
 @pytest.mark.parametrize("protocol", ["h2c", "other"])
 def test_no_other_upgrade(gateway, application, operator, reader, protocol):
     with support.Wire(gateway.port) as wire:
-        answer = wire.ask(token=reader["token"], headers=[("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", protocol),
-                                                          ("HTTP2-Settings", "AAMAAABkAAQAAP__")])
+        answer = wire.ask(
+            token=reader["token"],
+            headers=[
+                ("Connection", "Upgrade, HTTP2-Settings"),
+                ("Upgrade", protocol),
+                ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+            ],
+        )
     # Caddy itself goes over to HTTP/2 (101) and answers there.
     assert answer.status in (200, 400) or (gateway.name, protocol, answer.status) == ("caddy", "h2c", 101)
     for request in application.taken():
@@ -425,9 +561,14 @@ def test_http_0_9_is_refused(gateway, application):
 
 # ---- HTTP/2 ----
 
+
 def test_http_2(gateway, application, world, operator, reader):
-    answer = support.curl(gateway.port_h2, "/api/v1/contacts?x=1", token=reader["token"],
-                          headers=["X-Keystile-Principal: forged", "X_Keystile_Tenant: forged", "X_Tenant_Id: forged"])
+    answer = support.curl(
+        gateway.port_h2,
+        "/api/v1/contacts?x=1",
+        token=reader["token"],
+        headers=["X-Keystile-Principal: forged", "X_Keystile_Tenant: forged", "X_Tenant_Id: forged"],
+    )
     assert answer.status == 200
     request = only(application)
     assert request.target == "/api/v1/contacts?x=1" and request.identity() == identity_of(operator, reader)
@@ -438,7 +579,9 @@ def test_http_2(gateway, application, world, operator, reader):
     assert application.taken() == []
 
 
-@pytest.mark.parametrize("target", [t for t in ODD if t.isascii() and t.isprintable() and t.startswith("/") and "#" not in t])
+@pytest.mark.parametrize(
+    "target", [t for t in ODD if t.isascii() and t.isprintable() and t.startswith("/") and "#" not in t]
+)
 def test_odd_paths_over_http_2(gateway, application, operator, reader, target):
     answer = support.curl(gateway.port_h2, target, token=reader["token"])
     assert answer is None or answer.status in (200, 400, 403, 404), answer
@@ -458,6 +601,7 @@ def test_without_keystile_nothing_is_allowed(gateway, application):
         with keystile.Daemon(data, env=SETTINGS, listen=f"127.0.0.1:{port}") as daemon:
             key = Api(daemon, daemon.first_key).make_key(scopes=["contacts:read"])["token"]
             with GATEWAYS[gateway.name](port, application.port) as own:
+
                 def status():
                     with support.Wire(own.port) as wire:
                         return wire.ask(token=key).status
