@@ -47,6 +47,7 @@ void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *
 		.scopes = *ks_decision_scopes(decision),
 		.kind = (uint8_t)KS_KEY_KIND(decision->state),
 		.binding = (uint8_t)KS_KEY_BINDING(decision->state),
+		.environment = (uint8_t)KS_KEY_ENVIRONMENT(decision->state),
 		.own = ring->tenants[decision->key->tenant].id,
 		.effective = ring->tenants[decision->tenant].id,
 	};
@@ -99,6 +100,12 @@ static bool sight_of(const struct ks_actor *actor, const struct ks_ring *ring, s
 		.needs = actor->needs,
 		.need_count = actor->need_count,
 	};
+	/* A partner that acts in one of its organizations sees what a key of that one sees, and nothing beside it. */
+	if (actor->kind == KS_KIND_PARTNER && actor->effective != actor->own) {
+		ret_sight->kind = KS_KIND_TENANT;
+		ret_sight->binding = KS_BINDING_ORGANIZATION;
+		ret_sight->own = ks_ring_tenant(ring, actor->effective);
+	}
 	return ret_sight->own != KS_RING_NONE && (actor->root == 0 || ret_sight->root != KS_RING_NONE);
 }
 

@@ -13,6 +13,7 @@ struct ks_actor {
 	struct ks_scopes scopes;           /* of the principal */
 	uint8_t kind;                      /* enum ks_kind */
 	uint8_t binding;                   /* enum ks_binding; OPERATOR where local */
+	uint8_t environment;               /* enum ks_environment; LIVE where local */
 	uint64_t own;                      /* tenant that the credential is bound to (id); 0 local */
 	uint64_t effective;                /* effective tenant (id) */
 	bool is_operator;                  /* bound to the operator, no runtime key, nothing narrowed: may grant all */

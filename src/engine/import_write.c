@@ -58,6 +58,7 @@ static enum ks_err check_row(struct writing *w, const struct ks_import_row *row,
 		return ks_refuse(refusal, KS_CONFLICT, "conflict", "/sha256",
 				 "there is a key with this digest already");
 	KS_TRY(find_home(w, row, refusal));
+	KS_TRY(ks_key_check_environment(&w->import->actor, (enum ks_environment)row->environment, "/environment", refusal));
 	return ks_key_find_kind(w->home.binding, &w->import->actor, true, (enum ks_kind)row->kind, &kind, refusal);
 }
 

@@ -162,6 +162,7 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 
 	KS_TRY(check_input(tx, input, ret_refusal));
 	KS_TRY(ks_key_find_kind(home->binding, actor, input->kind_given, input->kind, &kind, ret_refusal));
+	KS_TRY(ks_key_check_environment(actor, input->environment, "/environment", ret_refusal));
 	KS_TRY(ks_tx_room(tx, 1));
 	KS_TRY(resolve(tx, actor, input, home->granting ? home->granting : home->tenant, kind, &grant, ret_refusal));
 	if (input->imported)
@@ -317,6 +318,7 @@ static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor
 	if (old->kind == KS_KIND_RUNTIME && !actor->local)
 		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", "",
 				 "runtime keys are made by the operator's command line only");
+	KS_TRY(ks_key_check_environment(actor, old->environment, "", refusal));
 	return ks_store_grant_get(tx->store, old->grant, check_body, &check);
 }
 

@@ -181,3 +181,11 @@ enum ks_err ks_key_find_kind(enum ks_binding binding, const struct ks_actor *act
 	*ret_kind = kind;
 	return KS_OK;
 }
+
+enum ks_err ks_key_check_environment(const struct ks_actor *actor, enum ks_environment environment, const char *pointer,
+				     struct ks_refusal *refusal)
+{
+	if (actor->environment == KS_ENVIRONMENT_SANDBOX && environment != KS_ENVIRONMENT_SANDBOX)
+		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", pointer, "a sandbox key makes sandbox keys alone");
+	return KS_OK;
+}

@@ -42,6 +42,11 @@ KS_MUST_USE enum ks_err ks_key_find_home(const struct ks_tx *tx, const struct ks
 KS_MUST_USE enum ks_err ks_key_find_kind(enum ks_binding binding, const struct ks_actor *actor, bool given,
 					 enum ks_kind kind, enum ks_kind *ret_kind, struct ks_refusal *refusal);
 
+/** Sandbox and live are apart: what acts in the sandbox makes sandbox keys alone. Refusal: not_grantable at
+ * `pointer`. */
+KS_MUST_USE enum ks_err ks_key_check_environment(const struct ks_actor *actor, enum ks_environment environment,
+						 const char *pointer, struct ks_refusal *refusal);
+
 /** ks_keys_create for a home that is known already (a tenant made in this transaction). */
 KS_MUST_USE enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_home *home,
 					 const struct ks_key_input *input, struct ks_key_made *ret_made,

@@ -45,11 +45,13 @@ static enum ks_err check_place(const struct ks_ring *ring, uint32_t parent, enum
 	return KS_OK;
 }
 
-/* The tenant that something is to be made below; the actor's own where none is named. */
+/* The tenant that something is to be made below; where none is named, the actor's own, and for a partner that acts in
+ * an organization that one. */
 static enum ks_err find_parent(const struct ks_tx *tx, const struct ks_actor *actor, uint64_t parent,
 			       uint32_t *ret_index, struct ks_refusal *refusal)
 {
-	uint64_t id = parent ? parent : actor->own ? actor->own : actor->effective;
+	bool acts_elsewhere = actor->own == 0 || actor->kind == KS_KIND_PARTNER;
+	uint64_t id = parent ? parent : acts_elsewhere ? actor->effective : actor->own;
 
 	if (!ks_actor_sees(actor, tx->ring, id) || ks_tx_is_gone(tx, id))
 		return ks_refuse_tenant(refusal, "/parent");

@@ -456,6 +456,31 @@ static void revoked_is_revoked(void **state)
 	assert_int_equal(audit_count(&f->w, "key.revoke"), 1);
 }
 
+static void a_partner_that_acts_in_an_organization_sees_that_one_alone(void **state)
+{
+	struct fixture *f = *state;
+	char org[KS_ID_TEXT_SIZE];
+	const uint64_t hidden[] = {f->partner, f->other_org, operator_of(&f->w), f->personal};
+	struct ks_key_input input = key_input("k", 0, "contacts:read");
+	struct ks_key_made made;
+	struct ks_actor actor;
+	struct key_seen seen;
+
+	ks_id_format(KS_ID_ORGANIZATION, f->org, org);
+	actor = actor_for(&f->w, f->partner_key.token, org);
+	for (size_t i = 0; i < KS_ARRAY_LEN(hidden); i++) {
+		input = key_input("k", hidden[i], "contacts:read");
+		refused(f, &actor, &input, KS_FORBIDDEN, "tenant_forbidden", "/tenant");
+	}
+	input = key_input("k", f->sub, "contacts:read");
+	assert_int_equal(create_key(&f->w, &actor, &input, &made), KS_OK);
+	assert_true(see_key(&f->w, made.id, &seen));
+	assert_true(seen.row.tenant == f->sub);
+	/* Itself it sees its organizations, and nothing below them. */
+	actor = actor_of(&f->w, f->partner_key.token);
+	refused(f, &actor, &input, KS_FORBIDDEN, "tenant_forbidden", "/tenant");
+}
+
 /* ---- rotate ---- */
 
 struct rotation {
@@ -475,6 +500,28 @@ static enum ks_err step_rotate(struct ks_tx *tx, void *ctx, struct ks_refusal *r
 	ks_actor_local(tx->ring, &local);
 	return ks_keys_rotate(tx, c->actor ? c->actor : &local, c->id, c->overlap_s, c->expires_given, c->expires_at,
 			      &c->made, refusal);
+}
+
+static void a_sandbox_key_makes_sandbox_keys_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct ks_key_made made, live = make_key(&f->w, f->org, "contacts:read"), sandbox;
+	struct ks_key_input input = key_input("sandbox", f->org, "contacts:read");
+	struct rotation r = {.id = live.id};
+	struct ks_actor actor;
+
+	input.environment = KS_ENVIRONMENT_SANDBOX;
+	assert_int_equal(create_key(&f->w, NULL, &input, &sandbox), KS_OK);
+	actor = actor_of(&f->w, sandbox.token);
+	assert_int_equal(create_key(&f->w, &actor, &input, &made), KS_OK);
+	input.environment = KS_ENVIRONMENT_LIVE;
+	refused(f, &actor, &input, KS_FORBIDDEN, "not_grantable", "/environment");
+	/* The successor of a live key would be one. */
+	r.actor = &actor;
+	assert_int_equal(world_change(&f->w, step_rotate, &r), KS_FORBIDDEN);
+	assert_string_equal(f->w.refusal.code, "not_grantable");
+	r.id = sandbox.id;
+	assert_int_equal(world_change(&f->w, step_rotate, &r), KS_OK);
 }
 
 static void rotation_is_refused(void **state)
@@ -599,6 +646,8 @@ int main(void)
 		TEST(a_scope_kept_for_another_kind),
 		TEST(a_kind_that_does_not_fit),
 		TEST(no_key_is_stronger_than_its_creator),
+		TEST(a_partner_that_acts_in_an_organization_sees_that_one_alone),
+		TEST(a_sandbox_key_makes_sandbox_keys_alone),
 		TEST(tenants_beyond_sight),
 		TEST(bindings_follow_the_tenant),
 		TEST(what_is_kept_of_a_token),
