@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/counters.h"
 #include "base/secret.h"
 
 static const struct ks_route routes[] = {
@@ -178,6 +179,8 @@ static bool admit(struct ks_call *call, struct ks_api_thread *thread)
 		ks_decide(ring, KS_RING_POLICY_SELF, &request, &thread->path, &thread->decision);
 		basic = thread->credential.basic_tried;
 		ks_credential_wipe(&thread->credential);
+		if (thread->decision.lookup == KS_LOOKUP_UNKNOWN)
+			ks_api_count_unknown();
 		if (thread->decision.reason != KS_REASON_OK) {
 			ks_exchange_refuse(call->api, x, ring, &thread->decision, basic);
 			return false;

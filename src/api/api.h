@@ -42,6 +42,9 @@ struct ks_handler ks_api_handler(struct ks_api *api);
 /** Gives back what the calling thread keeps for reading; a carrier's thread may call it before it ends. Otherwise it happens at the thread's end. */
 void ks_api_thread_done(struct ks_api *api);
 
+/** How many credentials that nobody has were tried since the process began. For ks_notice_options; `ctx` is not looked at. */
+uint64_t ks_api_unknown_credentials(void *ctx);
+
 /** The self policy's text (api/self.yaml, embedded). */
 struct ks_str ks_api_self_policy(void);
 

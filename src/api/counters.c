@@ -3,22 +3,47 @@
 
 #include <stdatomic.h>
 
+#include "api/api.h"
+
 /* Threads share lines only beyond this many. */
 #define LANES 64
 
 struct lane {
 	_Alignas(64) _Atomic uint64_t counts[KS_REASON_COUNT];
+	_Atomic uint64_t unknown;
 };
 
 static struct lane lanes[LANES];
 static _Atomic uint32_t next_lane;
 static _Thread_local struct lane *own;
 
-void ks_api_count_decision(enum ks_reason reason)
+static struct lane *lane(void)
 {
 	if (KS_UNLIKELY(!own))
 		own = &lanes[atomic_fetch_add_explicit(&next_lane, 1, memory_order_relaxed) % LANES];
-	(void)atomic_fetch_add_explicit(&own->counts[reason], 1, memory_order_relaxed);
+	return own;
+}
+
+void ks_api_count_unknown(void)
+{
+	(void)atomic_fetch_add_explicit(&lane()->unknown, 1, memory_order_relaxed);
+}
+
+void ks_api_count_decision(const struct ks_decision *decision)
+{
+	(void)atomic_fetch_add_explicit(&lane()->counts[decision->reason], 1, memory_order_relaxed);
+	if (decision->lookup == KS_LOOKUP_UNKNOWN)
+		ks_api_count_unknown();
+}
+
+uint64_t ks_api_unknown_credentials(void *ctx)
+{
+	uint64_t sum = 0;
+
+	(void)ctx;
+	for (size_t i = 0; i < LANES; i++)
+		sum += atomic_load_explicit(&lanes[i].unknown, memory_order_relaxed);
+	return sum;
 }
 
 uint64_t ks_api_decisions(enum ks_reason reason)

@@ -57,7 +57,7 @@ void ks_question_decide(struct ks_call *call, const struct ks_ring *ring, struct
 	const struct ks_actor *actor = &call->actor;
 
 	ks_decide(ring, KS_RING_POLICY_PLATFORM, &q->request, scratch, d);
-	ks_api_count_decision(d->reason);
+	ks_api_count_decision(d);
 	if (d->key && !actor->local && !actor->is_operator
 	    && !ks_actor_sees(actor, ring, ring->tenants[d->key->tenant].id))
 		*d = (struct ks_decision){.reason = KS_REASON_CREDENTIAL_INVALID, .step = KS_STEP_LOOKUP, .lookup = KS_LOOKUP_UNKNOWN,

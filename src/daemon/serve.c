@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "config/log.h"
+#include "daemon/notices.h"
 #include "engine/keys.h"
 #include "http/server.h"
 
@@ -131,6 +132,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 	if (!ks_token_prefix_ok(ks_str_c(o.prefix_sandbox)))
 		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
+	KS_TRY(ks_serve_notices(config, &o.notice, ret_problem));
 	KS_TRY(issuer_of(config, &o.issuer, ret_problem));
 	*ret_options = o;
 	return KS_OK;

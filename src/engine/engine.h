@@ -29,6 +29,21 @@ struct ks_engine_issuer {
 	bool make_keys;                    /* make a first key, and rotate when it is time: a service does */
 };
 
+/** What is told as an event before anybody asks. All of it is off where it is zero. */
+#define KS_NOTICE_LEADS_MAX 16
+struct ks_notice_options {
+	int64_t leads_ms[KS_NOTICE_LEADS_MAX]; /* a key's end is told of so long before; the longest first, no two equal */
+	size_t lead_count;
+	int64_t unused_ms;                 /* so long without use is long */
+	bool networks;                     /* tell of networks that a key was not used from before */
+	uint64_t denials;                  /* so many refusals of one key … */
+	int64_t denials_ms;                /* … within this time are a burst; whole minutes */
+	uint64_t unknown;                  /* so many unknown credentials within the same time are one too */
+	/** How many unknown credentials there were since the process began. Any thread. */
+	uint64_t (*unknown_total)(void *ctx);
+	void *ctx;
+};
+
 struct ks_engine_options {
 	const char *data_directory;
 	const char *store_uri;             /* NULL: sqlite:<data>/keystile.db */
@@ -46,6 +61,7 @@ struct ks_engine_options {
 	struct ks_engine_issuer issuer;
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
 	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
+	struct ks_notice_options notice;
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */

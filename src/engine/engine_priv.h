@@ -9,6 +9,7 @@
 #include "engine/audit.h"
 #include "engine/engine.h"
 #include "engine/keys.h"
+#include "engine/notices.h"
 #include "engine/tenants.h"
 
 #define KS_SQLITE_SCHEME "sqlite:"
@@ -58,6 +59,15 @@ struct ks_usage_entry {
 	uint16_t scope;              /* number in the ring's table, the same in every generation */
 };
 
+#define KS_USE_MEMOS 65536u
+
+/** A use that needs no second look: of this key, from this network, on this day. */
+struct ks_use_memo {
+	uint64_t key;
+	uint64_t network;
+	int64_t day;
+};
+
 struct ks_usage_state {
 	pthread_t thread;
 	bool started;
@@ -70,7 +80,10 @@ struct ks_usage_state {
 	/* the thread's */
 	struct ks_usage_entry *entries;
 	size_t entry_count, entry_cap;
+	struct ks_use_memo *memos;   /* KS_USE_MEMOS; NULL where nothing is noticed. Read by its jobs */
+	struct ks_notice_unknown unknown;
 	int64_t next_chores_ms;
+	int64_t next_ends_ms;
 	uint64_t lost_generation;    /* the generation that the next two are of, and counts lost by those before it */
 	uint64_t lost_here, lost_before;
 };

@@ -19,6 +19,8 @@
 #define IDEMPOTENCY_KEPT_MS DAY_MS
 #define FOLD_AT_ONCE 2000
 #define TRIM_AT_ONCE 2000
+#define ENDS_EVERY_MS 1000
+#define WALK_CHORES 1440u      /* the walk over all keys takes a day of chores */
 #define MINUTE_MS 60000
 
 /* ---- draining ---- */
@@ -155,14 +157,19 @@ struct batch {
 	size_t count;
 };
 
+static struct ks_notice_use use_of(const struct ks_usage_entry *e)
+{
+	/* It was allowed some time in that minute at the latest. */
+	return (struct ks_notice_use){e->key, e->last_ms == KS_TIME_NONE ? e->minute : e->last_ms, e->address};
+}
+
 static enum ks_err add_entry(struct ks_tx *tx, const struct ks_usage_entry *e)
 {
 	char address[KS_ADDR_TEXT_SIZE] = "";
 	int64_t last_ms = KS_TIME_NONE;
 
 	if (e->reason == KS_REASON_OK) {
-		/* It was allowed some time in that minute at the latest. */
-		last_ms = e->last_ms == KS_TIME_NONE ? e->minute : e->last_ms;
+		last_ms = use_of(e).at;
 		if (!ks_addr_is_zero(&e->address))
 			ks_addr_format(&e->address, address);
 	}
@@ -182,13 +189,81 @@ static enum ks_err add_entry(struct ks_tx *tx, const struct ks_usage_entry *e)
 	return KS_OK;
 }
 
+/* ---- what is noticed on the way ---- */
+
+static struct ks_use_memo memo_of(const struct ks_usage_entry *e)
+{
+	struct ks_use_memo memo = {.key = e->key, .day = use_of(e).at / DAY_MS};
+
+	/* The first 48 bits of IPv6, or the first 24 of IPv4, which stand behind ten zeros and two ones. */
+	for (size_t i = 0; i < 6; i++)
+		memo.network = memo.network << 8 | e->address.bytes[i];
+	if (memo.network == 0) {
+		for (size_t i = 10; i < 15; i++)
+			memo.network = memo.network << 8 | e->address.bytes[i];
+	}
+	return memo;
+}
+
+static struct ks_use_memo *memo_at(const struct ks_usage_state *u, const struct ks_use_memo *memo)
+{
+	static const uint64_t seed[2] = {1, 2};
+
+	return &u->memos[ks_mix64(memo->key ^ memo->network, seed) % KS_USE_MEMOS];
+}
+
+static enum ks_err notice_use(struct ks_tx *tx, const struct ks_usage_entry *e)
+{
+	const struct ks_usage_state *u = &tx->engine->usage;
+	struct ks_use_memo memo = memo_of(e);
+	struct ks_notice_use use = use_of(e);
+	const struct ks_use_memo *known;
+
+	if (e->reason != KS_REASON_OK || !u->memos)
+		return KS_OK;
+	known = memo_at(u, &memo);
+	if (known->key == memo.key && known->network == memo.network && known->day == memo.day)
+		return KS_OK;
+	return ks_notice_use(tx, &use);
+}
+
+static bool is_denial(const struct ks_usage_entry *e)
+{
+	return e->reason != KS_REASON_OK && e->reason != KS_REASON_RATE_LIMITED;
+}
+
+/* Entries are sorted by key. */
+static enum ks_err notice_denials(struct ks_tx *tx, const struct ks_usage_entry *entries, size_t count)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_denial(&entries[i]) && entries[i].key != last)
+			KS_TRY(ks_notice_denials(tx, last = entries[i].key));
+	}
+	return KS_OK;
+}
+
+/* What is durable needs no second look. */
+static void remember(struct ks_usage_state *u, const struct ks_usage_entry *entries, size_t count)
+{
+	for (size_t i = 0; u->memos && i < count; i++) {
+		struct ks_use_memo memo = memo_of(&entries[i]);
+
+		if (entries[i].reason == KS_REASON_OK)
+			*memo_at(u, &memo) = memo;
+	}
+}
+
 static enum ks_err run_batch(struct ks_job *job, struct ks_tx *tx)
 {
 	const struct batch *batch = job->ctx;
 
-	for (size_t i = 0; i < batch->count; i++)
+	for (size_t i = 0; i < batch->count; i++) {
+		KS_TRY(notice_use(tx, &batch->entries[i]));
 		KS_TRY(add_entry(tx, &batch->entries[i]));
-	return KS_OK;
+	}
+	return notice_denials(tx, batch->entries, batch->count);
 }
 
 /* The more is waiting, the larger the jobs: a commit each costs more than what others wait. */
@@ -211,6 +286,8 @@ static enum ks_err write_entries(struct ks_engine *engine)
 		err = ks_engine_run(engine, &batch.job);
 		for (size_t i = 0; err == KS_OK && i < batch.count; i++)
 			sum += batch.entries[i].count;
+		if (err == KS_OK)
+			remember(u, batch.entries, batch.count);
 		done += err == KS_OK ? batch.count : 0;
 	}
 	memmove(u->entries, u->entries + done, (u->entry_count - done) * sizeof(*u->entries));
@@ -278,16 +355,66 @@ static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
 }
 
+/* Runs one of those below as a job. */
+static void notice_by(struct ks_engine *engine, enum ks_err (*run)(struct ks_job *job, struct ks_tx *tx), void *ctx)
+{
+	struct ks_job job = {.run = run, .ctx = ctx};
+	enum ks_err err = ks_engine_run(engine, &job);
+
+	if (err != KS_OK && err != KS_STOPPING)
+		ks_engine_say(engine, 2, "notice_failed", "%s", ks_err_text(err));
+}
+
+static enum ks_err walk(struct ks_job *job, struct ks_tx *tx)
+{
+	(void)job;
+	return ks_notice_walk(tx);
+}
+
+static enum ks_err run_ends(struct ks_job *job, struct ks_tx *tx)
+{
+	return ks_notice_ends(tx, job->ctx);
+}
+
+static enum ks_err run_unknown(struct ks_job *job, struct ks_tx *tx)
+{
+	const uint64_t *count = job->ctx;
+
+	return ks_notice_unknown(tx, *count);
+}
+
+/* What depends on time alone. */
+static void notice(struct ks_engine *engine)
+{
+	const struct ks_notice_options *o = &engine->options.notice;
+	struct ks_usage_state *u = &engine->usage;
+	int64_t now_ms = ks_engine_now_ms();
+	uint64_t count = 0;
+	bool more = false;
+
+	if (o->unknown_total
+	    && ks_notice_take_unknown(&u->unknown, o->unknown_total(o->ctx), now_ms, o->unknown, o->denials_ms, &count))
+		notice_by(engine, run_unknown, &count);
+	if (o->lead_count == 0 || now_ms < u->next_ends_ms)
+		return;
+	notice_by(engine, run_ends, &more);
+	/* Many segments take longer: at most a hundredth of the time goes there. */
+	u->next_ends_ms = more ? now_ms : now_ms + KS_MAX((int64_t)ENDS_EVERY_MS, 100 * (ks_engine_now_ms() - now_ms));
+}
+
 /* Old counts become coarser, old answers and events are forgotten. A little at a time. */
 static void do_chores(struct ks_engine *engine)
 {
 	bool more = false;
 	struct ks_job job = {.run = run_chores, .ctx = &more};
 	int64_t now_ms = ks_engine_now_ms();
+	uint64_t steps = atomic_load_explicit(&engine->keys_known, memory_order_relaxed) / WALK_CHORES / KS_NOTICE_WALK_KEYS;
 	enum ks_err err;
 
 	if (now_ms < engine->usage.next_chores_ms)
 		return;
+	for (uint64_t i = 0; i <= steps; i++)
+		notice_by(engine, walk, NULL);
 	err = ks_engine_run(engine, &job);
 	if (err != KS_OK)
 		ks_engine_say(engine, 2, "chores_failed", "%s", ks_err_text(err));
@@ -351,8 +478,10 @@ static void *usage_main(void *arg)
 		if (err != KS_OK && err != before)
 			ks_engine_say(engine, 2, "usage_waits", "counts stay in memory: %s", ks_err_text(err));
 		before = err;
-		if (go_on && err == KS_OK)
+		if (go_on && err == KS_OK) {
+			notice(engine);
 			do_chores(engine);
+		}
 		if (go_on)
 			ks_issuer_tend(engine);
 	}
@@ -372,8 +501,15 @@ enum ks_err ks_usage_start(struct ks_engine *engine)
 	pthread_cond_init(&u->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	u->next_chores_ms = ks_engine_now_ms() + CHORES_EVERY_MS;
-	if (pthread_create(&u->thread, NULL, usage_main, engine) != 0)
+	if (engine->options.notice.networks || engine->options.notice.unused_ms) {
+		u->memos = calloc(KS_USE_MEMOS, sizeof(*u->memos));
+		if (!u->memos)
+			return KS_MEMORY;
+	}
+	if (pthread_create(&u->thread, NULL, usage_main, engine) != 0) {
+		free(u->memos);
 		return KS_SYSTEM;
+	}
 	u->started = true;
 	return KS_OK;
 }
@@ -392,6 +528,8 @@ void ks_usage_stop(struct ks_engine *engine)
 	u->started = false;
 	free(u->entries);
 	u->entries = NULL;
+	free(u->memos);
+	u->memos = NULL;
 	pthread_cond_destroy(&u->wake);
 	pthread_cond_destroy(&u->done);
 	pthread_mutex_destroy(&u->lock);

@@ -40,7 +40,8 @@
 	X(0002_seal, "seal")   \
 	X(0003_people, "people") \
 	X(0004_events, "events") \
-	X(0005_issuer_keys, "issuer_keys")
+	X(0005_issuer_keys, "issuer_keys") \
+	X(0006_notices, "notices")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

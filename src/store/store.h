@@ -347,6 +347,57 @@ KS_MUST_USE enum ks_err ks_store_usage(struct ks_store *store, uint64_t key, int
 KS_MUST_USE enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before,
 					    size_t limit, size_t *ret_folded);
 
+/** When the key was last used; KS_NOT_FOUND: never. */
+KS_MUST_USE enum ks_err ks_store_last_used(struct ks_store *store, uint64_t key, int64_t *ret_at);
+/** Refusals of the key in minutes from `from` on, those of its rate limit left out. */
+KS_MUST_USE enum ks_err ks_store_usage_denied(struct ks_store *store, uint64_t key, int64_t from, uint64_t *ret_count);
+
+/* ---- notices: what was told of keys, so that it is told once ---- */
+/** Up to which end, and which key of those that end then, the reminders of one lead have come. */
+struct ks_reminder_mark {
+	int64_t ends_at;
+	uint64_t key;
+};
+/** KS_NOT_FOUND: none of this lead went through this segment. */
+KS_MUST_USE enum ks_err ks_store_reminder_get(struct ks_store *store, int64_t lead, uint64_t segment,
+					      struct ks_reminder_mark *ret_mark);
+KS_MUST_USE enum ks_err ks_store_reminder_put(struct ks_store *store, int64_t lead, uint64_t segment,
+					      const struct ks_reminder_mark *mark);
+/** Keys are in segments 0 to this one. */
+KS_MUST_USE enum ks_err ks_store_last_segment(struct ks_store *store, uint64_t *ret_segment);
+/** Keys of a segment that end after the mark and not after `until`, in that order, at most `limit`. By index. */
+KS_MUST_USE enum ks_err ks_store_keys_expiring(struct ks_store *store, uint64_t segment,
+					       const struct ks_reminder_mark *after, int64_t until, size_t limit,
+					       ks_key_each *each, void *ctx);
+/** Keys with ids in (first, last] that are neither ended nor rotated out at `now` and were not used, or made, after
+ * `since`. */
+KS_MUST_USE enum ks_err ks_store_keys_unused(struct ks_store *store, uint64_t first, uint64_t last, int64_t now,
+					     int64_t since, ks_key_each *each, void *ctx);
+
+enum ks_key_notice { KS_KEY_NOTICE_UNUSED, KS_KEY_NOTICE_DENIALS, KS_KEY_NOTICE_LEAKED };
+/** When it was last told of the key; KS_NOT_FOUND: never. */
+KS_MUST_USE enum ks_err ks_store_notice_get(struct ks_store *store, uint64_t key, enum ks_key_notice notice,
+					    int64_t *ret_at);
+KS_MUST_USE enum ks_err ks_store_notice_put(struct ks_store *store, uint64_t key, enum ks_key_notice notice,
+					    int64_t at);
+
+/** A network that a key was used from, and when last (as of the day). */
+struct ks_network_row {
+	struct ks_str network; /* "203.0.113.0/24" */
+	int64_t at;
+};
+typedef enum ks_err ks_network_each(void *ctx, const struct ks_network_row *row);
+KS_MUST_USE enum ks_err ks_store_networks(struct ks_store *store, uint64_t key, ks_network_each *each, void *ctx);
+KS_MUST_USE enum ks_err ks_store_network_put(struct ks_store *store, uint64_t key, const struct ks_network_row *row);
+/** KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_network_delete(struct ks_store *store, uint64_t key, struct ks_str network);
+
+/** Where the walk over all keys is: the last key that was looked at; 0: at the beginning. */
+KS_MUST_USE enum ks_err ks_store_walk_get(struct ks_store *store, uint64_t *ret_key);
+KS_MUST_USE enum ks_err ks_store_walk_put(struct ks_store *store, uint64_t key);
+/** The last of the next `count` keys after `key`; 0: there is none. */
+KS_MUST_USE enum ks_err ks_store_key_ahead(struct ks_store *store, uint64_t key, size_t count, uint64_t *ret_key);
+
 /* ---- audit ---- */
 struct ks_audit_row {
 	uint64_t id;

@@ -141,6 +141,36 @@ enum ks_err ks_store_key_rotated(struct ks_store *store, uint64_t id, int64_t re
 	return changed ? KS_OK : unchanged(store, id, KS_CONFLICT);
 }
 
+/* ---- those that something is to be told of ---- */
+
+enum ks_err ks_store_keys_expiring(struct ks_store *store, uint64_t segment, const struct ks_reminder_mark *after,
+				   int64_t until, size_t limit, ks_key_each *each, void *ctx)
+{
+	struct ks_row_taker taker = {store, &each, ctx, 0};
+
+	/* Many keys may end at one instant: each of the two is one range of the index. */
+	KS_TRY(ks_store_query(store, KS_SQL_KEYS_EXPIRING_WITH,
+			      KS_PARAMS(ks_value_u64(segment), ks_value_i64(after->ends_at), ks_value_u64(after->key),
+					ks_value_limit(limit)),
+			      KEY_COLUMNS, take_key, &taker));
+	if (taker.rows >= limit)
+		return KS_OK;
+	return ks_store_query(store, KS_SQL_KEYS_EXPIRING,
+			      KS_PARAMS(ks_value_u64(segment), ks_value_i64(after->ends_at), ks_value_i64(until),
+					ks_value_limit(limit - taker.rows)),
+			      KEY_COLUMNS, take_key, &taker);
+}
+
+enum ks_err ks_store_keys_unused(struct ks_store *store, uint64_t first, uint64_t last, int64_t now, int64_t since,
+				 ks_key_each *each, void *ctx)
+{
+	struct ks_row_taker taker = {store, &each, ctx, 0};
+
+	return ks_store_query(store, KS_SQL_KEYS_UNUSED,
+			      KS_PARAMS(ks_value_u64(first), ks_value_u64(last), ks_value_i64(now), ks_value_i64(since)),
+			      KEY_COLUMNS, take_key, &taker);
+}
+
 /* ---- reading ---- */
 
 enum ks_err ks_store_key_get(struct ks_store *store, uint64_t id, ks_key_each *each, void *ctx)

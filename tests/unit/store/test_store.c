@@ -371,6 +371,7 @@ static void migrations_are_those_that_were_released(void **state)
 		"627e9dc186c16b92a62ff5d702e5ddfcfac5f1d41a2768e1afab88f4d75e227d",
 		"fa6fab880c72da6888dd6352c1b471acc1c1d24015cd06dadb1884ce1e3d8f31",
 		"dc53b39e272eb8e249b557660c68f5e3612f9b82a72ff94e73dffbc3b29e195b",
+		"e86ceab8834add8e8efe957e3149482e860368e9feeab120183bc2f12f94112b",
 	};
 
 	(void)state;
