@@ -23,7 +23,8 @@
 	X(EVENT, "evt")        \
 	X(AUDIT, "aud")        \
 	X(SESSION, "ses")      \
-	X(ISSUER, "iss")
+	X(ISSUER, "iss")       \
+	X(IDENTITY_PROVIDER, "idp")
 
 enum ks_id_type {
 #define X(name, prefix) KS_ID_##name,

@@ -2,6 +2,7 @@
 /* From rows of the truth to records of the ring. A change-log entry says only what has changed; what it is now is read
  * from the rows, so that an entry may be applied twice, or late, and the same code serves the change just made, the
  * replay after a kill and the rebuild. */
+#include "engine/federation.h"
 #include "engine/grants.h"
 
 #define CORES_AT_ONCE 256
@@ -209,6 +210,18 @@ static enum ks_err apply_issuer_keys(struct applying *a, const struct ks_change 
 	return ks_issuer_reload(a->engine, a->ring);
 }
 
+static enum ks_err apply_foreign_issuer_row(void *ctx, const struct ks_foreign_issuer_row *row)
+{
+	struct applying *a = ctx;
+
+	return ks_project_foreign_issuer(a->ring, row);
+}
+
+static enum ks_err apply_foreign_issuer(struct applying *a, const struct ks_change *change)
+{
+	return ks_store_foreign_issuer_get(a->engine->store, change->object, apply_foreign_issuer_row, a);
+}
+
 static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, const struct ks_change *change) = {
 	[KS_CHANGE_TENANT] = apply_tenant,
 	[KS_CHANGE_USER] = apply_user,
@@ -216,6 +229,7 @@ static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, c
 	[KS_CHANGE_KEY] = apply_key,
 	[KS_CHANGE_KEY_RANGE] = apply_key_range,
 	[KS_CHANGE_ISSUER_KEYS] = apply_issuer_keys,
+	[KS_CHANGE_FOREIGN_ISSUER] = apply_foreign_issuer,
 };
 
 /* More room than the change can need, so that one growth is enough. */

@@ -3,6 +3,7 @@
  * this one puts them into the ring. */
 #include <stdlib.h>
 
+#include "engine/federation.h"
 #include "engine/grants.h"
 
 #define READERS 2
@@ -66,6 +67,13 @@ static enum ks_err fill_grant(void *ctx, const struct ks_grant_row *row)
 	return ks_project_grant(f->engine, f->ring, row);
 }
 
+static enum ks_err fill_foreign_issuer(void *ctx, const struct ks_foreign_issuer_row *row)
+{
+	struct filling *f = ctx;
+
+	return ks_project_foreign_issuer(f->ring, row);
+}
+
 /* Users before tenants (a personal tenant names its user), memberships after both. */
 static enum ks_err fill_small(struct filling *f)
 {
@@ -76,7 +84,8 @@ static enum ks_err fill_small(struct filling *f)
 	KS_TRY(ks_store_tenants_all(store, fill_tenant, f));
 	f->with_memberships = true;
 	KS_TRY(ks_store_users_all(store, fill_user, f));
-	return ks_store_grants_all(store, fill_grant, f);
+	KS_TRY(ks_store_grants_all(store, fill_grant, f));
+	return ks_store_foreign_issuers_all(store, fill_foreign_issuer, f);
 }
 
 /* ---- keys: readers ---- */

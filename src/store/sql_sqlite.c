@@ -35,13 +35,14 @@
 #define UNDO_BYTES ((128 << 10) - 1)
 
 /* X(number and name, name) */
-#define MIGRATIONS(X)         \
+#define MIGRATIONS(X) \
 	X(0001_truth, "truth") \
-	X(0002_seal, "seal")   \
+	X(0002_seal, "seal") \
 	X(0003_people, "people") \
 	X(0004_events, "events") \
 	X(0005_issuer_keys, "issuer_keys") \
-	X(0006_notices, "notices")
+	X(0006_notices, "notices") \
+	X(0007_federation, "federation")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -58,3 +58,21 @@
 	"SELECT " SQL_EVENT_COLUMNS " FROM events WHERE " column " AND id >= $4 AND id < $5"        \
 	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR type = $3)" \
 	" ORDER BY id " order " LIMIT $6"
+
+#define SQL_FOREIGN_ISSUER_COLUMNS                                                                           \
+	"id, organization, enabled, created_at, deleted_at, next_at, tried_at, fetched_at, failures, failure," \
+	" name, issuer, audience, jwks_url, rules, created_by, jwks"
+
+/* $1 before, $2 limit */
+#define SQL_FOREIGN_ISSUERS_WHERE(column)                                              \
+	"SELECT " SQL_FOREIGN_ISSUER_COLUMNS " FROM foreign_issuers WHERE " column     \
+	" AND deleted_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2"
+
+#define SQL_IDENTITY_PROVIDER_COLUMNS                                                                         \
+	"id, organization, enabled, created_at, deleted_at, auto_create, default_tenant, default_role, name," \
+	" issuer, client_id, scopes, domains, created_by, secret"
+
+/* $1 before, $2 limit */
+#define SQL_IDENTITY_PROVIDERS_WHERE(column)                                                   \
+	"SELECT " SQL_IDENTITY_PROVIDER_COLUMNS " FROM identity_providers WHERE " column       \
+	" AND deleted_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2"

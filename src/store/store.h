@@ -97,7 +97,8 @@ void ks_store_rollback_to(struct ks_store *store);
 	X(GRANT, "grant")   \
 	X(KEY, "key")       \
 	X(KEY_RANGE, "key_range") /* object .. object_end, one import batch */ \
-	X(ISSUER_KEYS, "issuer_keys") /* those of our own issuer */
+	X(ISSUER_KEYS, "issuer_keys") /* those of our own issuer */ \
+	X(FOREIGN_ISSUER, "foreign_issuer")
 
 enum ks_change_kind {
 #define X(name, text) KS_CHANGE_##name,
