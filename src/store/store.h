@@ -316,6 +316,16 @@ struct ks_key_core {
 };
 KS_MUST_USE enum ks_err ks_store_key_cores(struct ks_store *store, uint64_t first, uint64_t last,
 					   enum ks_err (*each)(void *ctx, const struct ks_key_core *core), void *ctx);
+/** What an audit of keys asks of the truth beside what the projection holds, for ids in [first, last], ascending. */
+struct ks_key_facts {
+	uint64_t id;
+	bool imported;
+	int64_t created_at;
+	int64_t last_used_at; /* KS_TIME_NONE: never */
+};
+KS_MUST_USE enum ks_err ks_store_key_facts(struct ks_store *store, uint64_t first, uint64_t last,
+					   enum ks_err (*each)(void *ctx, const struct ks_key_facts *facts), void *ctx);
+
 /** Counts for planning a ring (exact or a little high): kept, not counted. Revoked and deleted ones are in. */
 struct ks_store_counts {
 	uint64_t keys;
@@ -342,6 +352,16 @@ KS_MUST_USE enum ks_err ks_store_usage_add(struct ks_store *store, const struct 
  * the start of its hour or day. KS_MALFORMED: another step. */
 KS_MUST_USE enum ks_err ks_store_usage(struct ks_store *store, uint64_t key, int64_t from, int64_t to, int64_t step,
 				       enum ks_err (*each)(void *ctx, const struct ks_usage_row *row), void *ctx);
+/** The names that uses are counted under, with the numbers that ks_store_usage_scopes_used gives. */
+KS_MUST_USE enum ks_err ks_store_usage_scopes(struct ks_store *store,
+					      enum ks_err (*each)(void *ctx, uint64_t number, struct ks_str name),
+					      void *ctx);
+/** Under which scopes keys with ids in [first, last] were allowed something in steps that begin at `since` or later;
+ * ascending keys, a pair perhaps more than once; number 0: none. What was folded counts at the start of its hour or
+ * day. */
+KS_MUST_USE enum ks_err ks_store_usage_scopes_used(struct ks_store *store, uint64_t first, uint64_t last, int64_t since,
+						   enum ks_err (*each)(void *ctx, uint64_t key, uint64_t number),
+						   void *ctx);
 /** Folds minutes of whole hours before `minutes_before` into hours, hours of whole days before `hours_before` into
  * days; at most `limit` rows a call: call again (in a transaction of its own, so that others get their turn) until it
  * folds none. */

@@ -227,6 +227,33 @@ enum ks_err ks_store_key_cores(struct ks_store *store, uint64_t first, uint64_t 
 			      take_core, &taker);
 }
 
+struct facts_taker {
+	enum ks_err (*each)(void *ctx, const struct ks_key_facts *facts);
+	void *ctx;
+};
+
+static enum ks_err take_facts(void *ctx, const struct ks_sql_value *v)
+{
+	const struct facts_taker *taker = ctx;
+	struct ks_key_facts facts = {
+		.id = (uint64_t)v[0].integer,
+		.imported = v[1].integer != 0,
+		.created_at = v[2].integer,
+		.last_used_at = v[3].type == KS_SQL_INTEGER ? v[3].integer : KS_TIME_NONE,
+	};
+
+	return taker->each(taker->ctx, &facts);
+}
+
+enum ks_err ks_store_key_facts(struct ks_store *store, uint64_t first, uint64_t last,
+			       enum ks_err (*each)(void *ctx, const struct ks_key_facts *facts), void *ctx)
+{
+	struct facts_taker taker = {each, ctx};
+
+	return ks_store_query(store, KS_SQL_KEY_FACTS, KS_PARAMS(ks_value_u64(first), ks_value_u64(last)), 4,
+			      take_facts, &taker);
+}
+
 /* ---- lists ---- */
 
 /* Parameters of SQL_KEYS_FILTER, by number - 1. */

@@ -109,6 +109,48 @@ enum ks_err ks_store_usage(struct ks_store *store, uint64_t key, int64_t from, i
 			      KS_ARRAY_LEN(sum_fields), take_sum, &taker);
 }
 
+/* ---- for audits: all keys at once, so by hand and not by a table of fields ---- */
+
+struct scope_taker {
+	struct ks_store *store;
+	enum ks_err (*name)(void *ctx, uint64_t number, struct ks_str name);
+	enum ks_err (*pair)(void *ctx, uint64_t key, uint64_t number);
+	void *ctx;
+};
+
+static enum ks_err take_name(void *ctx, const struct ks_sql_value *v)
+{
+	const struct scope_taker *taker = ctx;
+
+	return taker->name(taker->ctx, (uint64_t)v[0].integer, v[1].bytes);
+}
+
+static enum ks_err take_pair(void *ctx, const struct ks_sql_value *v)
+{
+	const struct scope_taker *taker = ctx;
+
+	return taker->pair(taker->ctx, (uint64_t)v[0].integer, (uint64_t)v[1].integer);
+}
+
+enum ks_err ks_store_usage_scopes(struct ks_store *store,
+				  enum ks_err (*each)(void *ctx, uint64_t number, struct ks_str name), void *ctx)
+{
+	struct scope_taker taker = {.store = store, .name = each, .ctx = ctx};
+
+	return ks_store_query(store, KS_SQL_USAGE_SCOPES, NULL, 0, 2, take_name, &taker);
+}
+
+enum ks_err ks_store_usage_scopes_used(struct ks_store *store, uint64_t first, uint64_t last, int64_t since,
+				       enum ks_err (*each)(void *ctx, uint64_t key, uint64_t number), void *ctx)
+{
+	struct scope_taker taker = {.store = store, .pair = each, .ctx = ctx};
+
+	return ks_store_query(store, KS_SQL_USAGE_SCOPES_USED,
+			      KS_PARAMS(ks_value_u64(first), ks_value_u64(last), ks_value_i64(since),
+					ks_value_i64(KS_REASON_OK)),
+			      2, take_pair, &taker);
+}
+
 /* ---- folding ---- */
 
 struct batch {

@@ -84,7 +84,7 @@ static bool plan_has(const struct plan *plan, const char *part)
 
 /* These read all there is, in the order of the primary key. */
 static const enum ks_sql_id whole[] = {KS_SQL_MIGRATIONS, KS_SQL_TENANTS_ALL, KS_SQL_USERS_ALL, KS_SQL_GRANTS_ALL,
-					 KS_SQL_ISSUER_KEYS, KS_SQL_FOREIGN_ISSUERS_ALL};
+					 KS_SQL_ISSUER_KEYS, KS_SQL_FOREIGN_ISSUERS_ALL, KS_SQL_USAGE_SCOPES};
 
 static bool reads_all(enum ks_sql_id id)
 {

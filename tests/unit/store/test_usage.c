@@ -211,6 +211,90 @@ static void a_fold_outside_of_a_transaction_is_refused(void **state)
 	assert_int_equal(folded, 77);
 }
 
+struct facts {
+	struct ks_key_facts rows[8];
+	size_t n;
+};
+
+static enum ks_err note_facts(void *ctx, const struct ks_key_facts *facts)
+{
+	struct facts *all = ctx;
+
+	assert_true(all->n < KS_ARRAY_LEN(all->rows));
+	all->rows[all->n++] = *facts;
+	return KS_OK;
+}
+
+static void facts_of_keys_are_in_order(void **state)
+{
+	struct fixture *f = *state;
+	struct ks_usage_row used = {.key = 102, .minute = NOW, .scope = KS_STR("a"), .count = 1};
+	struct facts facts = {.n = 0};
+
+	assert_ok(ks_store_begin(f->store));
+	for (uint64_t id = 101; id < 105; id++)
+		put_key(f->store, id);
+	assert_ok(ks_store_usage_add(f->store, &used, NOW + 5, KS_STR("")));
+	assert_ok(ks_store_commit(f->store));
+	assert_ok(ks_store_key_facts(f->store, 102, 103, note_facts, &facts));
+	assert_int_equal(facts.n, 2);
+	assert_int_equal(facts.rows[0].id, 102);
+	assert_int_equal(facts.rows[0].last_used_at, NOW + 5);
+	assert_int_equal(facts.rows[1].id, 103);
+	assert_int_equal(facts.rows[1].last_used_at, KS_TIME_NONE);
+	assert_false(facts.rows[1].imported);
+	facts.n = 0;
+	assert_ok(ks_store_key_facts(f->store, 200, 300, note_facts, &facts));
+	assert_int_equal(facts.n, 0);
+}
+
+struct names {
+	char text[256];
+};
+
+static enum ks_err note_name(void *ctx, uint64_t number, struct ks_str name)
+{
+	struct names *names = ctx;
+	size_t n = strlen(names->text);
+
+	snprintf(&names->text[n], sizeof(names->text) - n, "%llu=%.*s ", (unsigned long long)number, KS_STR_ARG(name));
+	return KS_OK;
+}
+
+static enum ks_err note_pair(void *ctx, uint64_t key, uint64_t number)
+{
+	struct names *names = ctx;
+	size_t n = strlen(names->text);
+
+	snprintf(&names->text[n], sizeof(names->text) - n, "%llu:%llu ", (unsigned long long)key,
+		 (unsigned long long)number);
+	return KS_OK;
+}
+
+static void scopes_used_since_are_told(void **state)
+{
+	struct fixture *f = *state;
+	struct names names = {""};
+
+	assert_ok(ks_store_begin(f->store));
+	assert_ok(add(f->store, 1, DAY_0 - DAY, KS_REASON_OK, "a", 1));
+	assert_ok(add(f->store, 1, DAY_0, KS_REASON_OK, "b", 1));
+	assert_ok(add(f->store, 1, DAY_0, KS_REASON_SCOPE_MISSING, "c", 1));
+	assert_ok(add(f->store, 2, DAY_0 + HOUR, KS_REASON_OK, "a", 1));
+	assert_ok(add(f->store, 2, DAY_0 + HOUR, KS_REASON_OK, "", 1));
+	assert_ok(add(f->store, 3, DAY_0, KS_REASON_OK, "c", 1));
+	assert_ok(ks_store_commit(f->store));
+	assert_ok(ks_store_usage_scopes(f->store, note_name, &names));
+	assert_string_equal(names.text, "1=a 2=b 3=c ");
+	names.text[0] = '\0';
+	assert_ok(ks_store_usage_scopes_used(f->store, 1, 2, DAY_0, note_pair, &names));
+	assert_true(strcmp(names.text, "1:2 2:0 2:1 ") == 0 || strcmp(names.text, "1:2 2:1 2:0 ") == 0);
+	names.text[0] = '\0';
+	assert_ok(ks_store_usage_scopes_used(f->store, 1, 3, DAY_0 - DAY, note_pair, &names));
+	assert_non_null(strstr(names.text, "1:1 "));
+	assert_non_null(strstr(names.text, "3:3 "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +303,8 @@ int main(void)
 		TEST(the_last_use_is_the_latest),
 		TEST(folding_keeps_the_sums),
 		TEST(a_fold_outside_of_a_transaction_is_refused),
+		TEST(facts_of_keys_are_in_order),
+		TEST(scopes_used_since_are_told),
 	};
 
 	return cmocka_run_group_tests_name("store/usage", tests, NULL, NULL);
