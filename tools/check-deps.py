@@ -16,19 +16,20 @@ LAYERS = {
     "policy": {"base", "model", "urlpath"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
+    "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring"},
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model"},
     "login": {"base", "crypto"},
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
     "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login", "engine", "http"},
+    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
     "daemon": {"base", "crypto", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
 }
-PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "login", "assertion"}
+PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
