@@ -226,7 +226,10 @@ static bool body_fits(struct ks_call *call)
 		if (!has_body(x))
 			return true;
 		/* fallthrough */
+	case KS_BODY_JSON_FILES:
 	case KS_BODY_JSON:
+		if (call->route->body == KS_BODY_JSON_FILES)
+			x->body_max = KS_CALL_FILES_MAX;
 		if (media_type_is(x, KS_STR("application/json")))
 			return true;
 		(void)ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/json.");
@@ -317,7 +320,10 @@ static bool parse_body(struct ks_call *call)
 	struct ks_exchange *x = call->exchange;
 	char detail[256];
 
-	if (call->route->body != KS_BODY_JSON && (call->route->body != KS_BODY_JSON_OPTIONAL || ks_str_empty(x->body)))
+	enum ks_route_body kind = call->route->body;
+
+	if (kind != KS_BODY_JSON && kind != KS_BODY_JSON_FILES
+	    && (kind != KS_BODY_JSON_OPTIONAL || ks_str_empty(x->body)))
 		return true;
 	call->body = ks_in_parse(x->body, detail);
 	if (!call->body)

@@ -9,6 +9,7 @@
 #define KS_API_WORKERS 2          /* threads that read lists */
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_ALONE_MAX 4        /* long works at one time, each on a thread of its own */
+#define KS_API_ANALYSES_MAX 2     /* of them, questions over all keys */
 
 /** Work away from the carrier's threads (tasks.c). */
 struct ks_tasks {
@@ -21,6 +22,7 @@ struct ks_tasks {
 	size_t worker_count;
 	size_t alone;
 	bool stopping;
+	_Atomic unsigned analyses;        /* under way */
 };
 
 struct ks_api {
@@ -45,6 +47,9 @@ struct ks_api_thread {
 	struct ks_credential credential;
 	struct ks_decision decision;
 };
+
+/** The same for a question over all keys, which reads the ring and the store; call->reader is that thread's. */
+enum ks_finish ks_call_analyse(struct ks_call *call, ks_call_handler *handler);
 
 /** The calling thread's state, made at its first call; NULL where the engine gives no reader. */
 struct ks_api_thread *ks_api_thread(struct ks_api *api);

@@ -40,6 +40,7 @@ enum ks_route_body {
 	KS_BODY_NONE,        /* a body is refused */
 	KS_BODY_JSON,        /* one object */
 	KS_BODY_JSON_OPTIONAL,
+	KS_BODY_JSON_FILES,  /* one object with files as texts in it: up to KS_CALL_FILES_MAX bytes */
 	KS_BODY_FORM,        /* application/x-www-form-urlencoded (OAuth endpoints) */
 	KS_BODY_STREAM       /* goes to the route's sink */
 };
@@ -57,6 +58,7 @@ struct ks_route {
 };
 
 #define KS_CALL_PARAMS_MAX 4
+#define KS_CALL_FILES_MAX ((size_t)12 << 20)
 
 /** Who reads an answer, and where to look up whom it names. */
 struct ks_viewer {
@@ -97,6 +99,7 @@ struct ks_call {
 
 	/* later */
 	ks_call_handler *later;
+	ks_call_handler *analysis;
 	struct ks_call *next;
 };
 
@@ -143,6 +146,8 @@ struct ks_page {
 	uint64_t before;
 };
 void ks_call_page(struct ks_call *call, struct ks_page *ret_page);
+/** The same where `limit` may be up to `max`. */
+void ks_call_page_up_to(struct ks_call *call, uint64_t max, struct ks_page *ret_page);
 /** Ends a list: closes "items" and writes "next": a cursor if `more`, else null. */
 void ks_call_page_end(struct ks_call *call, bool more, uint64_t last_id);
 

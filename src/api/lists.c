@@ -130,7 +130,7 @@ bool ks_call_no_query(struct ks_call *call)
 }
 
 /* A cursor is the last id seen, as 16 hexadecimal digits: opaque to callers, harmless to us. */
-void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
+void ks_call_page_up_to(struct ks_call *call, uint64_t max, struct ks_page *ret_page)
 {
 	char storage[32];
 	struct ks_str value;
@@ -138,8 +138,9 @@ void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
 	uint64_t before = 0;
 
 	if (ks_call_query(call, "limit", storage, sizeof(storage), &value)
-	    && (!ks_str_to_u64(value, PAGE_MAX, &number) || number == 0))
-		query_problem(call, KS_STR("limit"), "This must be a whole number from 1 to 500.");
+	    && (!ks_str_to_u64(value, max, &number) || number == 0))
+		ks_in_problem(&call->in, "?limit", "", "This must be a whole number from 1 to %llu.",
+			      (unsigned long long)max);
 	if (ks_call_query(call, "cursor", storage, sizeof(storage), &value)) {
 		bool ours = value.n == CURSOR_LEN;
 
@@ -154,6 +155,11 @@ void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
 	}
 	ret_page->limit = (size_t)number;
 	ret_page->before = before;
+}
+
+void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
+{
+	ks_call_page_up_to(call, PAGE_MAX, ret_page);
 }
 
 void ks_call_page_end(struct ks_call *call, bool more, uint64_t last_id)

@@ -216,3 +216,34 @@ enum ks_finish ks_call_alone(struct ks_call *call, ks_call_handler *handler)
 	err = ks_tasks_alone(call->api, call_alone, call);
 	return err == KS_OK ? KS_FINISH_PENDING : ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
+
+static enum ks_finish analyse(struct ks_call *call)
+{
+	struct ks_api_thread *thread = ks_api_thread(call->api);
+	enum ks_finish finish;
+
+	if (thread) {
+		call->reader = &thread->reader;
+		finish = call->analysis(call);
+	} else {
+		finish = ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
+	}
+	(void)atomic_fetch_sub(&call->api->tasks.analyses, 1);
+	return finish;
+}
+
+enum ks_finish ks_call_analyse(struct ks_call *call, ks_call_handler *handler)
+{
+	struct ks_tasks *tasks = &call->api->tasks;
+	enum ks_err err;
+
+	call->analysis = handler;
+	call->later = analyse;
+	err = atomic_fetch_add(&tasks->analyses, 1) < KS_API_ANALYSES_MAX ? ks_tasks_alone(call->api, call_alone, call)
+									   : KS_FULL;
+	if (err == KS_OK)
+		return KS_FINISH_PENDING;
+	(void)atomic_fetch_sub(&tasks->analyses, 1);
+	return err == KS_FULL ? ks_call_problem(call, KS_PROBLEM_OVERLOADED, "Other questions over all keys are being answered; ask again.")
+			      : ks_call_problem(call, ks_problem_of_err(err), NULL);
+}

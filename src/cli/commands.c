@@ -94,6 +94,36 @@ static const struct ks_option events_options[] = {
 
 static const struct ks_option request_options[] = {REQUEST_OPTIONS, END};
 
+#define PAGE_OPTIONS                                                                                                 \
+	{"limit", "N", "at most so many (default 50; here up to 100000)", false},                                    \
+		{"cursor", "CURSOR", "go on after an earlier list's next", false}
+#define OWN_OPTION {"own", NULL, "by the policy of this service's own API", false}
+
+static const struct ks_option who_can_options[] = {
+	{"tenant", "ID", "who could act in this tenant", false},
+	OWN_OPTION,
+	PAGE_OPTIONS,
+	{"all", NULL, "all of them, a line each; with --json an object a line", false},
+	END};
+
+static const struct ks_option what_can_options[] = {
+	{"denied", NULL, "what it cannot do too, and why", false}, OWN_OPTION, PAGE_OPTIONS, END};
+
+static const struct ks_option diff_options[] = {
+	{"examples", "N", "print the ids of N keys for each change (at most 1000)", false},
+	{"all", NULL, "print the ids of all keys for each change", false},
+	END};
+
+static const struct ks_option audit_options[] = {
+	{"days", "N", "days after which an unused scope is told (default 90)", false},
+	{"tenant", "ID", "keys of this tenant and of what is below it", false},
+	{"finding", "NAME", "list the keys of one finding", false},
+	PAGE_OPTIONS,
+	END};
+
+static const struct ks_option test_options[] = {
+	{"under", "FILE", "under this policy file (default: the policy in force)", false}, END};
+
 const struct ks_command ks_commands[] = {
 	{NULL, "init", "", 0, 0, "make a store and print the operator's first key, once", none, ks_cmd_init},
 	{NULL, "serve", "", 0, 0, "run the service", serve_options, ks_cmd_serve},
@@ -121,6 +151,15 @@ const struct ks_command ks_commands[] = {
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},
 	{"policy", "show", "", 0, 0, "show the policy in force", none, ks_cmd_policy_show},
 	{"policy", "matrix", "", 0, 0, "show which scope each method of each family needs", none, ks_cmd_policy_matrix},
+	{"policy", "who-can", "METHOD PATH", 2, 2, "list the keys that could make a request", who_can_options, ks_cmd_policy_who_can},
+	{"policy", "what-can", "KEY", 1, 1, "list the routes that a key could use", what_can_options, ks_cmd_policy_what_can},
+	{"policy", "diff", "[OLD] NEW", 1, 2,
+	 "say which keys gain or lose what when policy file NEW takes the place of OLD (left out: of the policy in force)",
+	 diff_options, ks_cmd_policy_diff},
+	{"policy", "audit", "", 0, 0, "say what wants looking at among the keys", audit_options, ks_cmd_policy_audit},
+	{"policy", "test", "FILE", 1, 1, "hold the assertions in FILE against the keys; exit code 1: one does not hold", test_options,
+	 ks_cmd_policy_test},
+	{NULL, "what-can", "KEY", 1, 1, "the same as policy what-can", what_can_options, ks_cmd_policy_what_can},
 	{NULL, "verify", "[TOKEN]", 0, 1, "ask whether a credential is accepted, or may make a request; exit code 3: denied",
 	 request_options, ks_cmd_verify},
 	{NULL, "explain", "[TOKEN]", 0, 1, "show each step of a decision; counts nothing; exit code 3: denied", request_options,
