@@ -4,7 +4,7 @@
     bench/run.py [--keys N] [--only NAME,...] [--write]
 
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
---write puts the table into bench/RESULTS.md. Names: decision, authorize, scale, create, import, revocation."""
+--write puts the table into bench/RESULTS.md. Names: decision, jose, authorize, scale, create, import, revocation."""
 import argparse
 import json
 import os
@@ -108,6 +108,15 @@ def decision(args, scratch):
     for found in re.finditer(r"RESULT (\S+) ratio=(\S+) target=(\S+) (\w+)", out):
         name, ratio, target, verdict = found.groups()
         row(name.replace("_", " "), "see above", "hash and bare table, same run", f"{ratio} x", f"at most {target} x", verdict == "pass")
+
+
+def jose(args, scratch):
+    out = run(tool("jose"))
+    print(out)
+    for found in re.finditer(r"RESULT (\S+) ratio=(\S+) target=(\S+) (\w+)", out):
+        name, ratio, target, verdict = found.groups()
+        row(f"{name} token: parsed, verified, claims read and checked", "see above",
+            "the crypto library's bare check of the same signature", f"{ratio} x", f"at most {target} x", verdict == "pass")
 
 
 def fill(data, tenants, keys):
@@ -278,7 +287,7 @@ def revocation(args, scratch):
     row("revocation, call to return, p99", "see above", "the commit of 64 alone", f"{ratio:.2f} x", "at most 3 x", ratio <= 3)
 
 
-SECTIONS = {"decision": decision, "authorize": authorize, "scale": scale, "create": create, "import": import_, "revocation": revocation}
+SECTIONS = {"decision": decision, "jose": jose, "authorize": authorize, "scale": scale, "create": create, "import": import_, "revocation": revocation}
 
 
 def machine():
