@@ -116,7 +116,9 @@ def tidy(world):
     names = {user["id"] for user in users}
     keys = [key for key in world["keys"]
             if key["tenant"] in present and (key["user"] is None or key["user"] in names)]
-    return {**world, "tenants": tenants, "users": users, "keys": keys}
+    sessions = [session for session in world["sessions"] if session["user"] in names]
+    issuers = [issuer for issuer in world["issuers"] if issuer["tenant"] in present]
+    return {**world, "tenants": tenants, "users": users, "keys": keys, "sessions": sessions, "issuers": issuers}
 
 
 class Shrinker:
@@ -166,7 +168,7 @@ class Shrinker:
         if not self.accept(self.world, [last]):
             self.accept(self.world, [each for each in self.requests if each["headers"] == last["headers"]])
             self.thin(self.requests[:-1], lambda rest: self.accept(self.world, rest + [last]))
-        for name in ("keys", "users", "tenants", "credential_headers"):
+        for name in ("keys", "sessions", "issuers", "users", "tenants", "credential_headers"):
             self.thin(self.world[name], lambda rest: self.accept(tidy({**self.world, name: rest}), self.requests))
         self.thin_policy()
         return self.world, self.requests

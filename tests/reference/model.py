@@ -55,23 +55,44 @@ class Family:
         self.inherited = body.get("inherited", False)
 
 
+def holder(data, **more):
+    """What stands behind a credential: a key, a session or an issuer, all with the same members."""
+    record = {"addresses": [], "rate_limit": None, "environment": "live", "rotated_out": False, "expires_ms": None,
+              "user": None, "scopes": None}
+    record.update(data)
+    record.update(more)
+    return record
+
+
 class World:
     def __init__(self, data):
         policy = yaml.load(data["policy"], Loader=YamlLoader)
         self.families = [Family(name, body) for name, body in policy["families"].items()]
+        self.scopes = {name: body or {} for name, body in policy["scopes"].items()}
+        self.roles = {name: body["scopes"] for name, body in (policy.get("roles") or {}).items()}
         self.domain = data["domain"]
         self.tenants = {tenant["id"]: tenant for tenant in data["tenants"]}
         self.users = {user["id"]: user for user in data["users"]}
         self.foreign_tokens = data["foreign_tokens"]
-        self.keys = {key["token"]: key for key in data["keys"]}
+        self.keys = {key["token"]: holder(key, is_a="key", principal=key["id"]) for key in data["keys"]}
+        for session in data["sessions"]:
+            user = self.users[session["user"]]
+            self.keys[session["token"]] = holder(session, is_a="session", principal=user["id"], kind="session",
+                                                 binding="user", tenant=user["personal"], revoked=session["ended"])
+        self.issuers = {}
+        for issuer in data["issuers"]:
+            self.issuers[issuer["id"]] = holder(issuer, is_a="issuer", principal=issuer["id"], kind="session",
+                                                binding="organization", revoked=issuer["removed"])
         # Carriers beside Authorization: lower-case name -> the kind it carries,
         # or None where it carries any.
         self.token_headers = {"x-api-key": None}
         for header in data["credential_headers"]:
             self.token_headers[header["name"].lower()] = header["kind"]
         self.networks = {}
-        for key in data["keys"]:
+        for key in self.keys.values():
             self.networks[key["id"]] = [read_network(text) for text in key["addresses"]]
+        for issuer in self.issuers.values():
+            self.networks[issuer["id"]] = []
         # The state of step 9: key id -> theoretical arrival time, nanoseconds.
         self.arrival = {}
 
@@ -209,18 +230,30 @@ def organization_of(world, tenant):
 # 2. Look up
 
 
+class Caller:
+    """Who asks: what stands behind the credential, and the JWT that was presented for it, if one was."""
+
+    def __init__(self, world, key, jwt):
+        self.key = key
+        self.jwt = jwt
+        self.own = world.tenants[key["tenant"]]
+        self.kind = key["kind"]
+        self.binding = key["binding"]
+        self.is_session = key["kind"] == "session"
+
+    def names_tenant(self):
+        return self.jwt is not None and self.jwt["tenant"] is not None
+
+
 def look_up(world, credential, request):
     if credential.form == "jwt":
-        # No issuer is known in these worlds, so none verifies.
-        raise Refused("credential_invalid")
+        return look_up_jwt(world, credential, request)
     key = world.keys.get(credential.token)
-    if key is None or key["revoked"]:
+    if key is None:
         raise Refused("credential_invalid")
-    if key["expires_ms"] is not None and request["now_ms"] >= key["expires_ms"]:
-        raise Refused("credential_invalid" if key["rotated_out"] else "credential_expired")
-    if not alive(world, world.tenants[key["tenant"]]):
-        raise Refused("credential_invalid")
-    if key["binding"] == "user" and world.users[key["user"]]["disabled"]:
+    refuse_what_is_over(world, key, None, request["now_ms"])
+    # A session's token is taken from a carrier that names sessions alone.
+    if key["kind"] == "session" and credential.carrier_kind != "session":
         raise Refused("credential_invalid")
     if credential.carrier_kind is not None and credential.carrier_kind != key["kind"]:
         raise Refused("credential_invalid")
@@ -229,7 +262,49 @@ def look_up(world, credential, request):
             raise Refused("credential_invalid")
         if not host_matches(world, key, request["host"]):
             raise Refused("credential_invalid")
-    return key
+    return Caller(world, key, None)
+
+
+def refuse_what_is_over(world, key, jwt, now_ms):
+    if key["revoked"]:
+        raise Refused("credential_invalid")
+    if key["expires_ms"] is not None and now_ms >= key["expires_ms"]:
+        raise Refused("credential_invalid" if key["rotated_out"] else "credential_expired")
+    if jwt is not None and jwt["expires_ms"] is not None and now_ms >= jwt["expires_ms"]:
+        raise Refused("credential_expired")
+    if not alive(world, world.tenants[key["tenant"]]):
+        raise Refused("credential_invalid")
+    if key["binding"] == "user" and world.users[key["user"]]["disabled"]:
+        raise Refused("credential_invalid")
+
+
+def look_up_jwt(world, credential, request):
+    jwt = request["assertion"]
+    if jwt is None or jwt["result"] != "ok":
+        raise Refused("credential_invalid")
+    if jwt["for"] == "issuer":
+        key = world.issuers.get(jwt["issuer"])
+    else:
+        key = world.keys.get(jwt["token"])
+    if key is None or key["is_a"] != jwt["for"]:
+        raise Refused("credential_invalid")
+    refuse_what_is_over(world, key, jwt, request["now_ms"])
+    if credential.carrier_kind is not None and credential.carrier_kind != key["kind"]:
+        raise Refused("credential_invalid")
+    caller = Caller(world, key, None)
+    if jwt["tenant"] is not None:
+        tenant = world.tenants.get(jwt["tenant"])
+        if tenant is None or not alive(world, tenant):
+            raise Refused("credential_invalid")
+        if jwt["for"] == "issuer":
+            if tenant["kind"] == "personal" or not is_at_or_below(world, tenant, caller.own):
+                raise Refused("credential_invalid")
+        elif not covers(world, caller, tenant, None):
+            raise Refused("credential_invalid")
+    caller.jwt = jwt
+    if jwt["tenant"] is not None:
+        caller.own = tenant
+    return caller
 
 
 PORT = re.compile(rb":[0-9]*\Z")
@@ -384,6 +459,7 @@ def read_network(text):
 
 
 def address_allowed(world, key, text):
+    """Sessions and issuers have no addresses."""
     if not key["addresses"]:
         return True
     address = read_address(text)
@@ -408,68 +484,162 @@ def id_number(text):
     return number
 
 
-def sees(world, key, tenant, family):
-    binding = key["binding"]
-    own = world.tenants[key["tenant"]]
-    if binding == "operator":
-        return True
-    if binding == "partner":
-        if tenant["id"] == own["id"]:
-            return family.tenant_header not in ("required", "required_for_partner")
-        return tenant["kind"] == "organization" and tenant["parent"] == own["id"]
-    if binding == "user":
-        if tenant["id"] == own["id"]:
-            return True
-        if tenant["kind"] == "personal":
-            return False
-        for membership in live_memberships(world, key):
-            root = world.tenants[membership["tenant"]]
-            if tenant["id"] == root["id"]:
-                return True
-            if membership["below"] and is_at_or_below(world, tenant, root):
-                return True
-        return False
-    # organization, sub_entity, project
-    if tenant["kind"] == "personal":
-        return False
-    return is_at_or_below(world, tenant, own)
+def role_scopes(world, role):
+    """What a role gives a session."""
+    given = []
+    for name, body in world.scopes.items():
+        opt_in = body.get("opt_in", False)
+        if role in world.roles:
+            gives = name in world.roles[role]
+        elif role == "administrator":
+            gives = not opt_in
+        elif role == "member":
+            gives = body.get("default", False)
+        elif role == "account_reader":
+            gives = not opt_in and name.endswith(":read")
+        else:
+            gives = False
+        if gives and "session" in body.get("kinds", ["session"]):
+            given.append(name)
+    return given
 
 
-def live_memberships(world, key):
+def live_memberships(world, user):
     live = []
-    for membership in world.users[key["user"]]["memberships"]:
+    for membership in world.users[user]["memberships"]:
         if alive(world, world.tenants[membership["tenant"]]):
             live.append(membership)
     return live
 
 
-def effective_tenant(world, key, family, request):
+def roles_on(world, caller, tenant):
+    """The roles of a session that count on this tenant; those of an issuer's JWT are held on its own tenant."""
+    if caller.key["is_a"] == "issuer":
+        roles = caller.jwt["roles"]
+        if tenant["kind"] == "personal" or not is_at_or_below(world, tenant, caller.own):
+            return []
+        if tenant["id"] == caller.own["id"]:
+            return roles
+        return [role for role in roles if role == "administrator"]
+    memberships = live_memberships(world, caller.key["user"])
+    if tenant["id"] == caller.key["tenant"]:
+        return [membership["role"] for membership in memberships]
+    return [membership["role"] for membership in memberships if covered(world, membership, tenant)]
+
+
+def covered(world, membership, tenant):
+    """Does this membership, of an active tenant, cover the tenant?"""
+    if tenant["kind"] == "personal":
+        return False
+    root = world.tenants[membership["tenant"]]
+    if tenant["id"] == root["id"]:
+        return True
+    return membership["below"] and is_at_or_below(world, tenant, root)
+
+
+def scopes_on(world, caller, tenant):
+    scopes = set()
+    for role in roles_on(world, caller, tenant):
+        scopes.update(role_scopes(world, role))
+    return scopes
+
+
+def covers(world, caller, tenant, family):
+    """Step 8's table, leaving scopes out of account. Without a family a partner may be named."""
+    if caller.names_tenant() and not is_at_or_below(world, tenant, caller.own):
+        return False
+    binding = caller.binding
+    key_tenant = world.tenants[caller.key["tenant"]]
+    if binding == "operator":
+        return True
+    if binding == "partner":
+        if tenant["id"] == key_tenant["id"]:
+            return family is None or family.tenant_header not in ("required", "required_for_partner")
+        return tenant["kind"] == "organization" and tenant["parent"] == key_tenant["id"]
+    if binding == "user":
+        if tenant["id"] == key_tenant["id"]:
+            return True
+        return any(covered(world, membership, tenant) for membership in live_memberships(world, caller.key["user"]))
+    if tenant["kind"] == "personal":
+        return False
+    if caller.key["is_a"] == "issuer":
+        if tenant["id"] == caller.own["id"]:
+            return True
+        return is_at_or_below(world, tenant, caller.own) and "administrator" in caller.jwt["roles"]
+    # organization, sub_entity, project
+    return is_at_or_below(world, tenant, key_tenant)
+
+
+def sees(world, caller, tenant, family, needed):
+    if not covers(world, caller, tenant, family):
+        return False
+    return not caller.is_session or set(needed) <= scopes_on(world, caller, tenant)
+
+
+def named_tenant(world, request):
+    """The active tenant that X-Tenant-Id names, if it is sent once."""
+    sent = [value for value in request["tenant_headers"] if value != ""]
+    if len(sent) != 1:
+        return None
+    # Ids have one spelling each, so any other text is simply not in the list.
+    tenant = world.tenants.get(sent[0])
+    if tenant is None or not alive(world, tenant):
+        return None
+    return tenant
+
+
+def scopes_of(world, caller, family, request):
+    """The scopes that step 7 counts with."""
+    if caller.is_session:
+        tenant = named_tenant(world, request)
+        if tenant is None or not covers(world, caller, tenant, family):
+            tenant = caller.own
+        scopes = scopes_on(world, caller, tenant)
+    else:
+        scopes = set(caller.key["scopes"])
+    if caller.jwt is not None:
+        if caller.jwt["scopes"] is not None:
+            scopes = scopes & set(caller.jwt["scopes"])
+        if caller.jwt["family"] is not None and caller.jwt["family"] != family.name:
+            scopes = set()
+    return scopes
+
+
+def effective_tenant(world, caller, family, needed, request):
     sent = [value for value in request["tenant_headers"] if value != ""]
     if len(sent) > 1:
         raise Refused("tenant_forbidden")
     rule = family.tenant_header
     if not sent:
-        if rule == "required":
-            raise Refused("tenant_required")
-        if rule == "required_for_partner" and key["kind"] == "partner":
-            raise Refused("tenant_required")
-        return world.tenants[key["tenant"]]
+        if not caller.names_tenant():
+            if rule == "required":
+                raise Refused("tenant_required")
+            if rule == "required_for_partner" and caller.kind == "partner":
+                raise Refused("tenant_required")
+        return caller.own
     if rule == "refused":
         raise Refused("tenant_forbidden")
-    # Ids have one spelling each, so any other text is simply not in the list.
-    tenant = world.tenants.get(sent[0])
-    if tenant is None or not alive(world, tenant) or not sees(world, key, tenant, family):
+    tenant = named_tenant(world, request)
+    if tenant is None or not sees(world, caller, tenant, family, needed):
         raise Refused("tenant_forbidden")
     return tenant
 
 
-def visible_roots(world, key, tenant):
-    if key["binding"] == "user":
-        roots = [membership["tenant"] for membership in live_memberships(world, key)]
-        return [key["tenant"]] + sorted(roots, key=id_number)
-    if key["binding"] == "partner":
+def visible_roots(world, caller, tenant, family, needed):
+    if caller.binding == "partner":
         return [tenant["id"]]
-    return [key["tenant"]]
+    if caller.names_tenant():
+        # Where a session may not do on its JWT's tenant what it does below it, that one is all.
+        if sees(world, caller, caller.own, family, needed):
+            return [caller.own["id"]]
+        return [tenant["id"]]
+    roots = []
+    if caller.binding == "user":
+        for membership in live_memberships(world, caller.key["user"]):
+            root = world.tenants[membership["tenant"]]
+            if not caller.is_session or sees(world, caller, root, family, needed):
+                roots.append(root["id"])
+    return [caller.own["id"]] + sorted(roots, key=id_number)
 
 
 def inherited_tenants(world, family, method, tenant):
@@ -521,11 +691,12 @@ def decide(world, request):
 
 def decide_or_refuse(world, request):
     credential = parse_credential(world, request)                          # 1
-    key = look_up(world, credential, request)                              # 2
+    caller = look_up(world, credential, request)                           # 2
+    key = caller.key
     segments = read_path(request["path"])                                  # 3
     family, needed = find_family(world, request["method"], segments)       # 4
 
-    if key["kind"] not in family.kinds:                                    # 5
+    if caller.kind not in family.kinds:                                    # 5
         raise Refused("kind_not_allowed")
 
     if key["environment"] not in family.environments:                      # 6
@@ -533,26 +704,27 @@ def decide_or_refuse(world, request):
     if not address_allowed(world, key, request["address"]):
         raise Refused("address_not_allowed")
 
-    for scope in needed:                                                   # 7
-        if scope not in key["scopes"]:
+    scopes = scopes_of(world, caller, family, request)                     # 7
+    for scope in needed:
+        if scope not in scopes:
             raise Refused("scope_missing", required_scope=scope)
-    if not key["scopes"]:
+    if not scopes:
         raise Refused("scope_missing", required_scope="")
 
-    tenant = effective_tenant(world, key, family, request)                 # 8
+    tenant = effective_tenant(world, caller, family, needed, request)      # 8
     organization = organization_of(world, tenant)
 
     remaining = take_one(world, key, request["now_ms"])                    # 9
 
     return {
         "code": "ok",
-        "principal": key["id"],
-        "kind": key["kind"],
+        "principal": key["principal"],
+        "kind": caller.kind,
         "tenant": tenant["id"],
         "organization": organization["id"] if organization else "",
-        "visible": visible_roots(world, key, tenant),
+        "visible": visible_roots(world, caller, tenant, family, needed),
         "inherited": inherited_tenants(world, family, request["method"], tenant),
-        "scopes": sorted(key["scopes"]),
+        "scopes": sorted(scopes),
         "environment": key["environment"],
         "family": family.name,
         "remaining": remaining,

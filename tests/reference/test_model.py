@@ -41,6 +41,8 @@ scopes:
   contacts:read: {about: Read contacts, default: true}
   contacts:write: {about: Write contacts}
   billing:partner:allocate: {about: Allocate, opt_in: true}
+roles:
+  clerk: {about: Writes, scopes: [contacts:write, billing:partner:allocate]}
 families:
   contacts:
     routes: ["/api/contacts", "/api/contacts/**"]
@@ -129,9 +131,12 @@ TENANTS = [
 
 USERS = [
     {"id": USER_ANN, "personal": ANN, "disabled": False,
-     "memberships": [{"tenant": BLUE, "below": False}, {"tenant": SALES, "below": True},
-                     {"tenant": ASLEEP, "below": True}, {"tenant": RED_SUB, "below": True},
-                     {"tenant": GONE, "below": True}]},
+     "memberships": [{"tenant": BLUE, "role": "account_reader", "below": False},
+                     {"tenant": SALES, "role": "administrator", "below": True},
+                     {"tenant": DIALER, "role": "clerk", "below": False},
+                     {"tenant": ASLEEP, "role": "administrator", "below": True},
+                     {"tenant": RED_SUB, "role": "administrator", "below": True},
+                     {"tenant": GONE, "role": "clerk", "below": True}]},
     {"id": USER_BOB, "personal": BOB, "disabled": True, "memberships": []},
 ]
 
@@ -180,9 +185,30 @@ CHECKED = key(23, "organization", ACME, token=CHECKED_TOKEN)
 LONG_PREFIX = key(24, "organization", ACME, token="a23456789012345_b234567890123456_" + "0" * 32)
 IMPORTED = key(25, "organization", ACME, token="SG.x~1+/=-")
 
+ISSUER = "iss_0000000000051"
+ISSUER_GONE = "iss_0000000000052"
+ISSUERS = [{"id": ISSUER, "tenant": ACME, "removed": False}, {"id": ISSUER_GONE, "tenant": ACME, "removed": True}]
+SESSIONS = []
+
+
+def session(number, user, **more):
+    record = {"id": "ses_00000000000%02d" % number, "token": "kss_%032x" % number, "user": user, "expires_ms": None,
+              "ended": False}
+    record.update(more)
+    SESSIONS.append(record)
+    return record
+
+
+SESSION = session(60, USER_ANN)
+ENDED = session(61, USER_ANN, ended=True, expires_ms=NOW - 1)
+OVER = session(62, USER_ANN, expires_ms=NOW)
+BOBS_SESSION = session(63, USER_BOB)
+JWT = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"
+
 WORLD = {"policy": POLICY, "domain": "keystile.test", "tenants": TENANTS, "users": USERS,
-         "credential_headers": [{"name": "X-Partner-Key", "kind": "partner"}, {"name": "X-Ten", "kind": "tenant"}],
-         "foreign_tokens": False, "keys": KEYS}
+         "credential_headers": [{"name": "X-Partner-Key", "kind": "partner"}, {"name": "X-Ten", "kind": "tenant"},
+                                {"name": "X-Cookie", "kind": "session"}],
+         "foreign_tokens": False, "keys": KEYS, "sessions": SESSIONS, "issuers": ISSUERS}
 
 
 def bearer(text):
@@ -195,7 +221,7 @@ def basic(text):
 
 def request(**changes):
     plain = {"headers": bearer(ORG_KEY), "tenant_headers": [], "method": "GET", "path": "/api/contacts", "host": None,
-             "address": None, "now_ms": NOW}
+             "address": None, "now_ms": NOW, "assertion": None}
     if isinstance(changes.get("headers"), dict):
         changes["headers"] = bearer(changes["headers"])
     plain.update(changes)
@@ -210,6 +236,29 @@ def ok(**changes):
     return answer
 
 
+def cookie(holder=SESSION, **changes):
+    return request(headers=[["X-Cookie", holder["token"]]], **changes)
+
+
+def jwt(origin, holder, asked=None, **changes):
+    """A JWT made for this holder; `asked` changes the request."""
+    assertion = {"result": "ok", "for": origin, "token": None if origin == "issuer" else holder["token"],
+                 "issuer": holder if origin == "issuer" else None, "expires_ms": None, "scopes": None, "tenant": None,
+                 "family": None, "roles": []}
+    assertion.update(changes)
+    return request(**{"headers": bearer(JWT), "assertion": assertion, **(asked or {})})
+
+
+def session_ok(**changes):
+    """Ann's session: administrator of sales and below, account reader in blue, clerk in the dialer."""
+    return ok(**{"principal": USER_ANN, "kind": "session", "tenant": ANN, "visible": [ANN, SALES, DIALER, BLUE],
+                 "scopes": ["billing:partner:allocate", "contacts:read", "contacts:write"], **changes})
+
+
+def issuer_ok(**changes):
+    return ok(**{"principal": ISSUER, "kind": "session", **changes})
+
+
 def sub_ok(**changes):
     return ok(**{"principal": SUB_KEY["id"], "tenant": SALES, "visible": [SALES], **changes})
 
@@ -219,7 +268,7 @@ def project_ok(**changes):
 
 
 def ann_ok(**changes):
-    return ok(**{"principal": ANN_KEY["id"], "tenant": ANN, "visible": [ANN, SALES, BLUE], **changes})
+    return ok(**{"principal": ANN_KEY["id"], "tenant": ANN, "visible": [ANN, SALES, DIALER, BLUE], **changes})
 
 
 def partner_ok(**changes):
@@ -475,6 +524,111 @@ def wait(seconds):
 
 
 # 3 requests in 10 s: T is 3,333,333,333 ns, so three in a row leave one nanosecond.
+CASES += [
+    ("a session as the console's cookie", cookie(), session_ok()),
+    ("a session's token as Bearer", request(headers=bearer(SESSION)), "credential_invalid"),
+    ("a session's token as X-API-Key", request(headers=[["X-API-Key", SESSION["token"]]]), "credential_invalid"),
+    ("a session's token where keys go", request(headers=[["X-Ten", SESSION["token"]]]), "credential_invalid"),
+    ("a key where sessions go", request(headers=[["X-Cookie", ORG_KEY["token"]]]), "credential_invalid"),
+    ("a session that was ended", cookie(ENDED), "credential_invalid"),
+    ("a session past its end", cookie(OVER), "credential_expired"),
+    ("a session past its end as Bearer", request(headers=bearer(OVER)), "credential_expired"),
+    ("a session just before its end", cookie(OVER, now_ms=NOW - 1), session_ok()),
+    ("a session of a disabled user", cookie(BOBS_SESSION), "credential_invalid"),
+    ("a session where none is taken", cookie(path="/live"), "kind_not_allowed"),
+    ("a session where nothing else is taken", cookie(path="/people"), session_ok(family="people")),
+    ("a session where its user is administrator", cookie(tenant_headers=[SALES]),
+     session_ok(tenant=SALES, scopes=["contacts:read", "contacts:write"])),
+    ("a session below that", cookie(tenant_headers=[SALES_EU], method="POST"),
+     session_ok(tenant=SALES_EU, scopes=["contacts:read", "contacts:write"], visible=[ANN, SALES, DIALER])),
+    ("roles that cover one tenant add up", cookie(tenant_headers=[DIALER]), session_ok(tenant=DIALER)),
+    ("a session where its user reads", cookie(tenant_headers=[BLUE]),
+     session_ok(tenant=BLUE, organization=BLUE, scopes=["contacts:read"])),
+    ("writing there", cookie(tenant_headers=[BLUE], method="POST"),
+     {"code": "scope_missing", "required_scope": "contacts:write"}),
+    ("below where the role does not reach", cookie(tenant_headers=[BLUE_SUB]), "tenant_forbidden"),
+    ("where the user is nobody", cookie(tenant_headers=[PLAIN]), "tenant_forbidden"),
+    ("where nobody could be", cookie(tenant_headers=["org_000000000002n"]), "tenant_forbidden"),
+    ("a suspended tenant that one is a member of", cookie(tenant_headers=[ASLEEP]), "tenant_forbidden"),
+    ("somebody else's personal tenant", cookie(tenant_headers=[BOB]), "tenant_forbidden"),
+    ("the organization above", cookie(tenant_headers=[ACME]), "tenant_forbidden"),
+    ("the own personal tenant by name", cookie(tenant_headers=[ANN]), session_ok()),
+    ("a session that names two tenants", cookie(tenant_headers=[SALES, SALES]), "tenant_forbidden"),
+    ("visible is where it may be done", cookie(method="POST"), session_ok(visible=[ANN, SALES, DIALER])),
+    ("a JWT that nobody looked at", request(headers=bearer(JWT)), "credential_invalid"),
+    ("a JWT with a bad signature", jwt("session", SESSION, result="invalid"), "credential_invalid"),
+    ("a JWT of a session", jwt("session", SESSION), session_ok()),
+    ("a JWT of a session that was ended", jwt("session", ENDED), "credential_invalid"),
+    ("a JWT of a session past its end", jwt("session", OVER), "credential_expired"),
+    ("a JWT past its own end", jwt("session", SESSION, expires_ms=NOW), "credential_expired"),
+    ("a JWT just before it", jwt("session", SESSION, expires_ms=NOW + 1), session_ok()),
+    ("a JWT past its end of a disabled user", jwt("session", BOBS_SESSION, expires_ms=NOW), "credential_expired"),
+    ("a JWT in the place of a cookie", jwt("session", SESSION, {"headers": [["X-Cookie", JWT]]}), session_ok()),
+    ("a JWT where keys go", jwt("session", SESSION, {"headers": [["X-Ten", JWT]]}), "credential_invalid"),
+    ("a JWT in Basic", jwt("session", SESSION, {"headers": basic("x:" + JWT)}), "credential_malformed"),
+    ("a JWT of a key", jwt("key", ORG_KEY), ok()),
+    ("a JWT of a key where keys go", jwt("key", ORG_KEY, {"headers": [["X-Ten", JWT]]}), ok()),
+    ("a JWT of a revoked key", jwt("key", REVOKED, expires_ms=NOW - 9), "credential_invalid"),
+    ("a JWT of a key past its end", jwt("key", EXPIRING), "credential_expired"),
+    ("a JWT of a key that was rotated", jwt("key", ROTATED), "credential_invalid"),
+    ("a JWT of a key that says session", jwt("session", ORG_KEY), "credential_invalid"),
+    ("a JWT of a session that says key", jwt("key", SESSION), "credential_invalid"),
+    ("a JWT of nothing", jwt("key", {"token": token(999)}), "credential_invalid"),
+    ("the addresses of a JWT's key", jwt("key", FENCED), "address_not_allowed"),
+    ("the environment of a JWT's key", jwt("key", SANDBOX, {"path": "/live"}), "environment_mismatch"),
+    ("the scopes of a JWT's key", jwt("key", READER, {"method": "POST"}),
+     {"code": "scope_missing", "required_scope": "contacts:write"}),
+    ("a JWT narrowed to a scope", jwt("key", ORG_KEY, scopes=["contacts:read", "billing:partner:allocate"]),
+     ok(scopes=["contacts:read"])),
+    ("a JWT narrowed to another scope", jwt("key", ORG_KEY, scopes=["contacts:write"]),
+     {"code": "scope_missing", "required_scope": "contacts:read"}),
+    ("a session's JWT narrowed to a scope", jwt("session", SESSION, scopes=["contacts:read"]),
+     session_ok(scopes=["contacts:read"])),
+    ("a JWT narrowed to the family", jwt("key", ORG_KEY, family="contacts"), ok()),
+    ("a JWT narrowed to another family", jwt("key", ORG_KEY, family="contact"),
+     {"code": "scope_missing", "required_scope": "contacts:read"}),
+    ("a JWT narrowed to a tenant", jwt("key", ORG_KEY, tenant=SALES), ok(tenant=SALES, visible=[SALES])),
+    ("below it", jwt("key", ORG_KEY, {"tenant_headers": [DIALER]}, tenant=SALES), ok(tenant=DIALER, visible=[SALES])),
+    ("above it", jwt("key", ORG_KEY, {"tenant_headers": [ACME]}, tenant=SALES), "tenant_forbidden"),
+    ("a JWT's tenant is a tenant that was named", jwt("key", ORG_KEY, {"path": "/strict"}, tenant=SALES),
+     ok(tenant=SALES, visible=[SALES], family="strict", inherited=[ACME])),
+    ("a JWT for what its key does not see", jwt("key", ORG_KEY, tenant=BLUE), "credential_invalid"),
+    ("a JWT for what is suspended", jwt("key", ORG_KEY, tenant=ASLEEP), "credential_invalid"),
+    ("a JWT for a personal tenant of others", jwt("key", ORG_KEY, tenant=ANN), "credential_invalid"),
+    ("a JWT for what is not there", jwt("key", ORG_KEY, tenant="org_000000000002n"), "credential_invalid"),
+    ("a partner's JWT for one organization", jwt("key", PARTNER_KEY, {"path": "/partner/x"}, tenant=ACME),
+     ok(principal=PARTNER_KEY["id"], kind="partner", family="allocate")),
+    ("a partner's JWT below an organization", jwt("key", PARTNER_KEY, tenant=SALES), "credential_invalid"),
+    ("a session's JWT for one tenant", jwt("session", SESSION, tenant=BLUE),
+     session_ok(tenant=BLUE, organization=BLUE, visible=[BLUE], scopes=["contacts:read"])),
+    ("its scopes are those there", jwt("session", SESSION, {"method": "POST"}, tenant=BLUE),
+     {"code": "scope_missing", "required_scope": "contacts:write"}),
+    ("nothing else is seen with it", jwt("session", SESSION, {"tenant_headers": [SALES]}, tenant=BLUE),
+     "tenant_forbidden"),
+    ("an issuer's JWT", jwt("issuer", ISSUER, roles=["account_reader"]), issuer_ok(scopes=["contacts:read"])),
+    ("an issuer's JWT does not reach below", jwt("issuer", ISSUER, {"tenant_headers": [SALES]}, roles=["account_reader"]),
+     "tenant_forbidden"),
+    ("an issuer's administrator does", jwt("issuer", ISSUER, {"tenant_headers": [SALES]}, roles=["administrator"]),
+     issuer_ok(tenant=SALES, scopes=["contacts:read", "contacts:write"])),
+    ("but not into a personal tenant", jwt("issuer", ISSUER, {"tenant_headers": [ANN]}, roles=["administrator"]),
+     "tenant_forbidden"),
+    ("nor with what does not reach below",
+     jwt("issuer", ISSUER, {"tenant_headers": [SALES], "method": "POST"}, roles=["administrator", "clerk"]),
+     issuer_ok(tenant=SALES, scopes=["contacts:read", "contacts:write"])),
+    ("an issuer's JWT for a tenant", jwt("issuer", ISSUER, tenant=SALES, roles=["member"]),
+     issuer_ok(tenant=SALES, visible=[SALES], scopes=["contacts:read"])),
+    ("an issuer's JWT for its organization's user", jwt("issuer", ISSUER, tenant=ANN, roles=["administrator"]),
+     "credential_invalid"),
+    ("an issuer's JWT for another organization", jwt("issuer", ISSUER, tenant=BLUE, roles=["administrator"]),
+     "credential_invalid"),
+    ("an issuer's JWT without roles", jwt("issuer", ISSUER),
+     {"code": "scope_missing", "required_scope": "contacts:read"}),
+    ("an issuer's JWT with a role that is none", jwt("issuer", ISSUER, roles=["king"]),
+     {"code": "scope_missing", "required_scope": "contacts:read"}),
+    ("a JWT of an issuer that was removed", jwt("issuer", ISSUER_GONE, roles=["administrator"]), "credential_invalid"),
+    ("a JWT of no issuer", jwt("issuer", "iss_0000000000053", roles=["administrator"]), "credential_invalid"),
+]
+
 SEQUENCES = [
     ("a burst, then one at a time", [
         (limited(0), left(2)),

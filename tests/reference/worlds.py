@@ -16,22 +16,17 @@ import random
 import sys
 import zlib
 
+from worlds_policy import BAD_METHODS, BUILT_IN_ROLES, LITERALS, METHODS, PolicyMaker
+from worlds_sessions import SessionMaker
+
 ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_PREFIX = {"operator": "opr", "partner": "prt", "organization": "org", "sub_entity": "sub",
-             "project": "prj", "personal": "per", "user": "usr", "key": "key"}
+             "project": "prj", "personal": "per", "user": "usr", "key": "key", "session": "ses", "issuer": "iss"}
 HEX_DIGITS = "0123456789abcdef"
 
 # 2026-09-21 or so; the worlds' clocks start here.
 BASE_MS = 1_790_000_000_000
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-ENTRY_SETS = [
-    ["*"], ["GET", "HEAD", "*"], ["GET", "*"], ["GET"], ["GET", "HEAD"], ["POST"], ["HEAD", "POST"],
-    ["POST", "PUT", "PATCH", "DELETE"], ["DELETE"], ["DELETE", "*"], ["PUT", "PATCH"], ["POST", "*"],
-    ["GET", "PROPFIND"], ["M-SEARCH", "*"], ["get", "GET"],
-]
-LITERALS = ["api", "v1", "v2", "contacts", "calls", "a", "b", "c", "x", "me", "users", "export",
-            "v1.2", "a-b", "~home", "Contacts", "keys_list"]
 WORDS = LITERALS + ["0", "42", "zz", "...", "a.b", "%41", "%20", "%c3%a9", "caf\xc3\xa9", "%7Bid%7D",
                     "{id}", "**", "*", "@", "a=b&c", "%F0%9F%98%80", "%3F", "%23", "%25", ":", "+"]
 PREFIXES = ["ks", "ks_test", "revdesk", "a", "abcdefghijklmnop", "acme_live_v2", "k5",
@@ -50,9 +45,6 @@ ODD = ["%20", "%c3%a9", "\xc3\xa9", "%C3\xa9", "\xc3%a9", "%ed%9f%bf", "%EE%80%8
        "..a", "a..", ".a", "a.", "%61", "%7e", "%21", "*", "%2a", "%2b", "?", "?a/../b", "?#%", "?%00\x01;\\//", "/",
        "%ef%bf%bf", "%EF%BB%BF"]
 
-BAD_METHODS = ["get", "Get", "HEAD", "GET ", " GET", "", "G\x00T", "GE\xc9", "TRACE", "*", "M-SEARCH", "PROPFIND",
-               "X" * 32, "X" * 33, "A(B", "!#$%&'*+-.^_`|~", "G/T", "G\tT"]
-
 
 def encode_id(kind, number):
     digits = []
@@ -62,7 +54,7 @@ def encode_id(kind, number):
     return ID_PREFIX[kind] + "_" + "".join(reversed(digits))
 
 
-class Maker:
+class Maker(PolicyMaker, SessionMaker):
     """Makes one world, and then requests for it."""
 
     def __init__(self, rng):
@@ -73,6 +65,7 @@ class Maker:
         self.make_tenants()
         self.make_users()
         self.make_keys()
+        self.make_sessions()
         self.prepare_requests()
 
     # -- small helpers, quicker than random's own
@@ -100,150 +93,6 @@ class Maker:
             if number != 0 and number not in self.numbers:
                 self.numbers.add(number)
                 return encode_id(kind, number)
-
-    # -- policy
-
-    def make_policy(self):
-        names = ["contacts", "calls", "billing", "voice_sessions", "users", "routes", "reports", "keys"]
-        self.scope_names = []
-        for name in self.some(names, 2, 6):
-            for verb in self.some(["read", "write", "delete", "partner:allocate"], 1, 3):
-                self.scope_names.append(name + ":" + verb)
-
-        shapes = self.make_routes()
-        families = []
-        for number in range(self.pick([2, 4, 6, 8, 10, 12, 16])):
-            methods = self.pick(ENTRY_SETS)
-            entries = {}
-            for method in methods:
-                needed = self.some(self.scope_names, 1, 1 if self.chance(0.7) else 3)
-                entries[method] = needed
-            family = {"name": self.pick(["contacts", "calls", "admin", "f", "media_x"]) + str(number),
-                      "entries": entries, "routes": [],
-                      "kinds": self.pick([["session", "tenant", "partner"], ["session", "tenant", "partner", "runtime"],
-                                          ["tenant"], ["tenant", "partner"], ["partner", "tenant"], ["runtime"],
-                                          ["session"], ["partner"], ["runtime", "tenant"],
-                                          ["tenant", "partner", "runtime"]]),
-                      "tenant_header": self.pick([None, None, None, "optional", "required_for_partner",
-                                                  "required_for_partner", "required", "refused"]),
-                      "environments": self.pick([None, None, None, None, ["live", "sandbox"], ["sandbox", "live"],
-                                                 ["live"], ["sandbox"]]),
-                      "inherited": self.pick([None, None, True, True, False])}
-            families.append(family)
-
-        # Hand the routes out. Two families may share a route, never an entry of it.
-        claimed = set()
-        for shape in shapes:
-            for family in self.some(families, 1, 3):
-                claims = [(shape, method) for method in family["entries"]]
-                if any(claim in claimed for claim in claims):
-                    continue
-                claimed.update(claims)
-                family["routes"].append(self.name_parameters(shape))
-        self.families = [family for family in families if family["routes"]]
-        self.policy_text = self.write_policy()
-
-    def make_routes(self):
-        """Distinct route shapes, close enough to each other to overlap. A shape is a tuple of
-        literals, "{}" and "**"."""
-        literals = self.some(LITERALS, 2, 7)
-        if self.chance(0.05):
-            literals.append("caf\u00e9")
-        shapes = []
-
-        def add(shape):
-            if shape and shape not in shapes and shape[:-1].count("**") == 0:
-                shapes.append(shape)
-
-        start = tuple(self.pick([[], [], ["api"], ["api", "v1"]]))
-        for _ in range(self.pick([3, 5, 8, 12])):
-            shape = start
-            for _ in range(1 + self.below(4)):
-                shape += (self.pick(literals) if self.chance(0.7) else "{}",)
-            if self.chance(0.35):
-                shape += ("**",)
-            add(shape)
-        for _ in range(self.pick([2, 6, 12, 20])):
-            shape = list(self.pick(shapes))
-            what = self.below(5)
-            place = self.below(len(shape))
-            if what == 0 and shape[place] != "**":
-                shape[place] = "{}"
-            elif what == 1 and shape[place] != "**":
-                shape[place] = self.pick(literals)
-            elif what == 2:
-                shape = shape[:place] + ["**"]
-            elif what == 3 and shape[-1] != "**":
-                shape.append(self.pick([self.pick(literals), "{}", "**"]))
-            elif what == 4:
-                shape = shape[:place]
-            add(tuple(shape))
-        if self.chance(0.08):
-            add(("**",))
-        if self.chance(0.06):
-            add(("",))
-        if self.chance(0.06):
-            shape = self.pick(shapes)
-            if shape[-1] not in ("**", ""):
-                add(shape + ("",))
-        return shapes
-
-    def name_parameters(self, shape):
-        """The route's text. Parameter names differ from family to family: they mean nothing."""
-        route = ""
-        for place, part in enumerate(shape):
-            if part == "{}":
-                part = "{" + self.pick(["id", "name", "x", "contact_id"]) + (str(place) if place else "") + "}"
-            route += "/" + part
-        return route
-
-    def write_policy(self):
-        lines = []
-        if self.chance(0.3):
-            lines.append("# made at random")
-        lines.append("version: 1")
-        lines.append("scopes:")
-        for scope in self.scope_names:
-            more = self.pick(["", "", ", default: true", ", opt_in: true"])
-            name = '"' + scope + '"' if self.chance(0.2) else scope
-            lines.append("  " + name + ": {about: May " + scope.replace(":", " ") + more + "}")
-        if self.chance(0.5):
-            lines.append("roles:")
-            lines.append("  watcher: {about: Watches, scopes: [" + self.pick(self.scope_names) + "]}")
-        lines.append("families:")
-
-        def quoted(text):
-            mark = self.pick("\"'")
-            return mark + text + mark
-
-        for family in self.families:
-            lines.append("  " + family["name"] + ":")
-            routes = [quoted(route) for route in family["routes"]]
-            if self.chance(0.7):
-                lines.append("    routes: [" + ", ".join(routes) + "]")
-            else:
-                lines.append("    routes:")
-                lines.extend("      - " + route for route in routes)
-            lines.append("    kinds: [" + ", ".join(family["kinds"]) + "]")
-            entries = []
-            for method, needed in family["entries"].items():
-                name = quoted(method) if method == "*" or self.chance(0.1) else method
-                if len(needed) == 1 and self.chance(0.8):
-                    entries.append((name, needed[0]))
-                else:
-                    entries.append((name, "[" + ", ".join(needed) + "]"))
-            if self.chance(0.7):
-                lines.append("    scopes: {" + ", ".join(a + ": " + b for a, b in entries) + "}")
-            else:
-                lines.append("    scopes:")
-                lines.extend("      " + a + ": " + b for a, b in entries)
-            if family["tenant_header"]:
-                lines.append("    tenant_header: " + family["tenant_header"])
-            if family["environments"]:
-                lines.append("    environments: [" + ", ".join(family["environments"]) + "]")
-            if family["inherited"] is not None:
-                lines.append("    inherited: " + ("true" if family["inherited"] else "false"))
-        return "\n".join(lines) + "\n"
 
     # -- tenants
 
@@ -320,7 +169,10 @@ class Maker:
                 members += self.some(joinable, 10, 40)
             memberships = []
             for tenant in {tenant["id"]: tenant for tenant in members}.values():
-                memberships.append({"tenant": tenant["id"], "below": self.chance(0.5)})
+                role = self.pick(BUILT_IN_ROLES + ["administrator", "gone"] + list(self.roles))
+                # In the service the administrator alone reaches below; the decision goes by what it is told.
+                below = role == "administrator" if self.chance(0.8) else self.chance(0.5)
+                memberships.append({"tenant": tenant["id"], "role": role, "below": below})
             self.users.append({"id": self.new_id("user"), "personal": personal["id"], "disabled": self.chance(0.1),
                                "memberships": memberships})
 
@@ -413,7 +265,8 @@ class Maker:
     def world(self):
         return {"policy": self.policy_text, "domain": self.domain, "tenants": self.tenants, "users": self.users,
                 "credential_headers": [{"name": name, "kind": kind} for name, kind in self.headers],
-                "foreign_tokens": self.foreign_tokens, "keys": self.keys}
+                "foreign_tokens": self.foreign_tokens, "keys": self.keys, "sessions": self.sessions,
+                "issuers": self.issuers}
 
     # -- requests
 
@@ -421,7 +274,8 @@ class Maker:
         self.domain = self.pick(["keystile.test"] * 12 + ["Voice.Example.COM"] * 4 + ["x"] * 3 + [""])
         self.headers = self.pick([[], [("X-Partner-Key", "partner")],
                                   [("X-Partner-Key", "partner"), ("X-Tenant-Key", "tenant"), ("X-Runtime", "runtime")],
-                                  [("x-session", "session"), ("X-Key", "tenant")]])
+                                  [("x-session", "session"), ("X-Key", "tenant")], [("X-Cookie", "session")],
+                                  [("X-Cookie", "session"), ("X-Partner-Key", "partner")]])
         users = {user["id"]: user for user in self.users}
         self.plans = []       # every (family, route's parts, method)
         for family in self.families:
@@ -433,7 +287,7 @@ class Maker:
                     self.plans.append((family, route.split("/")[1:], method))
         self.key_plans = {}   # those that a key has what it takes for
         self.key_sees = {}    # tenants that it can probably name
-        for key in self.keys:
+        for key in self.keys + self.session_holders + self.issuer_holders:
             own = self.by_id[key["tenant"]]
             plans = []
             for plan in self.plans:
@@ -453,15 +307,22 @@ class Maker:
             else:
                 sees = self.at_and_below(own)
             self.key_sees[key["id"]] = [tenant["id"] for tenant in sees]
-        sound = []
-        for key in self.keys:
-            if key["revoked"] or (key["expires_ms"] is not None and key["expires_ms"] <= self.clock + 10_000):
-                continue
-            if key["user"] and users[key["user"]]["disabled"]:
-                continue
-            if self.key_plans[key["id"]] and self.is_alive(self.by_id[key["tenant"]]):
-                sound.append(key)
+        def are_sound(holders):
+            sound = []
+            for key in holders:
+                if key["revoked"] or (key["expires_ms"] is not None and key["expires_ms"] <= self.clock + 10_000):
+                    continue
+                if key["user"] and users[key["user"]]["disabled"]:
+                    continue
+                if self.key_plans[key["id"]] and self.is_alive(self.by_id[key["tenant"]]):
+                    sound.append(key)
+            return sound
+
+        sound = are_sound(self.keys)
         self.sound_keys = sound or self.keys
+        self.sound_sessions = are_sound(self.session_holders) or self.session_holders
+        self.sound_issuers = are_sound(self.issuer_holders) or self.issuer_holders
+        self.session_headers = [name for name, kind in self.headers if kind == "session"]
         self.limited_keys = [key for key in sound if key["rate_limit"]]
         self.expiring_keys = [key for key in self.keys if key["expires_ms"] is not None and not key["revoked"]]
         self.project_keys = [key for key in self.sound_keys if key["binding"] == "project"]
@@ -498,6 +359,11 @@ class Maker:
 
     def one_request(self):
         roll = self.rng.random()
+        if roll < 0.15 and self.session_holders:
+            return self.session_request()
+        if roll < 0.3:
+            return self.jwt_request()
+        roll = (roll - 0.3) / 0.7
         if roll < 0.68:
             key = self.pick(self.sound_keys)
         elif roll < 0.76:
@@ -548,7 +414,9 @@ class Maker:
             named = self.chance(0.4)
         if named:
             tenants = [self.pick(self.key_sees[key["id"]])]
-        return {"headers": [["Authorization", "Bearer " + key["token"]]], "tenant_headers": tenants, "method": method,
+        self.last_plan = (family, method)
+        return {"headers": [["Authorization", "Bearer " + (key["token"] or "?")]], "tenant_headers": tenants,
+                "assertion": None, "method": method,
                 "path": self.make_path(route), "host": self.space_host(key) if self.chance(0.1) else None,
                 "address": self.make_address(key), "now_ms": self.clock}
 

@@ -79,6 +79,13 @@ static uint64_t id_member(const json_t *object, const char *name)
 	return text.n ? id_of(text) : 0;
 }
 
+static int64_t time_member(const json_t *object, const char *name)
+{
+	const json_t *time = json_object_get(object, name);
+
+	return json_is_integer(time) ? json_integer_value(time) : INT64_MAX;
+}
+
 /* ---- the world ---- */
 
 static void *map(uint64_t size)
@@ -103,7 +110,8 @@ static void format_world(struct world *world, const json_t *data)
 {
 	uint32_t tenants = (uint32_t)json_array_size(json_object_get(data, "tenants"));
 	uint32_t users = (uint32_t)json_array_size(json_object_get(data, "users"));
-	uint32_t keys = (uint32_t)json_array_size(json_object_get(data, "keys"));
+	uint32_t keys = (uint32_t)json_array_size(json_object_get(data, "keys"))
+			+ (uint32_t)json_array_size(json_object_get(data, "sessions"));
 	struct ks_ring_geometry geometry = ks_ring_plan(keys, tenants, users, keys, keys, 1u << 20);
 	struct ks_ring_stamp stamp = {.generation = 1, .slot_seed = {7, 11}, .domain = member(data, "domain")};
 
@@ -130,6 +138,7 @@ static void put_policy(struct world *world, struct ks_str yaml)
 	}
 	must(ks_policy_compile(policy, world->ring.scopes, hash_key, &table), "policy");
 	must(ks_ring_put_policy(&world->ring, KS_RING_POLICY_PLATFORM, table), "policy");
+	must(ks_ring_put_roles(&world->ring, &(const struct ks_policy *){policy}, 1), "roles");
 	free(table);
 	ks_policy_free(&policy);
 }
@@ -177,8 +186,9 @@ static void put_user(struct world *world, const json_t *user, bool with_membersh
 	json_array_foreach(json_object_get(user, "memberships"), i, each) {
 		if (!with_memberships || count == KS_ARRAY_LEN(memberships))
 			break;
-		memberships[count++] =
-			(struct ks_ring_membership_record){id_member(each, "tenant"), 0, flag(each, "below")};
+		memberships[count++] = (struct ks_ring_membership_record){
+			id_member(each, "tenant"), ks_ring_name_role(&world->ring, member(each, "role")),
+			flag(each, "below")};
 	}
 	must(ks_ring_put_user(&world->ring, id_member(user, "id"), flag(user, "disabled"), memberships, count),
 	     "user");
@@ -228,12 +238,11 @@ static void put_grant(struct world *world, const json_t *key, uint64_t id)
 
 static void put_key(struct world *world, const json_t *key, uint64_t grant)
 {
-	const json_t *expires = json_object_get(key, "expires_ms");
 	struct ks_ring_key_record record = {
 		.id = id_member(key, "id"),
 		.tenant = id_member(key, "tenant"),
 		.grant = grant,
-		.ends_ms = json_is_integer(expires) ? json_integer_value(expires) : INT64_MAX,
+		.ends_ms = time_member(key, "expires_ms"),
 		.revoked = flag(key, "revoked"),
 		.rotated_out = flag(key, "rotated_out"),
 	};
@@ -245,6 +254,44 @@ static void put_key(struct world *world, const json_t *key, uint64_t grant)
 	    || !ks_environment_parse(member(key, "environment"), &record.environment))
 		die("a key");
 	must(ks_ring_put_key(&world->ring, &record), "key");
+}
+
+/* Those that have ended were there before, as they would be. */
+static void put_session(struct world *world, const json_t *session)
+{
+	struct ks_ring_session_record record = {
+		.id = id_member(session, "id"),
+		.user = id_member(session, "user"),
+		.ends_ms = time_member(session, "expires_ms"),
+	};
+
+	must(ks_sha256(member(session, "token"), &record.digest), "digest");
+	must(ks_ring_put_session(&world->ring, &record), "session");
+	record.ended = flag(session, "ended");
+	must(ks_ring_put_session(&world->ring, &record), "session");
+}
+
+static void put_issuer(struct world *world, const json_t *issuer)
+{
+	struct ks_ring_issuer_record record = {
+		.id = id_member(issuer, "id"),
+		.organization = id_member(issuer, "tenant"),
+	};
+
+	must(ks_ring_put_issuer(&world->ring, &record), "issuer");
+	record.removed = flag(issuer, "removed");
+	must(ks_ring_put_issuer(&world->ring, &record), "issuer");
+}
+
+static void put_sessions(struct world *world, const json_t *data)
+{
+	size_t i;
+	json_t *each;
+
+	json_array_foreach(json_object_get(data, "sessions"), i, each)
+		put_session(world, each);
+	json_array_foreach(json_object_get(data, "issuers"), i, each)
+		put_issuer(world, each);
 }
 
 static void put_carriers(struct world *world, const json_t *headers)
@@ -280,6 +327,7 @@ static void make_world(struct world *world, const json_t *data)
 		ks_ring_set_foreign(&world->ring);
 	json_array_foreach(json_object_get(data, "keys"), i, key)
 		put_key(world, key, i + 1);
+	put_sessions(world, data);
 	must(ks_ring_verify(&world->ring), "verify");
 	atomic_store(&world->ring.header->complete, 1);
 }
@@ -320,9 +368,62 @@ static void add_carrier(const struct world *world, struct ks_credential *credent
 			ks_credential_header(credential, value, world->carriers[i].kinds);
 }
 
+/* A scope that no policy and no key names is none. */
+static void read_scopes(const struct world *world, const json_t *names, struct ks_assertion *assertion)
+{
+	size_t i;
+	json_t *each;
+	uint16_t number;
+
+	assertion->has_scopes = json_is_array(names);
+	json_array_foreach(names, i, each)
+		if (ks_scope_find(world->ring.scopes, text_of(each), &number))
+			ks_scopes_set(&assertion->scopes, number);
+}
+
+static void read_roles(const struct world *world, const json_t *names, struct ks_assertion *assertion)
+{
+	size_t i;
+	json_t *each;
+
+	json_array_foreach(names, i, each) {
+		if (assertion->role_count == KS_ARRAY_LEN(assertion->roles))
+			die("too many roles");
+		assertion->roles[assertion->role_count++] = ks_ring_role(&world->ring, text_of(each));
+	}
+}
+
+static void read_assertion(const struct world *world, const json_t *data, struct ks_assertion *ret_assertion)
+{
+	struct ks_assertion a = {.expires_ms = time_member(data, "expires_ms")};
+	struct ks_str result = member(data, "result"), origin = member(data, "for");
+	struct ks_buf family = KS_BUF(a.family);
+
+	if (ks_str_eq(result, KS_STR("ok"))) {
+		a.result = KS_ASSERTION_OK;
+	} else if (ks_str_eq(result, KS_STR("invalid"))) {
+		a.result = KS_ASSERTION_INVALID;
+		a.detail = KS_LOOKUP_JWT_SIGNATURE;
+	}
+	a.kind = ks_str_eq(origin, KS_STR("key"))       ? KS_ASSERTION_EXCHANGED
+		 : ks_str_eq(origin, KS_STR("session")) ? KS_ASSERTION_SESSION
+							: KS_ASSERTION_FEDERATED;
+	if (a.kind == KS_ASSERTION_FEDERATED)
+		must(ks_ring_issuer_digest(id_member(data, "issuer"), &a.ref), "digest");
+	else
+		must(ks_sha256(member(data, "token"), &a.ref), "digest");
+	read_scopes(world, json_object_get(data, "scopes"), &a);
+	read_roles(world, json_object_get(data, "roles"), &a);
+	a.tenant = id_member(data, "tenant");
+	ks_buf_put(&family, member(data, "family"));
+	(void)ks_buf_z(&family);
+	*ret_assertion = a;
+}
+
 static void read_request(const struct world *world, const json_t *data, struct ks_buf *room,
 			 struct ks_credential *credential, struct ks_request *ret_request)
 {
+	static struct ks_assertion assertion;
 	struct ks_request request = {.credential = credential};
 	size_t i;
 	json_t *each;
@@ -344,6 +445,10 @@ static void read_request(const struct world *world, const json_t *data, struct k
 	request.host = bytes_of(json_object_get(data, "host"), room);
 	request.address_known = ks_addr_parse(bytes_of(json_object_get(data, "address"), room), &request.address);
 	request.now_ms = json_integer_value(json_object_get(data, "now_ms"));
+	if (json_is_object(json_object_get(data, "assertion"))) {
+		read_assertion(world, json_object_get(data, "assertion"), &assertion);
+		request.assertion = &assertion;
+	}
 	*ret_request = request;
 }
 
