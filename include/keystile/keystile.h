@@ -130,7 +130,9 @@ void keystile_close(struct keystile *handle);
 /** One more header that carries a credential. */
 struct keystile_carrier {
 	struct keystile_text value;
-	unsigned kinds;             /* KEYSTILE_KIND_ bits that it may carry, or KEYSTILE_AUTHORIZATION */
+	/* KEYSTILE_KIND_ bits that it may carry, or KEYSTILE_AUTHORIZATION. The token of a user's session is taken from
+	 * KEYSTILE_KIND_SESSION alone: the console's cookie. */
+	unsigned kinds;
 };
 
 /** Asks about the credential and the address alone: method, path, tenant and host's family rules are not looked at,
@@ -217,7 +219,8 @@ const char *keystile_verdict_detail(const struct keystile_verdict *verdict);
  * status. Static. */
 const char *keystile_verdict_challenge(const struct keystile_verdict *verdict);
 
-/** The key's id, "key_...". Also on refusals in which the key was found; else empty. The following are empty on every
+/** The key's id, "key_..."; of a session its user's, "usr_..."; of a session that a foreign issuer vouches for the
+ * issuer's, "iss_...". Also on refusals in which the key was found; else empty. The following are empty on every
  * refusal. */
 const char *keystile_verdict_principal(const struct keystile_verdict *verdict);
 

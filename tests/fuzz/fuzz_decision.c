@@ -1,14 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hostile requests against a small world. Each line of the input is one part of the request: Authorization, X-API-Key,
- * method, path, X-Tenant-Id, Host, address; a first line "=N" presents key number N instead. What must hold of every
- * verdict is in check(). */
+ * method, path, X-Tenant-Id, Host, address, and what checking a JWT found (see read_assertion); a first line "=N" presents
+ * key number N instead, "~N" session number N as a cookie. What must hold of every verdict is in check(). */
 #include "../unit/decision/fixture.h"
 
 #define KEYS 7
-#define PARTS 7
+#define SESSIONS 3
+#define ISSUER 500
+#define PARTS 8
 
 static struct fixture world;
 static char tokens[KEYS][KS_TOKEN_TEXT_SIZE];
+static char sessions[SESSIONS][KS_TOKEN_TEXT_SIZE];
+
+static void make_people(void)
+{
+	static const struct ks_ring_membership_record memberships[] = {{SALES, KS_ROLE_ADMINISTRATOR, true},
+								       {EAST, KS_ROLE_ACCOUNT_READER, false},
+								       {BLUE, KS_ROLE_MEMBER, true},
+								       {DUNE, KS_ROLE_ADMINISTRATOR, true}};
+
+	fixture_roles_put(&world, fixture_policy);
+	fixture_must(ks_ring_put_user(&world.ring, ANNA, false, memberships, KS_ARRAY_LEN(memberships)) == KS_OK);
+	fixture_session_put(&world, ANNA, INT64_MAX, false, sessions[0]);
+	fixture_session_put(&world, ANNA, NOW, false, sessions[1]);
+	fixture_session_put(&world, BERT, INT64_MAX, false, sessions[2]);
+	fixture_must(ks_ring_put_issuer(&world.ring, &(struct ks_ring_issuer_record){ISSUER, ACME, false}) == KS_OK);
+}
 
 static void make_world(void)
 {
@@ -27,6 +45,21 @@ static void make_world(void)
 	ks_ring_set_foreign(&world.ring);
 	for (size_t i = 0; i < KEYS; i++)
 		fixture_key_put(&world, &keys[i], tokens[i]);
+	make_people();
+}
+
+/* What is visible may be seen, and a session has there what the rule asks for. */
+static void check_roots(const struct ks_decision *d)
+{
+	for (uint32_t i = 0; d->memberships && i < d->memberships->count; i++) {
+		const struct ks_ring_membership *m = &d->memberships->items[i];
+
+		fixture_must(!ks_decision_is_root(&world.ring, d, m) || ks_decision_sees(&world.ring, d, m->tenant));
+	}
+	fixture_must(d->root == KS_RING_NONE || (d->is_asserted && !d->memberships));
+	fixture_must(KS_KEY_KIND(d->state) != KS_KIND_SESSION || d->has_own_scopes);
+	if (d->is_asserted && d->assertion.has_scopes)
+		fixture_must(ks_scopes_within(ks_decision_scopes(d), &d->assertion.scopes));
 }
 
 /* What an allow rests on. */
@@ -41,6 +74,7 @@ static void check_allow(const struct ks_request *request, const struct ks_decisi
 	fixture_must((d->rule->environments & KS_ENVIRONMENT_BIT(KS_KEY_ENVIRONMENT(d->state))) != 0);
 	for (uint8_t i = 0; i < d->rule->scope_count; i++)
 		fixture_must(ks_scopes_has(ks_decision_scopes(d), d->rule->scopes[i]));
+	check_roots(d);
 	tenant = &world.ring.tenants[d->tenant];
 	fixture_must((tenant->flags & KS_TENANT_INACTIVE) == 0 && ks_decision_sees(&world.ring, d, d->tenant));
 	ks_id_format((enum ks_id_type)tenant->kind, tenant->id, text);
@@ -84,9 +118,54 @@ static void present(struct ks_credential *credential, const struct ks_str parts[
 	ks_credential_init(credential);
 	if (parts[0].n >= 2 && parts[0].p[0] == '=')
 		ks_credential_header(credential, ks_str_c(tokens[(unsigned char)parts[0].p[1] % KEYS]), KS_KINDS_ANY);
+	else if (parts[0].n >= 2 && parts[0].p[0] == '~')
+		ks_credential_header(credential, ks_str_c(sessions[(unsigned char)parts[0].p[1] % SESSIONS]),
+				     KS_KIND_BIT(KS_KIND_SESSION));
 	else
 		ks_credential_authorization(credential, parts[0]);
 	ks_credential_header(credential, parts[1], KS_KIND_BIT(KS_KIND_TENANT));
+}
+
+static unsigned byte_at(struct ks_str text, size_t i)
+{
+	return i < text.n ? (unsigned char)text.p[i] : 0;
+}
+
+/* What a JWT could be made for: keys, sessions, an issuer, nothing. */
+static void find_origin(unsigned number, struct ks_digest *ret_digest)
+{
+	enum ks_err err;
+
+	number %= KEYS + SESSIONS + 2;
+	if (number < KEYS)
+		err = ks_sha256(ks_str_c(tokens[number]), ret_digest);
+	else if (number < KEYS + SESSIONS)
+		err = ks_sha256(ks_str_c(sessions[number - KEYS]), ret_digest);
+	else
+		err = ks_ring_issuer_digest(ISSUER + number - KEYS - SESSIONS, ret_digest);
+	fixture_must(err == KS_OK);
+}
+
+/* Bytes: result and kind, origin, tenant, end, bits of scopes, roles and what there is of both; the rest is the family. */
+static void read_assertion(struct ks_str part, struct ks_assertion *ret_assertion)
+{
+	struct ks_assertion a = {
+		.result = (enum ks_assertion_result)(byte_at(part, 0) % 3),
+		.kind = (enum ks_assertion_kind)(byte_at(part, 0) / 3 % 3),
+		.detail = (enum ks_lookup_detail)(byte_at(part, 4) % KS_LOOKUP_DETAIL_COUNT),
+		.tenant = byte_at(part, 2) % 20,
+		.expires_ms = byte_at(part, 3) & 1 ? NOW + (int)(byte_at(part, 3) % 8) - 3 : INT64_MAX,
+		.has_scopes = (byte_at(part, 3) & 2) != 0,
+		.scopes = {{byte_at(part, 4)}},
+		.role_count = (uint8_t)(byte_at(part, 3) >> 5),
+	};
+	struct ks_str family = ks_str_sub(part, 6, SIZE_MAX);
+
+	find_origin(byte_at(part, 1), &a.ref);
+	for (unsigned i = 0; i < 8; i++)
+		a.roles[i] = (uint16_t)(byte_at(part, 5) >> i & 3);
+	memcpy(a.family, family.p, KS_MIN(family.n, (size_t)KS_FAMILY_NAME_MAX));
+	*ret_assertion = a;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ks_str parts[PARTS];
 	struct ks_request request = {.credential = &world.credential, .now_ms = NOW};
+	struct ks_assertion assertion;
 	struct ks_decision first, second;
 
 	if (!world.memory)
@@ -105,6 +185,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	request.tenant = parts[4];
 	request.host = parts[5];
 	request.address_known = ks_addr_parse(parts[6], &request.address);
+	read_assertion(parts[7], &assertion);
+	request.assertion = &assertion;
 
 	present(&world.credential, parts);
 	ks_decide(&world.ring, KS_RING_POLICY_PLATFORM, &request, &world.path, &first);

@@ -12,7 +12,7 @@
 #include "../unit/ring/walk.h"
 #include "base/cursor.h"
 
-#define KEYS 40
+#define KEYS 36
 #define USAGE_PATCH 0x80000000u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -61,8 +61,15 @@ static void put_policy(struct ks_ring *ring)
 	must(ks_policy_parse(yaml, KS_STR(""), &policy, &problem) == KS_OK);
 	must(ks_policy_compile(policy, ring->scopes, hash_key, &table) == KS_OK);
 	must(ks_ring_put_policy(ring, KS_RING_POLICY_PLATFORM, table) == KS_OK);
+	must(ks_ring_put_roles(ring, &(const struct ks_policy *){policy}, 1) == KS_OK);
 	free(table);
 	ks_policy_free(&policy);
+}
+
+static enum ks_err put_session(struct ks_ring *ring, uint64_t n, bool ended)
+{
+	return ks_ring_put_session(ring, &(struct ks_ring_session_record){
+						 .digest = digest_of(n), .id = n, .user = 9, .ends_ms = 5, .ended = ended});
 }
 
 static enum ks_err put_key(struct ks_ring *ring, uint64_t n)
@@ -102,6 +109,9 @@ static void fill(struct ks_ring *ring)
 	put_policy(ring);
 	for (uint64_t n = 0; n < KEYS; n++)
 		must(put_key(ring, n) == KS_OK);
+	must(put_session(ring, 200, false) == KS_OK && put_session(ring, 201, false) == KS_OK);
+	must(put_session(ring, 201, true) == KS_OK);
+	must(ks_ring_put_issuer(ring, &(struct ks_ring_issuer_record){77, 2, false}) == KS_OK);
 	ks_ring_set_position(ring, 3);
 }
 
@@ -141,6 +151,16 @@ static void patch(struct ks_cursor *c, struct image *image)
 	}
 }
 
+static void fix_roles(struct ks_ring *ring)
+{
+	uint64_t at = atomic_load(&ring->header->role_sets_at), room = ring->header->geometry.arena_bytes;
+	struct ks_ring_role_sets *sets = (void *)(ring->arena + at);
+
+	if (at != 0 && at % 8 == 0 && at <= room && sizeof(*sets) <= room - at
+	    && sets->count <= (room - at - sizeof(*sets)) / sizeof(sets->sets[0]))
+		sets->check = ks_ring_role_sets_check(ring, sets);
+}
+
 /* Makes the checksums of the records right that can be computed within the memory at all. */
 static void fix_records(struct ks_ring *ring)
 {
@@ -164,6 +184,7 @@ static void fix_records(struct ks_ring *ring)
 		    && list->count <= (g->arena_bytes - at - sizeof(*list)) / sizeof(list->items[0]))
 			list->check = ks_ring_memberships_check(ring, list);
 	}
+	fix_roles(ring);
 	for (uint32_t i = 0; i < g->grants; i++) {
 		struct ks_ring_grant *grant = &ring->grants[i];
 
@@ -193,6 +214,9 @@ static void write_on(struct ks_ring *ring)
 		     ring, &(struct ks_ring_tenant_record){.id = 50, .parent = 3, .kind = KS_TENANT_KIND_PROJECT})
 	     <= KS_ERR_COUNT);
 	must(ks_ring_put_user(ring, 9, true, &membership, 1) <= KS_ERR_COUNT);
+	must(put_session(ring, 202, false) <= KS_ERR_COUNT && put_session(ring, 200, true) <= KS_ERR_COUNT);
+	must(ks_ring_put_issuer(ring, &(struct ks_ring_issuer_record){78, 2, false}) <= KS_ERR_COUNT);
+	(void)ks_ring_name_role(ring, KS_STR("auditor"));
 	must(walk_ring(ring) == walk_ring(ring));
 	if (size == 0 || size > 1u << 20)
 		return;

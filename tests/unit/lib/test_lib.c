@@ -436,6 +436,44 @@ static void checks(void **state)
 	assert_int_equal(keystile_policy_check(keystile_text(fixture_policy), &problem), KEYSTILE_OK);
 }
 
+static void a_session_in_full(void **state)
+{
+	const struct ks_ring_membership_record memberships[] = {{SALES, KS_ROLE_ADMINISTRATOR, true},
+								{EAST, KS_ROLE_NONE, false}};
+	struct keystile_request request = KEYSTILE_REQUEST;
+	struct keystile_carrier cookie = {.kinds = KEYSTILE_KIND_SESSION};
+	const struct keystile_verdict *verdict;
+	char anna[KS_TOKEN_TEXT_SIZE], expected[64];
+
+	(void)state;
+	fixture_roles_put(&f, fixture_policy);
+	fixture_must(ks_ring_put_user(&f.ring, ANNA, false, memberships, 2) == KS_OK);
+	fixture_session_put(&f, ANNA, INT64_MAX, false, anna);
+	cookie.value = keystile_text(anna);
+	request.method = keystile_text("GET");
+	request.path = keystile_text("/contacts");
+	request.carriers = &cookie;
+	request.carrier_count = 1;
+	verdict = keystile_decide(ks, &request);
+	assert_true(keystile_verdict_allows(verdict));
+	assert_string_equal(keystile_verdict_principal(verdict), fixture_id(KS_ID_USER, ANNA));
+	assert_string_equal(keystile_verdict_kind(verdict), "session");
+	assert_string_equal(keystile_verdict_tenant(verdict), fixture_id(KS_ID_PERSONAL, ANNA_PERSONAL));
+	assert_string_equal(keystile_verdict_organization(verdict), fixture_id(KS_ID_ORGANIZATION, ACME));
+	snprintf(expected, sizeof(expected), "%s,%s", fixture_id(KS_ID_PERSONAL, ANNA_PERSONAL),
+		 fixture_id(KS_ID_SUB_ENTITY, SALES));
+	assert_string_equal(keystile_verdict_visible(verdict), expected);
+	assert_string_equal(keystile_verdict_scopes(verdict), "contacts:read contacts:write trust:read trust:write");
+	assert_true(keystile_verdict_sees(verdict, keystile_text(fixture_id(KS_ID_PROJECT, LAB))));
+	assert_false(keystile_verdict_sees(verdict, keystile_text(fixture_id(KS_ID_ORGANIZATION, EAST))));
+	/* As a bare token it is none. */
+	request = with(anna);
+	request.path = keystile_text("/contacts");
+	verdict = keystile_decide(ks, &request);
+	assert_string_equal(keystile_verdict_code(verdict), "credential_invalid");
+	assert_string_equal(keystile_verdict_detail(verdict), "a session's token is taken as the console's cookie alone");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -448,6 +486,7 @@ int main(void)
 		TEST(texts_are_never_null),
 		TEST(refusals_tell_what_they_may),
 		TEST(an_allow_in_full),
+		TEST(a_session_in_full),
 		TEST(headers),
 		TEST(carriers),
 		TEST(addresses),
