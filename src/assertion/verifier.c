@@ -213,4 +213,5 @@ void ks_assert(const struct ks_ring *ring, struct ks_verifier *verifier, struct 
 	detail = check(ring, verifier, token, audience, now_ms, ret_assertion);
 	ret_assertion->result = detail == KS_LOOKUP_NONE ? KS_ASSERTION_OK : KS_ASSERTION_INVALID;
 	ret_assertion->detail = detail;
+	ks_jws_wipe(&verifier->jws);
 }

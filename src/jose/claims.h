@@ -55,6 +55,7 @@ struct ks_claims_strings {
 	bool begun, first, is_array;
 };
 /** The next string, borrowed or written to `to`. False at the end and where the value is of another form or has escapes
- * that `to` has no room for; those set *ret_malformed, which is else untouched. */
+ * that `to` has no room for; those set *ret_malformed, which is else untouched. Words stay where `to` put them: its
+ * storage may be used again for each element of an array, but not between two words. */
 KS_MUST_USE bool ks_claims_next(struct ks_claims_strings *at, struct ks_str value, bool spaced, struct ks_buf *to,
 				struct ks_str *ret_text, bool *ret_malformed);

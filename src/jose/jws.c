@@ -179,12 +179,26 @@ static enum ks_jose_problem take_header(const struct header *header, struct ks_j
 	return KS_JOSE_OK;
 }
 
+static void forget(struct ks_jws *jws)
+{
+	jws->kid = jws->typ = jws->input = jws->header = jws->payload = jws->signature = KS_STR("");
+}
+
+void ks_jws_wipe(struct ks_jws *jws)
+{
+	ks_wipe(jws->room, jws->header.n);
+	ks_wipe(&jws->room[PAYLOAD_AT], jws->payload.n);
+	ks_wipe(&jws->room[SIGNATURE_AT], jws->signature.n);
+	forget(jws);
+}
+
 enum ks_jose_problem ks_jws_take_apart(struct ks_str token, struct ks_jws *ret_jws, struct ks_str *ret_alg)
 {
 	struct header header;
 	struct ks_str parts[3];
 	enum ks_jose_problem problem = divide(token, parts);
 
+	forget(ret_jws);
 	if (problem == KS_JOSE_OK)
 		problem = decode(parts[0], ret_jws->room, KS_JWS_HEADER_MAX, KS_JOSE_HEADER_TOO_LARGE, &ret_jws->header);
 	if (problem == KS_JOSE_OK)

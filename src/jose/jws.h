@@ -3,6 +3,7 @@
  * nothing and follows nothing: a key comes from who configured the issuer, never from the token. Pure. */
 #pragma once
 
+#include "base/secret.h"
 #include "base/str.h"
 #include "crypto/hmac.h"
 #include "crypto/sign.h"
@@ -44,6 +45,10 @@ struct ks_jws {
  * KS_JOSE_OK, or why not (the struct is then worthless). Nothing is known to be true before ks_jose_verify. Any thread.
  */
 KS_MUST_USE enum ks_jose_problem ks_jws_parse(struct ks_str token, struct ks_jws *ret_jws);
+
+/** Wipes what was decoded, where a token is a credential: from its parts it could be put together again. After any
+ * result of ks_jws_parse; the struct is worthless then. Costs what was used of it. */
+void ks_jws_wipe(struct ks_jws *jws);
 
 /** True if `typ` is the media type `type` ("JWT", "at+jwt"), ASCII case and a leading "application/" disregarded
  * (RFC 7515, 4.1.9). */

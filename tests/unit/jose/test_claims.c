@@ -124,7 +124,8 @@ static enum ks_jose_problem claim_of(const char *before, size_t n, const char *c
 
 static void test_limits(void **state)
 {
-	static const char *const befores[] = {"{\"iss\":\"", "{\"sub\":\"", "{\"jti\":\"", "{\"aud\":\"", "{\"aud\":[\"a\",\""};
+	static const char *const befores[] = {"{\"iss\":\"", "{\"sub\":\"", "{\"jti\":\"", "{\"aud\":\"",
+					       "{\"aud\":[\"a\",\""};
 	static const char *const characters[] = {"a", "\\u0061"};
 
 	(void)state;

@@ -419,6 +419,26 @@ static void test_symmetric_keys(void **state)
 	}
 }
 
+/* Nothing of a token is left, neither of one that was taken nor of those that were refused at any point. */
+static void test_wipe(void **state)
+{
+	static const char *const tokens[] = {
+		"eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "eyJhbGciOiJub25lIn0.e30.AAAA", "eyJhbGciOiJFUzI1NiJ9.e3.AAAA",
+		"eyJhbGciOiJFUzI1NiJ9.e30.A", "e30.e30.AAAA", "a", "",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KS_ARRAY_LEN(tokens); i++) {
+		memset(&jws, 0x55, sizeof(jws));
+		memset(jws.room, 0, sizeof(jws.room));
+		assert_int_equal(ks_jws_parse(ks_str_c(tokens[i]), &jws) == KS_JOSE_OK, i == 0);
+		ks_jws_wipe(&jws);
+		for (size_t at = 0; at < KS_JWS_HEADER_MAX + KS_JWS_PAYLOAD_MAX + KS_SIGNATURE_MAX; at++)
+			assert_int_equal(jws.room[at], 0);
+		assert_int_equal(jws.header.n + jws.payload.n + jws.signature.n + jws.input.n, 0);
+	}
+}
+
 static void test_texts_of_problems(void **state)
 {
 	(void)state;
@@ -444,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_well_signed_and_refused),
 		cmocka_unit_test(test_symmetric_takes_nothing_else),
 		cmocka_unit_test(test_symmetric_keys),
+		cmocka_unit_test(test_wipe),
 		cmocka_unit_test(test_texts_of_problems),
 	};
 
