@@ -191,7 +191,8 @@ static inline struct keystile_request keystile_request_new(void)
 struct keystile_verdict;
 
 /** Decides by the platform's policy, in the order of steps of docs/internals/decision.md, and counts the use of the
- * key. Allocates nothing and takes no lock. It makes no system call but for these: the clock where now_ms is 0; about
+ * key. Allocates nothing and takes no lock; for a JWT, though, the crypto library that checks its signature does both for
+ * itself, and a key that is met for the first time is kept ready. It makes no system call but for these: the clock where now_ms is 0; about
  * once a second one look at whether the ring's directory was replaced; and the mapping of the ring's next generation,
  * which is rare, and then also allocates.
  * Never NULL. Whatever goes wrong is a refusal: `stale` where the ring cannot be had or trusted at the moment, where

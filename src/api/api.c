@@ -17,6 +17,7 @@ static void thread_free(void *p)
 	struct ks_api_thread *thread = p;
 
 	ks_engine_reader_close(&thread->reader);
+	ks_verifier_free(&thread->verifier);
 	free(thread);
 }
 
@@ -176,6 +177,7 @@ static bool admit(struct ks_call *call, struct ks_api_thread *thread)
 		return false;
 	} else {
 		request_of(call->api, x, &thread->credential, call->route->auth == KS_AUTH_SELF, &request);
+		ks_present_jwt(thread, ring, KS_JWT_AUDIENCE_SERVICE, &request);
 		ks_decide(ring, KS_RING_POLICY_SELF, &request, &thread->path, &thread->decision);
 		basic = thread->credential.basic_tried;
 		ks_credential_wipe(&thread->credential);

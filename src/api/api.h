@@ -26,6 +26,8 @@ struct ks_api_options {
 	/** At most so many proxies, the peer being the first; 0: any number. */
 	size_t proxy_hops;
 	const char *realm;               /* of WWW-Authenticate */
+	/** Of an exchanged JWT, in seconds: where no other is asked for, and at most. 0: 300 and 3600. */
+	uint64_t token_lifetime_s, token_lifetime_max_s;
 	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "api/call.h"
+#include "assertion/verifier.h"
 
 #define KS_API_WORKERS 2          /* threads that read lists */
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
@@ -46,6 +47,8 @@ struct ks_api_thread {
 	struct ks_path path;
 	struct ks_credential credential;
 	struct ks_decision decision;
+	struct ks_verifier verifier;
+	struct ks_assertion assertion;
 };
 
 /** The same for a question over all keys, which reads the ring and the store; call->reader is that thread's. */
@@ -56,6 +59,11 @@ struct ks_api_thread *ks_api_thread(struct ks_api *api);
 
 /** Collects the credentials that the request's headers present (present.c). */
 void ks_present(const struct ks_api *api, const struct ks_exchange *exchange, struct ks_credential *ret_credential);
+
+/** Where the request's credential is a JWT, checks it and puts what that found into the request: the thread's `assertion`, good
+ * until the next call. */
+void ks_present_jwt(struct ks_api_thread *thread, const struct ks_ring *ring, enum ks_jwt_audience audience,
+		    struct ks_request *request);
 
 /** The client's address: X-Forwarded-For from the right through the trusted proxies, else the peer. False: unknown. */
 bool ks_client_address(const struct ks_api *api, const struct ks_exchange *exchange, struct ks_addr *ret_addr);

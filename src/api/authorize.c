@@ -113,6 +113,7 @@ void ks_api_authorize(struct ks_api *api, struct ks_exchange *x)
 	};
 	request.tenant_repeated = tenants > 1;
 	request.address_known = ks_client_address(api, x, &request.address);
+	ks_present_jwt(thread, ring, KS_JWT_AUDIENCE_ANY, &request);
 	ks_decide(ring, KS_RING_POLICY_PLATFORM, &request, &thread->path, d);
 	ks_api_count_decision(d);
 	if (d->reason == KS_REASON_OK)

@@ -55,8 +55,8 @@ void ks_exchange_problem(struct ks_exchange *x, const char *code, int status, co
 		give_body(x, &json);
 }
 
-/* RFC 6750 section 3: the error attribute only where a credential was tried. */
-static void put_challenge(const struct ks_api *api, struct ks_exchange *x, enum ks_reason reason, bool basic_tried)
+/* RFC 6750 section 3: the error attribute only where a credential was tried; with 403 what it would take. */
+static void put_challenge(const struct ks_api *api, struct ks_exchange *x, enum ks_reason reason, bool basic_tried, struct ks_str scope)
 {
 	struct ks_buf *text = &x->text;
 	size_t at = text->n;
@@ -66,8 +66,15 @@ static void put_challenge(const struct ks_api *api, struct ks_exchange *x, enum 
 	ks_buf_put_c(text, basic_tried ? "\", charset=\"UTF-8\"" : "\"");
 	if (!basic_tried && reason == KS_REASON_CREDENTIAL_MALFORMED)
 		ks_buf_put_c(text, ", error=\"invalid_request\"");
+	else if (!basic_tried && reason == KS_REASON_SCOPE_MISSING)
+		ks_buf_put_c(text, ", error=\"insufficient_scope\"");
 	else if (!basic_tried && reason != KS_REASON_CREDENTIAL_MISSING)
 		ks_buf_put_c(text, ", error=\"invalid_token\"");
+	if (!basic_tried && !ks_str_empty(scope)) {
+		ks_buf_put_c(text, ", scope=\"");
+		ks_buf_put(text, scope);
+		ks_buf_put_c(text, "\"");
+	}
 	ks_exchange_answer_header(x, KS_STR("WWW-Authenticate"), ks_str_of(text->p + at, text->n - at));
 }
 
@@ -87,8 +94,8 @@ void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *x, const s
 
 	if (decision->reason == KS_REASON_SCOPE_MISSING && ring)
 		scope = ks_scope_name(ring->scopes, decision->missing_scope);
-	if (info->status == 401)
-		put_challenge(api, x, decision->reason, basic_tried);
+	if (info->status == 401 || (decision->reason == KS_REASON_SCOPE_MISSING && !basic_tried))
+		put_challenge(api, x, decision->reason, basic_tried, scope);
 	if (decision->reason == KS_REASON_RATE_LIMITED)
 		put_number_header(x, KS_STR("Retry-After"), decision->rate.retry_after_s);
 	ks_exchange_problem(x, info->code, info->status, info->text, NULL, NULL, scope);

@@ -179,6 +179,7 @@ enum ks_finish ks_api_explain(struct ks_call *call)
 		return ks_call_refuse(call, NULL, &(struct ks_decision){.reason = KS_REASON_STALE}, false);
 	quiet = *ring;
 	quiet.usage = NULL;
+	ks_present_jwt(thread, ring, KS_JWT_AUDIENCE_ANY, &q.request);
 	ks_decide(&quiet, KS_RING_POLICY_PLATFORM, &q.request, &thread->path, &thread->decision);
 	e = (struct explanation){.ring = ring, .question = &q, .d = &thread->decision};
 	ks_json_open(&call->out, '{');

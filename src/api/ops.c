@@ -9,6 +9,7 @@
 #include "api/api_priv.h"
 #include "api/counters.h"
 #include "api/key_in.h"
+#include "engine/issuer.h"
 
 #define METRICS_MAX (256u << 10)
 
@@ -127,6 +128,22 @@ static void put_ready(struct scrape *s, const struct metric *m)
 static void put_stat(struct scrape *s, const struct metric *m)
 {
 	put_sample(s, m, stat_at(s, m->at));
+}
+
+static void put_minted(struct scrape *s, const struct metric *m)
+{
+	uint64_t minted, failed;
+
+	ks_issuer_counts(s->call->api->engine, &minted, &failed);
+	put_sample(s, m, minted);
+}
+
+static void put_mint_failures(struct scrape *s, const struct metric *m)
+{
+	uint64_t minted, failed;
+
+	ks_issuer_counts(s->call->api->engine, &minted, &failed);
+	put_sample(s, m, failed);
 }
 
 static void put_seconds(struct scrape *s, const struct metric *m)

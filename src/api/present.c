@@ -21,6 +21,15 @@ void ks_present(const struct ks_api *api, const struct ks_exchange *x, struct ks
 	}
 }
 
+void ks_present_jwt(struct ks_api_thread *thread, const struct ks_ring *ring, enum ks_jwt_audience audience,
+		    struct ks_request *request)
+{
+	if (KS_LIKELY(request->credential->form != KS_TOKEN_JWT))
+		return;
+	ks_assert(ring, &thread->verifier, request->credential->token, audience, request->now_ms, &thread->assertion);
+	request->assertion = &thread->assertion;
+}
+
 /* Whether what `addr` says of those before it is believed; `hops` proxies are nearer. */
 static bool is_proxy(const struct ks_api_options *options, const struct ks_addr *addr, size_t hops)
 {

@@ -4,7 +4,8 @@
 #include "api/counters.h"
 #include "base/secret.h"
 
-#define CREDENTIAL_MAX 4096u
+/* A JWT, or the value of a header that carries it. */
+#define CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
 
 static void read_credential(struct ks_in *in, const json_t *object, const char *base, struct ks_question *q)
 {
@@ -56,6 +57,7 @@ void ks_question_decide(struct ks_call *call, const struct ks_ring *ring, struct
 {
 	const struct ks_actor *actor = &call->actor;
 
+	ks_present_jwt(ks_api_thread(call->api), ring, KS_JWT_AUDIENCE_ANY, &q->request);
 	ks_decide(ring, KS_RING_POLICY_PLATFORM, &q->request, scratch, d);
 	ks_api_count_decision(d);
 	if (d->key && !actor->local && !actor->is_operator

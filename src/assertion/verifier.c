@@ -130,6 +130,8 @@ static enum ks_lookup_detail check_signature(const struct ks_ring *ring, struct 
 	if (!ready)
 		return KS_LOOKUP_JWT_KEY;
 	problem = ks_jose_verify(ready, &verifier->jws);
+	/* What is left of the token is of no use to whoever reads this memory. */
+	ks_wipe(verifier->jws.room + (verifier->jws.signature.p - verifier->jws.room), verifier->jws.signature.n);
 	if (problem == KS_JOSE_OK) {
 		*ret_key = key;
 		return KS_LOOKUP_NONE;

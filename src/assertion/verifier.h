@@ -38,7 +38,8 @@ enum ks_jwt_audience {
 
 /** Checks `token` and fills *ret_assertion: result OK, or INVALID with the detail. The token's own end is not looked at, nor
  * what it refers to: ks_decide does that. Allocates only where it meets a key for the first time. Never fails otherwise:
- * what cannot be told is INVALID. One call at a time for a verifier. Costs one signature check and a few microseconds.
+ * what cannot be told is INVALID. What it said can be read from verifier->claims until the next call, but only where the
+ * result is OK, and as long as the verifier lives. One call at a time for a verifier. Costs one signature check and a few microseconds.
  * RFC 7519, 7515, 8725, 9068. */
 void ks_assert(const struct ks_ring *ring, struct ks_verifier *verifier, struct ks_str token, enum ks_jwt_audience audience,
 	       int64_t now_ms, struct ks_assertion *ret_assertion);

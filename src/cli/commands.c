@@ -92,6 +92,11 @@ static const struct ks_option events_options[] = {
 		{"address", "ADDRESS", "the client's address", false},                                             \
 		{"authorization", NULL, "what is read is the whole value of an Authorization header", false}
 
+static const struct ks_option issuer_rotate_options[] = {
+	{"now", NULL, "the next key signs at once, before verifiers have had time to see it", false},
+	{"withdraw", NULL, "and withdraw every other key: what they have signed is void", false},
+	END};
+
 static const struct ks_option request_options[] = {REQUEST_OPTIONS, END};
 
 #define PAGE_OPTIONS                                                                                                 \
@@ -165,6 +170,8 @@ const struct ks_command ks_commands[] = {
 	{NULL, "explain", "[TOKEN]", 0, 1, "show each step of a decision; counts nothing; exit code 3: denied", request_options,
 	 ks_cmd_explain},
 	{NULL, "events", "", 0, 0, "list what happened, newest first, or follow it", events_options, ks_cmd_events},
+	{"issuer", "show", "", 0, 0, "show our issuer of JWTs and its keys", none, ks_cmd_issuer_show},
+	{"issuer", "rotate", "", 0, 0, "let a next signing key come", issuer_rotate_options, ks_cmd_issuer_rotate},
 	{"ring", "stat", "", 0, 0, "show the ring's numbers", none, ks_cmd_ring_stat},
 	{"ring", "rebuild", "", 0, 0, "build the ring anew from the store", none, ks_cmd_ring_rebuild},
 	{"ring", "check", "", 0, 0, "compare the ring with the store; exit code 1: they differ", none, ks_cmd_ring_check},

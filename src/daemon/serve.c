@@ -309,6 +309,8 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	options.issuer.make_keys = true;
 	options.prefault = true;
 	s->api_options.realm = s->config->realm.text;
+	s->api_options.token_lifetime_s = s->config->issuer_lifetime_s.number;
+	s->api_options.token_lifetime_max_s = s->config->issuer_lifetime_max_s.number;
 	s->api_options.metrics = put_metrics;
 	s->api_options.metrics_ctx = s;
 	s->api_options.log = ks_log_engine;

@@ -378,6 +378,34 @@ void ks_issuer_keys(struct ks_engine *engine, void (*each)(void *ctx, const stru
 	ks_issuer_release(set);
 }
 
+void ks_issuer_view(const struct ks_engine *engine, const struct ks_issuer_key_row *row,
+		    struct ks_issuer_key_view *ret_view)
+{
+	const struct ks_issuer_key key = {
+		.state = row->state,
+		.created_at = row->created_at,
+		.signs_from = row->signs_from,
+		.retired_at = row->retired_at,
+	};
+
+	*ret_view = (struct ks_issuer_key_view){
+		.kid = row->kid,
+		.algorithm = row->algorithm,
+		.public_jwk = row->public_jwk,
+		.state = row->state,
+		.created_at = row->created_at,
+		.signs_from = ks_issuer_signs_from(engine, &key),
+		.retired_at = row->retired_at,
+		.published_until = ks_issuer_published_until(&key),
+	};
+}
+
+void ks_issuer_counts(const struct ks_engine *engine, uint64_t *ret_minted, uint64_t *ret_failed)
+{
+	*ret_minted = atomic_load_explicit(&engine->issuer.minted, memory_order_relaxed);
+	*ret_failed = atomic_load_explicit(&engine->issuer.failed, memory_order_relaxed);
+}
+
 void ks_issuer_close(struct ks_engine *engine)
 {
 	put_in_force(engine, NULL);

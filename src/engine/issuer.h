@@ -63,6 +63,13 @@ struct ks_issuer_key_view {
 	int64_t retired_at;           /* KS_TIME_NONE */
 	int64_t published_until;      /* of a retired one; KS_TIME_NONE */
 };
+/** How a row of the truth is shown. Borrows from it. */
+void ks_issuer_view(const struct ks_engine *engine, const struct ks_issuer_key_row *row,
+		    struct ks_issuer_key_view *ret_view);
+
+/** JWTs signed since the start, and those that could not be. Any thread. */
+void ks_issuer_counts(const struct ks_engine *engine, uint64_t *ret_minted, uint64_t *ret_failed);
+
 /** Calls `each` for the keys that are published, the oldest first. Any thread. */
 void ks_issuer_keys(struct ks_engine *engine, void (*each)(void *ctx, const struct ks_issuer_key_view *key), void *ctx);
 

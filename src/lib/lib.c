@@ -99,6 +99,7 @@ KS_PUBLIC void keystile_close(struct keystile *handle)
 	if (!handle)
 		return;
 	ks_ringmap_reader_close(&handle->reader);
+	ks_verifier_free(&handle->verifier);
 	free(handle);
 }
 
@@ -199,6 +200,10 @@ static bool decide(struct keystile *handle, const struct keystile_request *reque
 	to.host = str_of(from.host);
 	to.address_known = from.address.n > 0 ? ks_addr_parse(str_of(from.address), &to.address)
 					      : take_peer(from.peer, from.peer_size, &to.address);
+	if (handle->credential.form == KS_TOKEN_JWT) {
+		ks_assert(ring, &handle->verifier, handle->credential.token, KS_JWT_AUDIENCE_ANY, to.now_ms, &handle->assertion);
+		to.assertion = &handle->assertion;
+	}
 	ks_decide(ring, KS_RING_POLICY_PLATFORM, &to, &handle->path, &handle->verdict.d);
 	handle->verdict.ring = ring;
 	return true;

@@ -2,6 +2,7 @@
 /** Between the files of the public library. */
 #pragma once
 
+#include "assertion/verifier.h"
 #include "base/str.h"
 #include "decision/decision.h"
 #include "keystile/keystile.h"
@@ -33,6 +34,8 @@ struct keystile {
 	struct keystile_verdict verdict;
 	struct ks_credential credential;
 	struct ks_path path;
+	struct ks_verifier verifier;
+	struct ks_assertion assertion;
 	struct verdict_texts texts;
 };
 
