@@ -7,6 +7,8 @@
 #include "api/call.h"
 #include "assertion/verifier.h"
 
+/** Bytes of a credential in a body: a JWT, or the value of a header that carries it. */
+#define KS_CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
 #define KS_API_WORKERS 2          /* threads that read lists */
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_ALONE_MAX 4        /* long works at one time, each on a thread of its own */

@@ -5,7 +5,7 @@
 #include "api/oauth.h"
 #include "base/secret.h"
 
-#define TOKEN_MAX (KS_JWS_TOKEN_MAX + 1u)
+#define TOKEN_MAX KS_CREDENTIAL_MAX
 
 /* The `token` of the form; false: answered. */
 static bool token_of(struct ks_call *call, char storage[TOKEN_MAX], struct ks_str *ret_token)

@@ -4,9 +4,6 @@
 #include "api/counters.h"
 #include "base/secret.h"
 
-/* A JWT, or the value of a header that carries it. */
-#define CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
-
 static void read_credential(struct ks_in *in, const json_t *object, const char *base, struct ks_question *q)
 {
 	bool bare = json_object_get(object, "credential") != NULL;
@@ -18,9 +15,9 @@ static void read_credential(struct ks_in *in, const json_t *object, const char *
 		return;
 	}
 	if (bare)
-		ks_credential_header(&q->credential, ks_in_str(in, object, base, "credential", CREDENTIAL_MAX, false), KS_KINDS_ANY);
+		ks_credential_header(&q->credential, ks_in_str(in, object, base, "credential", KS_CREDENTIAL_MAX, false), KS_KINDS_ANY);
 	else
-		ks_credential_authorization(&q->credential, ks_in_str(in, object, base, "authorization", CREDENTIAL_MAX, false));
+		ks_credential_authorization(&q->credential, ks_in_str(in, object, base, "authorization", KS_CREDENTIAL_MAX, false));
 }
 
 void ks_question_read(struct ks_in *in, const json_t *object, const char *base, const char *const *extra, int64_t now_ms,

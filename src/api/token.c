@@ -374,7 +374,7 @@ static enum ks_oauth_error exchange_subject(struct grant *g, struct ks_str subje
 
 static enum ks_oauth_error by_exchange(struct grant *g)
 {
-	char text[KS_JWS_TOKEN_MAX + 1];
+	char text[KS_CREDENTIAL_MAX];
 	enum ks_oauth_error error;
 	struct ks_str subject;
 
