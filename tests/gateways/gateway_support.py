@@ -37,7 +37,7 @@ def free_port():
 # ---- the application ----
 
 
-class Request(collections.namedtuple("Request", "method target version headers body")):
+class Request(collections.namedtuple("Request", "method target version headers body trailers")):
     def values(self, name):
         """All values of a header, as they came."""
         return [v for n, v in self.headers if n.lower() == name.lower()]
@@ -103,8 +103,9 @@ class Application:
         while line := stream.readline().rstrip(b"\r\n"):
             name, value = line.decode("latin-1").split(":", 1)
             headers.append((name, value.strip(" \t")))
-        request = Request(method, target, version, headers, None)
-        upgrade = (request.value("Upgrade") or "").lower() == "websocket"
+        request = Request(method, target, version, headers, None, [])
+        connects = [word.strip().lower() for v in request.values("Connection") for word in v.split(",")]
+        upgrade = (request.value("Upgrade") or "").lower() == "websocket" and "upgrade" in connects
         request = request._replace(body=self._body(connection, stream, request))
         with self.lock:
             self.requests.append(request)
@@ -126,7 +127,7 @@ class Application:
             % len(body)
             + (b"" if method == "HEAD" else body)
         )
-        return version == "HTTP/1.1" and "close" not in (request.value("Connection") or "").lower()
+        return version == "HTTP/1.1" and "close" not in connects
 
     @staticmethod
     def _body(connection, stream, request):
@@ -137,8 +138,8 @@ class Application:
             while size := int(stream.readline().split(b";")[0], 16):
                 parts.append(stream.read(size))
                 stream.readline()
-            while stream.readline().strip():
-                pass
+            while trailer := stream.readline().strip():
+                request.trailers.append(trailer.decode("latin-1"))
             return b"".join(parts)
         return stream.read(int(request.value("Content-Length") or 0))
 
@@ -305,8 +306,8 @@ class Response(collections.namedtuple("Response", "status headers body")):
 class Wire:
     """One connection; sends exact bytes and reads answers."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=keystile.PATIENCE_S)
+    def __init__(self, port, source="127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", port), keystile.PATIENCE_S, source_address=(source, 0))
         self.stream = self.socket.makefile("rb")
 
     def send(self, data):

@@ -67,7 +67,7 @@ class Envoy:
         names = {n.lower() for n, _ in put}
         removed = self.manager["route_config"]["virtual_hosts"][0]["request_headers_to_remove"]
         headers = [(n, v) for n, v in headers if n.lower() not in names and n.lower() not in removed]
-        return Outcome(200, support.Request(method, target, "HTTP/1.1", headers + put, b""), answer)
+        return Outcome(200, support.Request(method, target, "HTTP/1.1", headers + put, b"", []), answer)
 
 
 class Traefik:
@@ -102,7 +102,7 @@ class Traefik:
         custom = self.middlewares[1]["headers"]["customRequestHeaders"]
         assert set(custom.values()) == {""}
         headers = [(n, v) for n, v in headers if n.lower() not in [c.lower() for c in custom]]
-        return Outcome(200, support.Request(method, target, "HTTP/1.1", headers, b""), answer)
+        return Outcome(200, support.Request(method, target, "HTTP/1.1", headers, b"", []), answer)
 
 
 @pytest.fixture(scope="module", params=[Envoy, Traefik])

@@ -14,6 +14,8 @@ from gateway_support import GATEWAYS, SETTINGS
 
 UNKNOWN = "ks_" + 32 * "0"
 
+PASSES_TRAILERS = {"haproxy"}
+
 
 def identity_of(operator, key, tenant=None, method="GET", path="/api/v1/contacts"):
     """The identity headers that /v1/verify's answer stands for."""
@@ -58,7 +60,7 @@ def test_an_allowed_request_carries_the_identity(gateway, wire, application, ope
     assert (request.method, request.target) == ("GET", "/api/v1/contacts?page=2&q=a%20b")
     assert request.identity() == identity_of(operator, reader)
     assert (request.value("X-Mine"), request.value("Accept")) == ("kept", "text/plain")
-    assert request.value("X-Request-Id")
+    assert request.value("X-Request-Id") and request.value("Host") == "api.test"
     assert request.value("X-Forwarded-For") == "127.0.0.1"
 
 
@@ -126,6 +128,7 @@ def test_rate_limits(wire, application, world, operator):
     answer = refused(application, wire.ask(token=key["token"]), 429, "rate_limited")
     assert 0 < int(answer.headers["Retry-After"]) <= 2592000
     assert answer.headers["RateLimit"].startswith('"key";r=0;')
+    assert answer.headers["RateLimit-Policy"] == '"key";q=2;w=2592000'
     assert answer.headers.get_all("RateLimit") == [answer.headers["RateLimit"]]
 
 
@@ -161,6 +164,22 @@ def test_refusals(wire, application, world, operator, reader, partner_key):
         if status == 401:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
             assert len(answer.headers.get_all("WWW-Authenticate")) == 1
+
+
+def test_the_client_is_whom_the_gateway_saw(gateway, application, world, operator):
+    """Neither the gateway nor what the client writes: the address of the connection's other end."""
+    keys = {
+        a: operator.make_key(tenant=world.acme, scopes=["contacts:read"], addresses=[a])["token"]
+        for a in ("127.0.0.1", "127.0.0.2", "203.0.113.9")
+    }
+    for forged in ([], [("X-Forwarded-For", "203.0.113.9")], [("X-Forwarded-For", "203.0.113.9, 127.0.0.1")]):
+        for address, token in keys.items():
+            with support.Wire(gateway.port, "127.0.0.2") as wire:
+                answer = wire.ask(token=token, headers=forged)
+            if address == "127.0.0.2":
+                assert answer.status == 200 and only(application).value("X-Forwarded-For") == "127.0.0.2"
+            else:
+                refused(application, answer, 403, "address_not_allowed")
 
 
 def test_a_revoked_key_is_refused_on_the_next_request_of_its_connection(wire, application, world, operator):
@@ -296,7 +315,9 @@ def test_connection_takes_no_header_away(gateway, application, world, operator, 
         with support.Wire(gateway.port) as wire:
             answer = wire.ask(token=reader["token"], headers=[*headers, ("X-Tenant-Id", world.sub)])
         if answer.status == 200:
-            assert only(application).identity() == identity_of(operator, reader, world.sub)
+            request = only(application)
+            assert request.identity() == identity_of(operator, reader, world.sub)
+            assert not any("x-" in value.lower() for value in request.values("Connection")), request
         else:
             assert answer.status in (400, 401) and application.taken() == []
     with support.Wire(gateway.port) as wire:
@@ -432,6 +453,35 @@ def test_chunked_bodies(wire, application, writer):
     assert wire.ask(token=writer["token"]).status == 200
 
 
+def test_trailers_are_no_headers(gateway, wire, application, operator, writer):
+    """What stands behind a chunked body comes too late for the decision: it is dropped, or stays a trailer."""
+    wire.send(
+        b"POST /api/v1/contacts HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer "
+        + writer["token"].encode()
+        + b"\r\n"
+        b"TE: trailers\r\nTrailer: X-Keystile-Principal\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n"
+        b"X-Keystile-Principal: forged\r\nX-Tenant-Id: forged\r\n\r\n"
+    )
+    answer = wire.read()
+    assert answer.status == 200
+    request = only(application)
+    assert request.identity() == identity_of(operator, writer, method="POST")
+    assert not any("forged" in v for _, v in request.headers)
+    assert bool(request.trailers) == (gateway.name in PASSES_TRAILERS), request
+
+
+def test_many_headers(gateway, application, operator, reader):
+    """More than Keystile reads (64, and 12 KiB): the request is refused, or decided on by the headers that matter."""
+    for headers in ([(f"X-Mine-{i}", "x") for i in range(90)], [("Cookie", 14000 * "x")], [("X-Mine", 3000 * "x")] * 5):
+        with support.Wire(gateway.port) as wire:
+            answer = wire.ask(token=reader["token"], headers=headers)
+        taken = application.taken()
+        if answer.status == 200:
+            assert [r.identity() for r in taken] == [identity_of(operator, reader)]
+        else:
+            assert answer.status in (400, 414, 431, 500) and taken == []
+
+
 def test_expect_continue(wire, application, writer):
     assert (
         wire.ask(method="POST", token=writer["token"], body=b"12345", headers=[("Expect", "100-continue")]).status
@@ -513,10 +563,13 @@ def test_websocket(wire, application, operator, reader):
         ("Sec-WebSocket-Version", "13"),
     ]
     refused(application, wire.ask(headers=upgrade), 401, "credential_missing")
-    with_names = [("Connection", "Upgrade, X-Mine"), *upgrade[1:]]
-    for headers in (upgrade, with_names):
+    for names in ("Upgrade", "Upgrade, X-Mine", "keep-alive, Upgrade, X-Keystile-Principal"):
+        headers = [("Connection", names), *upgrade[1:]]
         with support.Wire(wire.socket.getpeername()[1]) as socket:
-            assert socket.ask(token=reader["token"], headers=headers).status == 101
+            answer = socket.ask(token=reader["token"], headers=headers)
+            if answer.status == 400 and "X-Keystile" in names:
+                continue
+            assert answer.status == 101
             socket.send(b"frames")
             assert socket.stream.read(6) == b"frames"
         request = only(application)
