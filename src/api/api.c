@@ -4,7 +4,9 @@
 
 #include "api/api_priv.h"
 #include "api/counters.h"
+#include "api/login.h"
 #include "base/secret.h"
+#include "crypto/random.h"
 
 static const struct ks_route routes[] = {
 #define KS_ROUTE(method, path, auth, body, handler, start) {method, path, auth, body, handler, start},
@@ -21,6 +23,15 @@ static void thread_free(void *p)
 	free(thread);
 }
 
+static void release(struct ks_api *api)
+{
+	ks_tasks_done(&api->tasks);
+	ks_tasks_done(&api->hashing);
+	(void)pthread_mutex_destroy(&api->throttle_lock);
+	free(api->throttle);
+	free(api);
+}
+
 enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api)
 {
 	struct ks_api *api = calloc(1, sizeof(*api));
@@ -30,10 +41,13 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	ks_in_wipes();
 	api->engine = engine;
 	api->options = *options;
-	ks_tasks_init(&api->tasks);
-	if (pthread_key_create(&api->thread_key, thread_free) != 0) {
-		ks_tasks_done(&api->tasks);
-		free(api);
+	(void)pthread_mutex_init(&api->throttle_lock, NULL);
+	ks_tasks_init(&api->tasks, api, KS_API_LATER_MAX);
+	ks_tasks_init(&api->hashing, api, KS_API_HASHES_MAX);
+	api->throttle = calloc(1, sizeof(*api->throttle));
+	if (!api->throttle || ks_random(api->throttle->seed, sizeof(api->throttle->seed)) != KS_OK
+	    || pthread_key_create(&api->thread_key, thread_free) != 0) {
+		release(api);
 		return KS_SYSTEM;
 	}
 	*ret_api = api;
@@ -54,10 +68,11 @@ void ks_api_free(struct ks_api **api)
 {
 	if (!*api)
 		return;
-	ks_tasks_done(&(*api)->tasks);
+	ks_tasks_end(&(*api)->tasks);
+	ks_tasks_end(&(*api)->hashing);
 	ks_api_thread_done(*api);
 	(void)pthread_key_delete((*api)->thread_key);
-	free(*api);
+	release(*api);
 	*api = NULL;
 }
 
@@ -135,12 +150,14 @@ static const struct ks_route *find_route(struct ks_str method, const struct ks_p
 
 /* ---- who calls ---- */
 
-static void request_of(const struct ks_api *api, const struct ks_exchange *x, struct ks_credential *credential, bool with_route,
+/* The console's cookie is a credential here, and nowhere else. *ret_cookie: it was sent. */
+static void request_of(const struct ks_api *api, const struct ks_exchange *x, struct ks_credential *credential, bool with_route, bool *ret_cookie,
 		       struct ks_request *ret_request)
 {
 	size_t tenants = 0;
 
 	ks_present(api, x, credential);
+	*ret_cookie = ks_cookie_present(api, x, credential);
 	*ret_request = (struct ks_request){
 		.credential = credential,
 		.credential_alone = !with_route,
@@ -176,7 +193,13 @@ static bool admit(struct ks_call *call, struct ks_api_thread *thread)
 		(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
 		return false;
 	} else {
-		request_of(call->api, x, &thread->credential, call->route->auth == KS_AUTH_SELF, &request);
+		request_of(call->api, x, &thread->credential, call->route->auth == KS_AUTH_SELF,
+			   &call->by_cookie, &request);
+		if (call->by_cookie && !ks_cookie_may(call->api, x)) {
+			ks_credential_wipe(&thread->credential);
+			(void)ks_call_problem(call, KS_PROBLEM_REQUEST_FORGED, NULL);
+			return false;
+		}
 		ks_present_jwt(thread, ring, KS_JWT_AUDIENCE_SERVICE, &request);
 		ks_decide(ring, KS_RING_POLICY_SELF, &request, &thread->path, &thread->decision);
 		basic = thread->credential.basic_tried;

@@ -2,6 +2,7 @@
 /** The HTTP API over the engine: routes of routes.def, guarded by the service's own decision. Independent of what carries the exchanges. */
 #pragma once
 
+#include "crypto/password.h"
 #include "engine/engine.h"
 #include "http/exchange.h"
 
@@ -28,6 +29,8 @@ struct ks_api_options {
 	const char *realm;               /* of WWW-Authenticate */
 	/** Of an exchanged JWT, in seconds: where no other is asked for, and at most. 0: 300 and 3600. */
 	uint64_t token_lifetime_s, token_lifetime_max_s;
+	bool secure;                     /* clients come by HTTPS also where a proxy ends it: cookies are for it alone */
+	enum ks_password_cost password_cost;
 	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;

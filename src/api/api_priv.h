@@ -6,16 +6,20 @@
 
 #include "api/call.h"
 #include "assertion/verifier.h"
+#include "login/throttle.h"
 
 /** Bytes of a credential in a body: a JWT, or the value of a header that carries it. */
 #define KS_CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
 #define KS_API_WORKERS 2          /* threads that read lists */
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
+#define KS_API_HASHES_MAX 64      /* calls that wait for a thread that hashes passwords: there are as many of those */
 #define KS_API_ALONE_MAX 4        /* long works at one time, each on a thread of its own */
 #define KS_API_ANALYSES_MAX 2     /* of them, questions over all keys */
 
 /** Work away from the carrier's threads (tasks.c). */
 struct ks_tasks {
+	struct ks_api *api;
+	size_t queue_max;
 	pthread_mutex_t lock;             /* guards all below */
 	pthread_cond_t wake;              /* to the workers: work, or stopping */
 	pthread_cond_t idle;              /* alone has fallen */
@@ -33,10 +37,15 @@ struct ks_api {
 	struct ks_api_options options;
 	pthread_key_t thread_key;
 	struct ks_tasks tasks;
+	struct ks_tasks hashing;          /* apart: hashing takes long, and memory */
+	pthread_mutex_t throttle_lock;    /* guards throttle */
+	struct ks_throttle *throttle;
 };
 
-void ks_tasks_init(struct ks_tasks *tasks);
-/** Finishes what is queued, waits for the threads, frees. */
+void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max);
+/** Finishes what is queued and waits for the threads; nothing is taken any more. */
+void ks_tasks_end(struct ks_tasks *tasks);
+/** The same, and frees. */
 void ks_tasks_done(struct ks_tasks *tasks);
 /** Runs `run` on a thread of its own. KS_FULL: as many as may are running; KS_STOPPING; KS_SYSTEM. */
 KS_MUST_USE enum ks_err ks_tasks_alone(struct ks_api *api, void (*run)(void *ctx), void *ctx);
@@ -139,6 +148,9 @@ enum ks_finish ks_history_answer(struct ks_history *history, enum ks_err (*ask)(
 bool ks_history_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
 /** Member "tenant". */
 void ks_history_put_tenant(struct ks_json *json, const struct ks_ring *ring, uint64_t tenant);
+
+/** Adds a header whose value is a number; `name` is static. */
+void ks_exchange_number_header(struct ks_exchange *x, struct ks_str name, uint64_t value);
 
 void ks_call_free(struct ks_call *call);
 

@@ -78,7 +78,7 @@ static void put_challenge(const struct ks_api *api, struct ks_exchange *x, enum 
 	ks_exchange_answer_header(x, KS_STR("WWW-Authenticate"), ks_str_of(text->p + at, text->n - at));
 }
 
-static void put_number_header(struct ks_exchange *x, struct ks_str name, uint64_t value)
+void ks_exchange_number_header(struct ks_exchange *x, struct ks_str name, uint64_t value)
 {
 	size_t at = x->text.n;
 
@@ -97,7 +97,7 @@ void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *x, const s
 	if (info->status == 401 || (decision->reason == KS_REASON_SCOPE_MISSING && !basic_tried))
 		put_challenge(api, x, decision->reason, basic_tried, scope);
 	if (decision->reason == KS_REASON_RATE_LIMITED)
-		put_number_header(x, KS_STR("Retry-After"), decision->rate.retry_after_s);
+		ks_exchange_number_header(x, KS_STR("Retry-After"), decision->rate.retry_after_s);
 	ks_exchange_problem(x, info->code, info->status, info->text, NULL, NULL, scope);
 }
 
@@ -129,6 +129,8 @@ enum ks_finish ks_call_problem(struct ks_call *call, enum ks_problem problem, co
 {
 	const struct ks_problem_info *info = ks_problem_info(problem);
 
+	if (info->status == 401)
+		put_challenge(call->api, call->exchange, KS_REASON_CREDENTIAL_MISSING, false, KS_STR(""));
 	ks_exchange_problem(call->exchange, info->code, info->status, info->title, detail, &call->in, KS_STR(""));
 	return KS_FINISH_DONE;
 }

@@ -78,6 +78,7 @@ struct ks_call {
 	const struct ks_route *route;
 	struct ks_engine_reader *reader;      /* of this thread; not to be used in a job */
 	struct ks_actor actor;                /* who calls (not for OPEN) */
+	bool by_cookie;                       /* the credential is the console's cookie */
 	struct ks_str params[KS_CALL_PARAMS_MAX]; /* {…} of the route, in order; in param_bytes */
 	char param_bytes[256];
 
@@ -93,7 +94,9 @@ struct ks_call {
 	int status;                           /* of a successful write */
 	struct ks_digest fingerprint;         /* of the request, for Idempotency-Key */
 	struct ks_str idempotency_key;        /* empty: none */
+	bool unkept;                          /* nothing of request and answer is remembered: there are secrets in them */
 	bool replayed;
+	void (*succeeded)(struct ks_call *call); /* runs when the change is in force, before the answer; NULL: nothing */
 	void *extra;                          /* a handler's own, freed with free(), or by drop */
 	void (*drop)(struct ks_call *call);   /* lets go of extra when the exchange is closed; NULL: free() */
 
@@ -120,12 +123,16 @@ bool ks_call_invalid(struct ks_call *call, enum ks_finish *ret_finish);
 
 /** Runs `run` as a job and answers when it is durable and in force: with call->out and `status`, or with the problem that the error and the refusal say. `run`
  * renders the answer into call->out from what it wrote. With an Idempotency-Key the answer is kept in the same transaction, but for its top-level
- * members "token" and "first_key", and a repetition is answered with it, without `run`. */
+ * members "token" and the tokens of "first_key" and "invitation", and a repetition is answered with it, without `run`. */
 enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx), int status);
 
 /** Runs `handler` on a thread for reading, so that a long list delays no decision, and answers when it has returned (KS_FINISH_DONE). There call->reader is
  * that thread's. */
 enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler);
+
+/** Runs `handler` on a thread for hashing passwords, where it may take long and much memory; it answers (KS_FINISH_DONE) or
+ * submits a change (KS_FINISH_PENDING). `overloaded` where too many wait. */
+enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler);
 
 /** Reads `name` of a form (application/x-www-form-urlencoded; a query is one), decoded into `storage`. */
 enum ks_form { KS_FORM_ABSENT, KS_FORM_FOUND, KS_FORM_REPEATED, KS_FORM_MALFORMED };

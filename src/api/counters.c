@@ -54,3 +54,16 @@ uint64_t ks_api_decisions(enum ks_reason reason)
 		sum += atomic_load_explicit(&lanes[i].counts[reason], memory_order_relaxed);
 	return sum;
 }
+
+/* So few, and so slow by themselves, that they share a line. */
+static _Atomic uint64_t logins[KS_LOGIN_COUNT];
+
+void ks_api_count_login(enum ks_login outcome)
+{
+	(void)atomic_fetch_add_explicit(&logins[outcome], 1, memory_order_relaxed);
+}
+
+uint64_t ks_api_logins(enum ks_login outcome)
+{
+	return atomic_load_explicit(&logins[outcome], memory_order_relaxed);
+}

@@ -120,6 +120,19 @@ static void put_decisions(struct scrape *s, const struct metric *m)
 			      (unsigned long long)ks_api_decisions(i));
 }
 
+static void put_logins(struct scrape *s, const struct metric *m)
+{
+	static const char *const labels[] = {
+#define X(name, label) label,
+		KS_LOGINS(X)
+#undef X
+	};
+
+	for (enum ks_login i = 0; i < KS_LOGIN_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
+			      (unsigned long long)ks_api_logins(i));
+}
+
 static void put_ready(struct scrape *s, const struct metric *m)
 {
 	put_sample(s, m, not_ready(s->call, s->stats) ? 0 : 1);

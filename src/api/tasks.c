@@ -9,11 +9,11 @@
 
 #define READER_IDLE_S 10
 
-void ks_tasks_init(struct ks_tasks *tasks)
+void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max)
 {
 	pthread_condattr_t attributes;
 
-	*tasks = (struct ks_tasks){0};
+	*tasks = (struct ks_tasks){.api = api, .queue_max = queue_max};
 	tasks->tail = &tasks->head;
 	(void)pthread_mutex_init(&tasks->lock, NULL);
 	(void)pthread_condattr_init(&attributes);
@@ -23,7 +23,7 @@ void ks_tasks_init(struct ks_tasks *tasks)
 	(void)pthread_cond_init(&tasks->idle, NULL);
 }
 
-void ks_tasks_done(struct ks_tasks *tasks)
+void ks_tasks_end(struct ks_tasks *tasks)
 {
 	(void)pthread_mutex_lock(&tasks->lock);
 	tasks->stopping = true;
@@ -33,12 +33,18 @@ void ks_tasks_done(struct ks_tasks *tasks)
 	(void)pthread_mutex_unlock(&tasks->lock);
 	for (size_t i = 0; i < tasks->worker_count; i++)
 		(void)pthread_join(tasks->workers[i], NULL);
+	tasks->worker_count = 0;
+}
+
+void ks_tasks_done(struct ks_tasks *tasks)
+{
+	ks_tasks_end(tasks);
 	(void)pthread_cond_destroy(&tasks->idle);
 	(void)pthread_cond_destroy(&tasks->wake);
 	(void)pthread_mutex_destroy(&tasks->lock);
 }
 
-/* ---- reading ---- */
+/* ---- reading and hashing ---- */
 
 static void read_now(struct ks_api *api, struct ks_call *call)
 {
@@ -47,7 +53,9 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 	if (thread) {
 		call->reader = &thread->reader;
 		ks_call_look(call, call->reader->store, ks_call_ring(call));
-		(void)call->later(call);
+		/* A change that it has submitted is answered by that, and the call may be gone. */
+		if (call->later(call) == KS_FINISH_PENDING)
+			return;
 	} else {
 		(void)ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
 	}
@@ -56,9 +64,8 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 
 /* Waits for work. A thread that has had none for a while gives its reader back, which may hold a ring that has been
  * replaced since. Under the lock. */
-static void rest(struct ks_api *api, bool *reads)
+static void rest(struct ks_tasks *tasks, bool *reads)
 {
-	struct ks_tasks *tasks = &api->tasks;
 	struct timespec until;
 
 	if (!*reads) {
@@ -71,14 +78,13 @@ static void rest(struct ks_api *api, bool *reads)
 		return;
 	*reads = false;
 	(void)pthread_mutex_unlock(&tasks->lock);
-	ks_api_thread_done(api);
+	ks_api_thread_done(tasks->api);
 	(void)pthread_mutex_lock(&tasks->lock);
 }
 
 static void *work(void *ctx)
 {
-	struct ks_api *api = ctx;
-	struct ks_tasks *tasks = &api->tasks;
+	struct ks_tasks *tasks = ctx;
 	bool reads = false;
 
 	(void)pthread_mutex_lock(&tasks->lock);
@@ -91,40 +97,37 @@ static void *work(void *ctx)
 				tasks->tail = &tasks->head;
 			tasks->queued--;
 			(void)pthread_mutex_unlock(&tasks->lock);
-			read_now(api, call);
+			read_now(tasks->api, call);
 			reads = true;
 			(void)pthread_mutex_lock(&tasks->lock);
 			continue;
 		}
 		if (tasks->stopping)
 			break;
-		rest(api, &reads);
+		rest(tasks, &reads);
 	}
 	(void)pthread_mutex_unlock(&tasks->lock);
-	ks_api_thread_done(api);
+	ks_api_thread_done(tasks->api);
 	return NULL;
 }
 
 /* Under the lock. Another thread until there are all of them; false where there is not even one. */
-static bool have_worker(struct ks_api *api)
+static bool have_worker(struct ks_tasks *tasks)
 {
-	struct ks_tasks *tasks = &api->tasks;
-
 	if (tasks->worker_count < KS_API_WORKERS
-	    && pthread_create(&tasks->workers[tasks->worker_count], NULL, work, api) == 0)
+	    && pthread_create(&tasks->workers[tasks->worker_count], NULL, work, tasks) == 0)
 		tasks->worker_count++;
 	return tasks->worker_count > 0;
 }
 
-enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler)
+static enum ks_finish queue(struct ks_tasks *tasks, struct ks_call *call, ks_call_handler *handler)
 {
-	struct ks_tasks *tasks = &call->api->tasks;
 	bool taken;
 
 	call->later = handler;
 	call->next = NULL;
 	(void)pthread_mutex_lock(&tasks->lock);
-	taken = !tasks->stopping && tasks->queued < KS_API_LATER_MAX && have_worker(call->api);
+	taken = !tasks->stopping && tasks->queued < tasks->queue_max && have_worker(tasks);
 	if (taken) {
 		*tasks->tail = call;
 		tasks->tail = &call->next;
@@ -133,6 +136,16 @@ enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler)
 	}
 	(void)pthread_mutex_unlock(&tasks->lock);
 	return taken ? KS_FINISH_PENDING : ks_call_problem(call, KS_PROBLEM_OVERLOADED, NULL);
+}
+
+enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler)
+{
+	return queue(&call->api->tasks, call, handler);
+}
+
+enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler)
+{
+	return queue(&call->api->hashing, call, handler);
 }
 
 /* ---- what takes long ---- */

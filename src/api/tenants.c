@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/key_in.h"
+#include "api/login.h"
 #include "base/secret.h"
 
 #define EMAIL_MAX 254u /* RFC 5321, errata 1690 */
@@ -80,6 +81,7 @@ static enum ks_err put_made(struct ks_call *call, struct ks_tx *tx, const struct
 	if (made->administrator) {
 		ks_json_name(out, "administrator");
 		KS_TRY(ks_record_user_by_id(tx->store, out, made->administrator));
+		ks_record_invited(out, &made->invited);
 	}
 	ks_json_close(out, '}');
 	return KS_OK;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "api/key_in.h"
+#include "api/login.h"
+#include "base/secret.h"
 
 #define EMAIL_MAX 254u /* RFC 5321, errata 1690 */
 #define HOMES_MAX 256u /* organizations that one list goes through */
@@ -12,10 +14,19 @@
 static enum ks_err run_create(struct ks_call *call, struct ks_tx *tx)
 {
 	const struct ks_user_input *input = call->extra;
+	struct ks_invited invited = {0};
 	uint64_t id;
+	enum ks_err err = ks_users_create(tx, &call->actor, input, &id, &invited, &call->job.refusal);
 
-	KS_TRY(ks_users_create(tx, &call->actor, input, &id, &call->job.refusal));
-	return ks_record_user_by_id(tx->store, &call->out, id);
+	if (err == KS_OK)
+		err = ks_record_user_by_id(tx->store, &call->out, id);
+	if (err == KS_OK) {
+		ks_json_reopen(&call->out, '}');
+		ks_record_invited(&call->out, &invited);
+		ks_json_close(&call->out, '}');
+	}
+	ks_wipe(&invited, sizeof(invited));
+	return err;
 }
 
 enum ks_finish ks_api_users_create(struct ks_call *call)
@@ -42,6 +53,7 @@ enum ks_finish ks_api_users_create(struct ks_call *call)
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
 		return answered;
+	call->wipe = true;
 	return ks_call_write(call, run_create, 201);
 }
 
@@ -190,6 +202,9 @@ static enum ks_err put_seen(void *ctx, const struct ks_user_row *row)
 	if (!ks_call_sees_user(call, row))
 		return KS_NOT_FOUND;
 	ks_record_user(&call->out, row);
+	ks_json_reopen(&call->out, '}');
+	KS_TRY(ks_record_access(call->reader->store, &call->out, row->id));
+	ks_json_close(&call->out, '}');
 	return KS_OK;
 }
 

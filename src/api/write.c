@@ -39,15 +39,19 @@ static bool is_visible_ascii(struct ks_str s)
 static enum ks_err keep(struct ks_call *call, struct ks_tx *tx)
 {
 	json_t *answer = json_loadb(call->out.p, call->out.n, 0, NULL);
-	json_t *first_key = answer ? json_object_get(answer, "first_key") : NULL;
+	static const char *const shown_once[] = {"first_key", "invitation"};
 	char *text;
 	enum ks_err err;
 
 	if (!answer)
 		return KS_MEMORY;
 	(void)json_object_del(answer, "token");
-	if (json_is_object(first_key))
-		(void)json_object_del(first_key, "token");
+	for (size_t i = 0; i < KS_ARRAY_LEN(shown_once); i++) {
+		json_t *holder = json_object_get(answer, shown_once[i]);
+
+		if (json_is_object(holder))
+			(void)json_object_del(holder, "token");
+	}
 	text = json_dumps(answer, JSON_COMPACT);
 	json_decref(answer);
 	if (!text)
@@ -144,6 +148,8 @@ static void done(struct ks_job *job)
 	if (job->err != KS_OK) {
 		answer_refusal(call);
 	} else {
+		if (call->succeeded)
+			call->succeeded(call);
 		if (call->replayed)
 			ks_exchange_answer_header(call->exchange, KS_STR("Idempotency-Replayed"), KS_STR("true"));
 		(void)ks_call_answer(call, call->status);
@@ -160,7 +166,9 @@ enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*handler)(struct
 		return KS_FINISH_DONE;
 	call->run = handler;
 	call->status = status;
-	call->idempotency_key = ks_exchange_header(call->exchange, KS_STR("Idempotency-Key"), &count);
+	/* Callers without a credential have no memory: it would be one for all of them. */
+	if (call->route->auth != KS_AUTH_OPEN && !call->unkept)
+		call->idempotency_key = ks_exchange_header(call->exchange, KS_STR("Idempotency-Key"), &count);
 	if (count > 1 || call->idempotency_key.n > IDEMPOTENCY_KEY_MAX || !is_visible_ascii(call->idempotency_key))
 		return ks_call_problem(call, KS_PROBLEM_HEADER_MALFORMED,
 				       "Idempotency-Key must be sent once, with 1 to 128 visible ASCII characters.");

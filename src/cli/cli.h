@@ -103,6 +103,11 @@ void ks_progress(void *ctx, const char *what, uint64_t done, uint64_t all);
 /** Percent-encodes `text` as one path segment or query value onto `out`. */
 void ks_cli_put_encoded(struct ks_buf *out, const char *text);
 
+#define KS_CLI_PASSWORD_MAX 1024
+/** Reads a password, of the file that --password-file names, or twice from the terminal without an echo, into `password` (the
+ * caller wipes it). An exit code, after saying what is wrong. */
+int ks_cli_password(struct ks_cli *cli, struct ks_buf *password);
+
 /* ---- commands: one file a group ---- */
 int ks_cmd_init(struct ks_cli *cli);
 int ks_cmd_serve(struct ks_cli *cli);
@@ -132,6 +137,16 @@ int ks_cmd_tenants_delete(struct ks_cli *cli);
 int ks_cmd_tenants_suspend(struct ks_cli *cli);
 int ks_cmd_tenants_resume(struct ks_cli *cli);
 int ks_cmd_users_create(struct ks_cli *cli);
+int ks_cmd_users_show(struct ks_cli *cli);
+int ks_cmd_users_invite(struct ks_cli *cli);
+int ks_cmd_users_uninvite(struct ks_cli *cli);
+int ks_cmd_users_password(struct ks_cli *cli);
+int ks_cmd_users_disable(struct ks_cli *cli);
+int ks_cmd_users_enable(struct ks_cli *cli);
+int ks_cmd_users_sessions(struct ks_cli *cli);
+int ks_cmd_users_end_sessions(struct ks_cli *cli);
+int ks_cmd_users_remove_totp(struct ks_cli *cli);
+int ks_cmd_members_list(struct ks_cli *cli);
 int ks_cmd_users_list(struct ks_cli *cli);
 int ks_cmd_members_put(struct ks_cli *cli);
 int ks_cmd_members_remove(struct ks_cli *cli);

@@ -47,7 +47,12 @@ void ks_show_record(struct ks_cli *cli, const json_t *answer)
 
 	(void)cli;
 	json_object_foreach((json_t *)(uintptr_t)answer, name, value) {
+		const json_t *token = json_object_get(value, "token");
+
 		cell_of(value, cell);
+		/* What is shown once is shown whole, and alone. */
+		if (json_is_string(token))
+			cell_of(token, cell);
 		(void)printf("%-20s %s\n", name, cell);
 	}
 }

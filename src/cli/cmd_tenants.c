@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tenants …, users …, members …: the tree and its people. */
+/* tenants …: the tree. */
 #include "cli/cmd_tables.h"
 
 #define TARGET_MAX 2048
@@ -97,60 +97,4 @@ int ks_cmd_tenants_delete(struct ks_cli *cli)
 	char target[TARGET_MAX];
 
 	return ks_client_do(cli, "DELETE", target_of(cli, target, "/v1/tenants/", ""), NULL, ks_show_record);
-}
-
-/* ---- users and members ---- */
-
-int ks_cmd_users_create(struct ks_cli *cli)
-{
-	struct ks_json body;
-
-	if (!ks_cli_option(cli, "organization") || !ks_cli_option(cli, "email"))
-		return ks_cli_fail(cli, KS_EXIT_USAGE, "--organization and --email are needed");
-	ks_json_init(&body);
-	ks_json_open(&body, '{');
-	ks_put_member(cli, &body, "organization", "organization");
-	ks_put_member(cli, &body, "email", "email");
-	ks_put_member(cli, &body, "name", "name");
-	ks_json_close(&body, '}');
-	return ks_client_do(cli, "POST", "/v1/users", &body, ks_show_record);
-}
-
-static void show_users(struct ks_cli *cli, const json_t *answer)
-{
-	static const char *const columns[] = {"id", "email", "name", "organization", "status", NULL};
-
-	(void)cli;
-	ks_show_list(answer, columns);
-}
-
-int ks_cmd_users_list(struct ks_cli *cli)
-{
-	char target[TARGET_MAX];
-	struct ks_buf b = KS_BUF(target);
-
-	ks_buf_put_c(&b, "/v1/users");
-	ks_put_query(cli, &b, "organization", "organization");
-	return ks_client_do(cli, "GET", ks_buf_z(&b), NULL, show_users);
-}
-
-int ks_cmd_members_put(struct ks_cli *cli)
-{
-	char target[TARGET_MAX];
-	struct ks_json body;
-
-	if (!ks_cli_option(cli, "role"))
-		return ks_cli_fail(cli, KS_EXIT_USAGE, "--role is needed");
-	ks_json_init(&body);
-	ks_json_open(&body, '{');
-	ks_put_member(cli, &body, "role", "role");
-	ks_json_close(&body, '}');
-	return ks_client_do(cli, "PUT", target_of(cli, target, "/v1/tenants/", "/members/"), &body, ks_show_record);
-}
-
-int ks_cmd_members_remove(struct ks_cli *cli)
-{
-	char target[TARGET_MAX];
-
-	return ks_client_do(cli, "DELETE", target_of(cli, target, "/v1/tenants/", "/members/"), NULL, ks_show_done);
 }

@@ -71,7 +71,20 @@ static const struct ks_option users_create_options[] = {
 	{"name", "NAME", "name", false},
 	END};
 
-static const struct ks_option users_list_options[] = {{"organization", "ID", "of this organization", false}, END};
+static const struct ks_option users_list_options[] = {
+	{"organization", "ID", "of this organization", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
+static const struct ks_option users_password_options[] = {
+	{"password-file", "FILE", "file whose first line is the password (- is standard input); default: ask at the terminal", false}, END};
+
+static const struct ks_option page_options[] = {
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
 static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
 
 static const struct ks_option events_options[] = {
@@ -149,8 +162,19 @@ const struct ks_command ks_commands[] = {
 	{"tenants", "suspend", "ID", 1, 1, "stop all keys of a tenant and what is below, at once", none, ks_cmd_tenants_suspend},
 	{"tenants", "resume", "ID", 1, 1, "let them work again", none, ks_cmd_tenants_resume},
 	{"tenants", "delete", "ID", 1, 1, "delete a tenant that has nothing below", none, ks_cmd_tenants_delete},
-	{"users", "create", "", 0, 0, "make a user with a personal tenant", users_create_options, ks_cmd_users_create},
+	{"users", "create", "", 0, 0, "make a user with a personal tenant, and an invitation", users_create_options, ks_cmd_users_create},
 	{"users", "list", "", 0, 0, "list users", users_list_options, ks_cmd_users_list},
+	{"users", "show", "ID", 1, 1, "show a user", none, ks_cmd_users_show},
+	{"users", "invite", "ID", 1, 1, "invite a user anew, also to reset a password; prints the invitation, once", none,
+	 ks_cmd_users_invite},
+	{"users", "uninvite", "ID", 1, 1, "take the open invitation back", none, ks_cmd_users_uninvite},
+	{"users", "password", "ID", 1, 1, "set a user's password; all sessions end", users_password_options, ks_cmd_users_password},
+	{"users", "disable", "ID", 1, 1, "stop every credential of a user, at once", none, ks_cmd_users_disable},
+	{"users", "enable", "ID", 1, 1, "let a user in again", none, ks_cmd_users_enable},
+	{"users", "sessions", "ID", 1, 1, "list where a user is logged in", none, ks_cmd_users_sessions},
+	{"users", "end-sessions", "ID", 1, 1, "end all sessions of a user", none, ks_cmd_users_end_sessions},
+	{"users", "remove-totp", "ID", 1, 1, "remove a second factor that a user has lost", none, ks_cmd_users_remove_totp},
+	{"members", "list", "TENANT", 1, 1, "list the members of a tenant", page_options, ks_cmd_members_list},
 	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
 	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},

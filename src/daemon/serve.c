@@ -120,6 +120,9 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.prefix_sandbox = config->tokens_prefix_sandbox.text,
 		.checksum = config->tokens_checksum.number != 0,
 		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
+		.session_idle_ms = (int64_t)config->sessions_idle_s.number * 1000,
+		.session_lifetime_ms = (int64_t)config->sessions_lifetime_s.number * 1000,
+		.invitation_ms = (int64_t)config->invitations_lifetime_s.number * 1000,
 		.events_keep_days = (unsigned)config->events_keep_days.number,
 		.self_policy = ks_api_self_policy(),
 		.log = ks_log_engine,
@@ -311,6 +314,9 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	s->api_options.realm = s->config->realm.text;
 	s->api_options.token_lifetime_s = s->config->issuer_lifetime_s.number;
 	s->api_options.token_lifetime_max_s = s->config->issuer_lifetime_max_s.number;
+	s->api_options.secure = s->config->sessions_secure.number != 0;
+	if (!ks_password_cost_parse(ks_str_c(s->config->passwords_cost.text), &s->api_options.password_cost))
+		return complain(problem, "passwords.cost", "must be interactive or moderate");
 	s->api_options.metrics = put_metrics;
 	s->api_options.metrics_ctx = s;
 	s->api_options.log = ks_log_engine;

@@ -57,6 +57,10 @@ void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *
 	(void)ks_buf_z(&id);
 	actor.is_operator = actor.binding == KS_BINDING_OPERATOR && actor.kind != KS_KIND_RUNTIME
 			    && !is_narrowed(decision);
+	if (actor.kind == KS_KIND_SESSION
+	    && !(decision->is_asserted && decision->assertion.kind == KS_ASSERTION_FEDERATED))
+		actor.session = decision->key->id;
+	actor.is_asserted = decision->is_asserted;
 	actor.is_narrowed = is_narrowed(decision);
 	keep_sight(ring, decision, &actor);
 	add_visible(&actor, ring, decision->visible_own, false);

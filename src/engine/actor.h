@@ -17,6 +17,8 @@ struct ks_actor {
 	uint64_t own;                      /* tenant that the credential is bound to (id); 0 local */
 	uint64_t effective;                /* effective tenant (id) */
 	bool is_operator;                  /* bound to the operator, no runtime key, nothing narrowed: may grant all */
+	uint64_t session;                  /* of a user's login: its id; 0: another kind of credential */
+	bool is_asserted;                  /* presented as a JWT, not by the credential itself */
 	bool is_narrowed;                  /* a JWT that may less than what it was made for */
 	uint64_t root;                     /* the tenant that a JWT names (id); 0: none */
 	/* Of a session: the scopes that it must have on every tenant that it sees in this call (numbers), and of an

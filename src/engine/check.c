@@ -12,6 +12,7 @@ struct comparing {
 	struct ks_store *second;     /* to read memberships while users are being listed */
 	const struct ks_ring *ring;
 	struct ks_engine_report report;
+	int64_t now_ms;
 	size_t memberships;          /* of the user at hand */
 	uint32_t user;
 };
@@ -202,6 +203,45 @@ static enum ks_err compare_key(void *ctx, const struct ks_key_core *core)
 	return differs(c, "%s is %s", text, key ? "otherwise" : "missing");
 }
 
+/* ---- sessions ---- */
+
+static bool is_live_session(const struct ks_ring_key *key, int64_t now_ms)
+{
+	uint32_t state = atomic_load_explicit(&key->state, memory_order_acquire);
+
+	return (state & KS_KEY_LIVE) && !(state & KS_KEY_REVOKED) && KS_KEY_KIND(state) == KS_KIND_SESSION
+	       && KS_KEY_BINDING(state) == KS_BINDING_USER
+	       && atomic_load_explicit(&key->ends_ms, memory_order_acquire) > now_ms;
+}
+
+static enum ks_err compare_session(void *ctx, const struct ks_session_row *row)
+{
+	struct comparing *c = ctx;
+	const struct ks_ring_key *key;
+	char text[KS_ID_TEXT_SIZE];
+	uint64_t slot;
+
+	c->report.sessions++;
+	key = ks_ring_key(c->ring, &row->digest, ks_ring_home(c->ring, &row->digest), &slot);
+	if (key && key->id == row->id && is_live_session(key, c->now_ms)
+	    && atomic_load_explicit(&key->ends_ms, memory_order_acquire) == row->expires_at
+	    && c->ring->tenants[key->tenant].user != KS_RING_NONE
+	    && c->ring->users[c->ring->tenants[key->tenant].user].id == row->user)
+		return KS_OK;
+	ks_id_format(KS_ID_SESSION, row->id, text);
+	return differs(c, "%s is %s", text, key ? "otherwise" : "missing");
+}
+
+/* One too many would let somebody in who has logged out: all slots are looked at. */
+static uint64_t count_live_sessions(const struct comparing *c)
+{
+	uint64_t count = 0;
+
+	for (uint64_t i = 0; i < c->ring->header->geometry.key_slots; i++)
+		count += is_live_session(&c->ring->keys[i], c->now_ms);
+	return count;
+}
+
 /* ---- the whole ---- */
 
 static enum ks_err compare_counts(struct comparing *c)
@@ -215,6 +255,7 @@ static enum ks_err compare_counts(struct comparing *c)
 		{"keys", r->keys,
 		 atomic_load_explicit(&h->key_count, memory_order_acquire)
 			 - atomic_load_explicit(&h->session_count, memory_order_acquire)},
+		{"live sessions", r->sessions, count_live_sessions(c)},
 		{"tenants", r->tenants, atomic_load_explicit(&h->tenant_count, memory_order_acquire)},
 		{"users", r->users, atomic_load_explicit(&h->user_count, memory_order_acquire)},
 		{"grants", r->grants, atomic_load_explicit(&h->grant_count, memory_order_acquire)},
@@ -240,6 +281,7 @@ static enum ks_err compare_all(struct comparing *c)
 	KS_TRY(ks_store_users_all(c->store, compare_user, c));
 	KS_TRY(ks_store_grants_all(c->store, compare_grant, c));
 	KS_TRY(ks_store_key_cores(c->store, 1, INT64_MAX, compare_key, c));
+	KS_TRY(ks_store_sessions_live(c->store, c->now_ms, compare_session, c));
 	return compare_counts(c);
 }
 
@@ -251,6 +293,7 @@ static enum ks_err run_check(struct ks_job *job, struct ks_tx *tx)
 	c->engine = tx->engine;
 	c->store = tx->store;
 	c->ring = tx->ring;
+	c->now_ms = tx->now_ms;
 	KS_TRY(ks_store_open(tx->engine->store_uri, KS_STORE_READER, &c->second));
 	err = compare_all(c);
 	ks_store_close(&c->second);

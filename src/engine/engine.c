@@ -13,6 +13,9 @@
 
 #define DEFAULT_FLUSH_MS 1000
 #define DEFAULT_EVENTS_DAYS 30
+#define DEFAULT_SESSION_IDLE_MS (INT64_C(30) * 60000)
+#define DEFAULT_SESSION_LIFETIME_MS (INT64_C(12) * 3600000)
+#define DEFAULT_INVITATION_MS (INT64_C(7) * 86400000)
 #define OPERATOR_NAME "Operator"
 
 int64_t ks_engine_now_ms(void)
@@ -143,6 +146,12 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 		o->usage_flush_ms = DEFAULT_FLUSH_MS;
 	if (o->events_keep_days == 0)
 		o->events_keep_days = DEFAULT_EVENTS_DAYS;
+	if (o->session_idle_ms == 0)
+		o->session_idle_ms = DEFAULT_SESSION_IDLE_MS;
+	if (o->session_lifetime_ms == 0)
+		o->session_lifetime_ms = DEFAULT_SESSION_LIFETIME_MS;
+	if (o->invitation_ms == 0)
+		o->invitation_ms = DEFAULT_INVITATION_MS;
 	return ok ? KS_OK : KS_MEMORY;
 }
 

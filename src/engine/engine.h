@@ -62,6 +62,9 @@ struct ks_engine_options {
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
 	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
 	struct ks_notice_options notice;
+	int64_t session_idle_ms;           /* a session not used for so long ends; 0: 30 minutes */
+	int64_t session_lifetime_ms;       /* it ends in any case; 0: 12 hours */
+	int64_t invitation_ms;             /* how long one can be accepted; 0: 7 days */
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */
@@ -196,7 +199,7 @@ KS_MUST_USE enum ks_err ks_engine_flush_usage(struct ks_engine *engine);
 
 /** How the ring compares with the truth. */
 struct ks_engine_report {
-	uint64_t keys, tenants, users, memberships, grants;  /* compared */
+	uint64_t keys, tenants, users, memberships, grants, sessions;  /* compared; sessions that are live */
 	uint64_t differences;
 	char first[256];              /* the first difference, for a person; empty: none */
 };

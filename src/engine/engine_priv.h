@@ -57,6 +57,7 @@ struct ks_usage_entry {
 	struct ks_addr address;
 	uint16_t reason;
 	uint16_t scope;              /* number in the ring's table, the same in every generation */
+	bool session;                /* `key` is a session: its last use alone is kept */
 };
 
 #define KS_USE_MEMOS 65536u
@@ -84,6 +85,7 @@ struct ks_usage_state {
 	struct ks_notice_unknown unknown;
 	int64_t next_chores_ms;
 	int64_t next_ends_ms;
+	int64_t next_sweep_ms;
 	uint64_t lost_generation;    /* the generation that the next two are of, and counts lost by those before it */
 	uint64_t lost_here, lost_before;
 };
@@ -210,6 +212,7 @@ KS_MUST_USE enum ks_err ks_project_user(struct ks_engine *engine, struct ks_stor
 					uint64_t id, bool disabled, bool with_memberships);
 KS_MUST_USE enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring,
 					 const struct ks_grant_row *row);
+KS_MUST_USE enum ks_err ks_project_session(struct ks_ring *ring, const struct ks_session_row *row);
 KS_MUST_USE enum ks_err ks_project_cores(struct ks_ring *ring, const struct ks_key_core *cores, size_t count);
 /** True if a member with this role sees what is below the tenant. */
 bool ks_role_reaches_below(struct ks_str role);

@@ -143,7 +143,7 @@ static enum ks_err create_user(struct ks_tx *tx, const struct ks_actor *actor, c
 		.email = claim->email,
 		.name = ks_str_empty(claim->name) ? claim->email : claim->name,
 	};
-	enum ks_err err = ks_user_create_at(tx, actor, p->organization, &input, ret_user, refusal);
+	enum ks_err err = ks_user_create_at(tx, actor, p->organization, &input, ret_user, NULL, refusal);
 
 	if (err == KS_MALFORMED || err == KS_CONFLICT)
 		return refuse(refusal);

@@ -83,6 +83,17 @@ enum ks_err ks_project_grant(struct ks_engine *engine, struct ks_ring *ring, con
 	return ks_ring_put_grant(ring, &record, &index);
 }
 
+enum ks_err ks_project_session(struct ks_ring *ring, const struct ks_session_row *row)
+{
+	return ks_ring_put_session(ring, &(struct ks_ring_session_record){
+		.digest = row->digest,
+		.id = row->id,
+		.user = row->user,
+		.ends_ms = row->expires_at,
+		.ended = row->ended_at != KS_TIME_NONE,
+	});
+}
+
 static enum ks_err put_core(struct ks_ring *ring, const struct ks_key_core *core)
 {
 	if (core->imported
@@ -222,6 +233,21 @@ static enum ks_err apply_foreign_issuer(struct applying *a, const struct ks_chan
 	return ks_store_foreign_issuer_get(a->engine->store, change->object, apply_foreign_issuer_row, a);
 }
 
+static enum ks_err apply_session_row(void *ctx, const struct ks_session_row *row)
+{
+	struct applying *a = ctx;
+
+	return ks_project_session(a->ring, row);
+}
+
+/* One that is forgotten was over long before. */
+static enum ks_err apply_session(struct applying *a, const struct ks_change *change)
+{
+	enum ks_err err = ks_store_session_get(a->engine->store, change->object, apply_session_row, a);
+
+	return err == KS_NOT_FOUND ? KS_OK : err;
+}
+
 static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, const struct ks_change *change) = {
 	[KS_CHANGE_TENANT] = apply_tenant,
 	[KS_CHANGE_USER] = apply_user,
@@ -230,6 +256,7 @@ static enum ks_err (*const appliers[KS_CHANGE_KIND_COUNT])(struct applying *a, c
 	[KS_CHANGE_KEY_RANGE] = apply_key_range,
 	[KS_CHANGE_ISSUER_KEYS] = apply_issuer_keys,
 	[KS_CHANGE_FOREIGN_ISSUER] = apply_foreign_issuer,
+	[KS_CHANGE_SESSION] = apply_session,
 };
 
 /* More room than the change can need, so that one growth is enough. */

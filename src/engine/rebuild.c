@@ -24,12 +24,13 @@
 enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor, struct ks_ring_geometry *ret_geometry)
 {
 	struct ks_store_counts counts;
-	uint64_t arena;
+	uint64_t arena, sessions;
 
 	KS_TRY(ks_store_counts(engine->store, &counts));
+	KS_TRY(ks_store_sessions_live_count(engine->store, ks_engine_now_ms(), &sessions));
 	arena = ARENA_BASE + counts.tenants * ARENA_A_TENANT + counts.users * ARENA_A_USER
 		+ counts.grants * ARENA_A_GRANT;
-	*ret_geometry = ks_ring_plan(counts.keys, (uint32_t)KS_MIN(counts.tenants * factor, UINT32_MAX),
+	*ret_geometry = ks_ring_plan(counts.keys + sessions, (uint32_t)KS_MIN(counts.tenants * factor, UINT32_MAX),
 				     (uint32_t)KS_MIN(counts.users * factor, UINT32_MAX),
 				     (uint32_t)KS_MIN(counts.grants * factor, UINT32_MAX),
 				     (uint32_t)KS_MIN(counts.keys_limited * factor, UINT32_MAX), arena * factor);
@@ -74,6 +75,13 @@ static enum ks_err fill_foreign_issuer(void *ctx, const struct ks_foreign_issuer
 	return ks_project_foreign_issuer(f->ring, row);
 }
 
+static enum ks_err fill_session(void *ctx, const struct ks_session_row *row)
+{
+	struct filling *f = ctx;
+
+	return ks_project_session(f->ring, row);
+}
+
 /* Users before tenants (a personal tenant names its user), memberships after both. */
 static enum ks_err fill_small(struct filling *f)
 {
@@ -85,7 +93,8 @@ static enum ks_err fill_small(struct filling *f)
 	f->with_memberships = true;
 	KS_TRY(ks_store_users_all(store, fill_user, f));
 	KS_TRY(ks_store_grants_all(store, fill_grant, f));
-	return ks_store_foreign_issuers_all(store, fill_foreign_issuer, f);
+	KS_TRY(ks_store_foreign_issuers_all(store, fill_foreign_issuer, f));
+	return ks_store_sessions_live(store, ks_engine_now_ms(), fill_session, f);
 }
 
 /* ---- keys: readers ---- */

@@ -251,12 +251,12 @@ static enum ks_err make_first_key(struct ks_tx *tx, const struct ks_actor *actor
 }
 
 static enum ks_err make_administrator(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_tenant_row *row,
-				      struct ks_str email, uint64_t *ret_user, struct ks_refusal *refusal)
+				      struct ks_str email, struct ks_tenant_made *made, struct ks_refusal *refusal)
 {
 	struct ks_user_input input = {.organization = row->id, .email = email, .name = email};
 
-	KS_TRY(ks_user_create_at(tx, actor, row->id, &input, ret_user, refusal));
-	return ks_member_put_at(tx, actor, row->id, row->id, *ret_user, KS_STR("administrator"));
+	KS_TRY(ks_user_create_at(tx, actor, row->id, &input, &made->administrator, &made->invited, refusal));
+	return ks_member_put_at(tx, actor, row->id, row->id, made->administrator, KS_STR("administrator"));
 }
 
 static enum ks_err check_extras(const struct ks_tenant_input *input, struct ks_refusal *refusal)
@@ -286,8 +286,8 @@ enum ks_err ks_tenants_create(struct ks_tx *tx, const struct ks_actor *actor, co
 	made.id = row.id;
 	if (!ks_str_empty(input->administrator_email))
 		KS_TRY(prefix_pointer(ret_refusal, "/administrator",
-				      make_administrator(tx, actor, &row, input->administrator_email,
-							 &made.administrator, ret_refusal)));
+				      make_administrator(tx, actor, &row, input->administrator_email, &made,
+							 ret_refusal)));
 	if (input->first_key)
 		KS_TRY(prefix_pointer(ret_refusal, "/first_key",
 				      make_first_key(tx, actor, &row, input->first_key, &made.first_key, ret_refusal)));

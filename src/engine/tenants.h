@@ -4,6 +4,7 @@
 #pragma once
 
 #include "engine/keys.h"
+#include "engine/people.h"
 
 struct ks_tenant_input {
 	enum ks_tenant_kind kind; /* partner, organization, sub_entity, project; the operator and personal ones are
@@ -18,6 +19,7 @@ struct ks_tenant_input {
 struct ks_tenant_made {
 	uint64_t id;
 	uint64_t administrator;            /* user id; 0 */
+	struct ks_invited invited;         /* the administrator */
 	struct ks_key_made first_key;      /* id 0: none */
 };
 
@@ -40,10 +42,10 @@ struct ks_user_input {
 	struct ks_str email;
 	struct ks_str name;
 };
-/** Makes a user with a personal tenant below the organization. */
+/** Makes a user with a personal tenant below the organization, and invites it. The caller wipes *ret_invited. */
 KS_MUST_USE enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor,
 					const struct ks_user_input *input, uint64_t *ret_id,
-					struct ks_refusal *ret_refusal);
+					struct ks_invited *ret_invited, struct ks_refusal *ret_refusal);
 KS_MUST_USE enum ks_err ks_users_set_disabled(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
 					      bool disabled, struct ks_refusal *ret_refusal);
 /** Built-in roles: administrator (reaches below), member, account_reader; others are of the policy file (reach the

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "engine/engine_priv.h"
+#include "engine/people_priv.h"
 
 #define SLICE 16384            /* counts drained at once */
 #define ENTRIES_MAX 262144     /* waiting for the store; beyond, counts stay where they are */
@@ -22,6 +22,10 @@
 #define ENDS_EVERY_MS 1000
 #define WALK_CHORES 1440u      /* the walk over all keys takes a day of chores */
 #define MINUTE_MS 60000
+#define SWEEP_EVERY_MS 15000   /* less where sessions end sooner */
+#define SWEEP_EVERY_LEAST_MS 250
+#define SESSIONS_KEPT_MS (30 * DAY_MS)
+#define SESSIONS_AT_ONCE 500
 
 /* ---- draining ---- */
 
@@ -44,19 +48,22 @@ static bool has_room(struct ks_usage_state *u)
 	return true;
 }
 
-/* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. Uses of
- * sessions are nobody's key. */
+/* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. Of
+ * sessions the last use alone is kept, of issuers nothing. */
 static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item,
 		      int64_t now_ms)
 {
 	const struct ks_ring_key *key;
 	uint32_t state;
+	bool session;
 
 	if (item->slot >= ring->header->geometry.key_slots || (unsigned)item->reason >= KS_REASON_COUNT)
 		return;
 	key = &ring->keys[item->slot];
 	state = atomic_load_explicit(&key->state, memory_order_acquire);
-	if (!(state & KS_KEY_LIVE) || KS_KEY_KIND(state) == KS_KIND_SESSION)
+	session = KS_KEY_KIND(state) == KS_KIND_SESSION;
+	if (!(state & KS_KEY_LIVE)
+	    || (session && (item->reason != KS_REASON_OK || KS_KEY_BINDING(state) != KS_BINDING_USER)))
 		return;
 	u->entries[u->entry_count++] = (struct ks_usage_entry){
 		.key = key->id,
@@ -66,7 +73,8 @@ static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, cons
 									      : KS_MIN(item->last_ms, now_ms),
 		.address = item->address,
 		.reason = (uint16_t)item->reason,
-		.scope = item->scope,
+		.scope = session ? KS_USAGE_NO_SCOPE : item->scope,
+		.session = session,
 	};
 }
 
@@ -250,9 +258,19 @@ static void remember(struct ks_usage_state *u, const struct ks_usage_entry *entr
 	for (size_t i = 0; u->memos && i < count; i++) {
 		struct ks_use_memo memo = memo_of(&entries[i]);
 
-		if (entries[i].reason == KS_REASON_OK)
+		if (entries[i].reason == KS_REASON_OK && !entries[i].session)
 			*memo_at(u, &memo) = memo;
 	}
+}
+
+static enum ks_err add_session(struct ks_tx *tx, const struct ks_usage_entry *e)
+{
+	char address[KS_ADDR_TEXT_SIZE] = "";
+
+	if (!ks_addr_is_zero(&e->address))
+		ks_addr_format(&e->address, address);
+	return ks_store_session_used(tx->store, e->key, e->count, e->last_ms == KS_TIME_NONE ? e->minute : e->last_ms,
+				     ks_str_c(address));
 }
 
 static enum ks_err run_batch(struct ks_job *job, struct ks_tx *tx)
@@ -260,8 +278,14 @@ static enum ks_err run_batch(struct ks_job *job, struct ks_tx *tx)
 	const struct batch *batch = job->ctx;
 
 	for (size_t i = 0; i < batch->count; i++) {
-		KS_TRY(notice_use(tx, &batch->entries[i]));
-		KS_TRY(add_entry(tx, &batch->entries[i]));
+		const struct ks_usage_entry *e = &batch->entries[i];
+
+		if (e->session) {
+			KS_TRY(add_session(tx, e));
+			continue;
+		}
+		KS_TRY(notice_use(tx, e));
+		KS_TRY(add_entry(tx, e));
 	}
 	return notice_denials(tx, batch->entries, batch->count);
 }
@@ -352,6 +376,7 @@ static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 	KS_TRY(ks_store_events_trim(tx->store, tx->now_ms - tx->engine->options.events_keep_days * DAY_MS, TRIM_AT_ONCE,
 				    &trimmed));
 	*more = folded == FOLD_AT_ONCE || trimmed == TRIM_AT_ONCE;
+	KS_TRY(ks_store_sessions_forget(tx->store, tx->now_ms - SESSIONS_KEPT_MS, SESSIONS_AT_ONCE));
 	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
 }
 
@@ -421,6 +446,24 @@ static void do_chores(struct ks_engine *engine)
 	engine->usage.next_chores_ms = err == KS_OK && more ? now_ms : now_ms + CHORES_EVERY_MS;
 }
 
+static int64_t sweep_every_ms(const struct ks_engine *engine)
+{
+	int64_t part = engine->options.session_idle_ms / 4;
+
+	return KS_MAX(KS_MIN(part, SWEEP_EVERY_MS), SWEEP_EVERY_LEAST_MS);
+}
+
+/* After a flush: what was used up to it is known. */
+static void sweep_sessions(struct ks_engine *engine)
+{
+	int64_t now_ms = ks_engine_now_ms();
+
+	if (now_ms < engine->usage.next_sweep_ms)
+		return;
+	ks_sessions_sweep(engine);
+	engine->usage.next_sweep_ms = now_ms + sweep_every_ms(engine);
+}
+
 /* ---- the thread ---- */
 
 static struct timespec deadline_in(unsigned ms)
@@ -480,6 +523,7 @@ static void *usage_main(void *arg)
 		before = err;
 		if (go_on && err == KS_OK) {
 			notice(engine);
+			sweep_sessions(engine);
 			do_chores(engine);
 		}
 		if (go_on)

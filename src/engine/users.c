@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "engine/events.h"
 #include "engine/keys_check.h"
+#include "engine/people_priv.h"
 
 #define EMAIL_MAX 254         /* RFC 5321 4.5.3.1.3, without the brackets */
 #define EMAIL_LOCAL_MAX 64    /* RFC 5321 4.5.3.1.1 */
@@ -137,7 +138,8 @@ static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, s
 }
 
 enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,
-			      const struct ks_user_input *input, uint64_t *ret_id, struct ks_refusal *refusal)
+			      const struct ks_user_input *input, uint64_t *ret_id, struct ks_invited *ret_invited,
+			      struct ks_refusal *refusal)
 {
 	char text[EMAIL_MAX + 1];
 	struct ks_buf email = KS_BUF(text);
@@ -157,12 +159,14 @@ enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, ui
 	KS_TRY(ks_tx_room(tx, 1));
 	row.id = ks_tx_id(tx);
 	KS_TRY(insert_user(tx, actor, &row, refusal));
+	if (ret_invited)
+		KS_TRY(ks_user_invite_at(tx, actor, &row, ret_invited));
 	*ret_id = row.id;
 	return KS_OK;
 }
 
 enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_user_input *input,
-			    uint64_t *ret_id, struct ks_refusal *ret_refusal)
+			    uint64_t *ret_id, struct ks_invited *ret_invited, struct ks_refusal *ret_refusal)
 {
 	uint64_t organization = input->organization ? input->organization : actor->effective;
 	uint32_t index;
@@ -172,7 +176,7 @@ enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor, cons
 	index = ks_ring_tenant(tx->ring, organization);
 	if (tx->ring->tenants[index].kind != KS_TENANT_KIND_ORGANIZATION)
 		return ks_refuse_invalid(ret_refusal, "/organization", "must be an organization");
-	return ks_user_create_at(tx, actor, organization, input, ret_id, ret_refusal);
+	return ks_user_create_at(tx, actor, organization, input, ret_id, ret_invited, ret_refusal);
 }
 
 /* ---- a user who is there ---- */
@@ -207,11 +211,29 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 	return KS_OK;
 }
 
+static enum ks_err void_invitation(struct ks_tx *tx, uint64_t user)
+{
+	enum ks_err err = ks_store_invitation_delete(tx->store, user);
+
+	return err == KS_NOT_FOUND ? KS_OK : err;
+}
+
+/* Who is let in again logs in again. */
+static enum ks_err end_access(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_user_row *row)
+{
+	uint64_t ended;
+
+	KS_TRY(void_invitation(tx, row->id));
+	return ks_sessions_end_all(tx, actor, row, 0, &ended);
+}
+
 static enum ks_err set_disabled(struct ks_tx *tx, const struct ks_actor *actor, struct ks_user_row *row, bool disabled)
 {
 	if ((row->disabled_at != KS_TIME_NONE) == disabled)
 		return KS_OK;
 	row->disabled_at = disabled ? tx->now_ms : KS_TIME_NONE;
+	if (disabled)
+		KS_TRY(end_access(tx, actor, row));
 	KS_TRY(ks_store_user_update(tx->store, row));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_USER, row->id, 0));
 	KS_TRY(audit_user(tx, actor, disabled ? "user.disable" : "user.enable", row, KS_STR("")));
@@ -337,6 +359,9 @@ enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	if (!count.has && count.count >= KS_RING_MEMBERSHIPS_MAX)
 		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "",
 				 "the user is a member of %d tenants, which is the most", KS_RING_MEMBERSHIPS_MAX);
+	/* Who holds an open invitation could take a reach beyond his own with it. */
+	if (organization != kept.row.organization)
+		KS_TRY(void_invitation(tx, user));
 	KS_TRY(ks_tx_room(tx, 1));
 	return ks_member_put_at(tx, actor, organization, tenant, user, role);
 }

@@ -98,7 +98,8 @@ void ks_store_rollback_to(struct ks_store *store);
 	X(KEY, "key")       \
 	X(KEY_RANGE, "key_range") /* object .. object_end, one import batch */ \
 	X(ISSUER_KEYS, "issuer_keys") /* those of our own issuer */ \
-	X(FOREIGN_ISSUER, "foreign_issuer")
+	X(FOREIGN_ISSUER, "foreign_issuer") \
+	X(SESSION, "session")
 
 enum ks_change_kind {
 #define X(name, text) KS_CHANGE_##name,
@@ -611,6 +612,9 @@ typedef enum ks_err ks_session_each(void *ctx, const struct ks_session_row *row)
 KS_MUST_USE enum ks_err ks_store_session_insert(struct ks_store *store, const struct ks_session_row *row);
 /** KS_NOT_FOUND: there is none, or it was ended before. */
 KS_MUST_USE enum ks_err ks_store_session_end(struct ks_store *store, uint64_t id, int64_t at);
+/** Notes uses of a session (at most 2^32 - 1) and the last of them. Whether it exists is not asked. */
+KS_MUST_USE enum ks_err ks_store_session_used(struct ks_store *store, uint64_t id, uint64_t uses, int64_t last_used_at,
+					      struct ks_str last_used_address);
 KS_MUST_USE enum ks_err ks_store_session_get(struct ks_store *store, uint64_t id, ks_session_each *each, void *ctx);
 /** Those that are neither ended nor expired at `now_ms`, newest first. */
 KS_MUST_USE enum ks_err ks_store_sessions_of_user(struct ks_store *store, uint64_t user, int64_t now_ms, uint64_t before,

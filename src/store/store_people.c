@@ -164,6 +164,16 @@ enum ks_err ks_store_session_end(struct ks_store *store, uint64_t id, int64_t at
 	return ks_store_write_one(store, KS_SQL_SESSION_END, KS_PARAMS(ks_value_u64(id), ks_value_i64(at)));
 }
 
+enum ks_err ks_store_session_used(struct ks_store *store, uint64_t id, uint64_t uses, int64_t last_used_at,
+				  struct ks_str last_used_address)
+{
+	KS_TRY(ks_store_check_text(store, last_used_address, KS_STORE_ADDRESS_MAX));
+	return ks_store_write(store, KS_SQL_KEY_USED,
+			      KS_PARAMS(ks_value_u64(id), ks_value_u64(KS_MIN(uses, UINT32_MAX)),
+					ks_value_i64(last_used_at), ks_value_text(last_used_address)),
+			      NULL);
+}
+
 enum ks_err ks_store_session_get(struct ks_store *store, uint64_t id, ks_session_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};

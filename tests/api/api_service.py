@@ -120,6 +120,11 @@ def same_problem(a, b):
     return (a.status, one) == (b.status, two)
 
 
+def plain_user(user):
+    """A user's record without what only some answers tell of it."""
+    return {k: v for k, v in user.items() if k not in ("invitation", "password_changed_at", "totp")}
+
+
 def lines(*objects):
     return b"".join(json.dumps(o).encode() + b"\n" for o in objects)
 
@@ -150,5 +155,5 @@ class World:
         return self.operator.as_key(tenant=tenant, **{"scopes": OWN_SCOPES, **members})
 
 
-__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "eventually", "keystile", "lines", "new_key", "pointers",
+__all__ = ["Api", "World", "CONTRACT", "OWN_SCOPES", "eventually", "keystile", "lines", "new_key", "plain_user", "pointers",
            "same_problem", "unique"]

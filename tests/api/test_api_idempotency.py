@@ -9,8 +9,9 @@ from api_service import Api, new_key, unique
 def without_token(made):
     made = dict(made)
     made.pop("token", None)
-    if "first_key" in made:
-        made["first_key"] = without_token(made["first_key"])
+    for holder in ("first_key", "invitation"):
+        if made.get(holder):
+            made[holder] = without_token(made[holder])
     return made
 
 
@@ -58,7 +59,8 @@ def test_every_other_change(world, operator, key):
             ("PATCH", f"/v1/tenants/{tenant}", {"name": "renamed"}), ("POST", f"/v1/tenants/{tenant}/suspend", None),
             ("POST", f"/v1/tenants/{tenant}/resume", None),
             ("PUT", f"/v1/tenants/{tenant}/members/{user}", {"role": "member"}),
-            ("POST", f"/v1/users/{user}/disable", None), ("POST", f"/v1/users/{user}/enable", None)]):
+            ("POST", f"/v1/users/{user}/disable", None), ("POST", f"/v1/users/{user}/enable", None),
+            ("POST", f"/v1/users/{user}/invitation", None), ("DELETE", f"/v1/users/{user}/invitation", None)]):
         replay(operator, method, target, body, {"Idempotency-Key": f"{key['Idempotency-Key']}.{number}"})
 
 

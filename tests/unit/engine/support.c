@@ -185,9 +185,10 @@ struct user_change {
 static enum ks_err step_user(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
 {
 	struct user_change *c = ctx;
+	struct ks_invited invited;
 	struct ks_actor local;
 
-	return ks_users_create(tx, actor_or_local(tx, NULL, &local), &c->input, &c->id, refusal);
+	return ks_users_create(tx, actor_or_local(tx, NULL, &local), &c->input, &c->id, &invited, refusal);
 }
 
 uint64_t make_user(struct world *w, uint64_t organization, const char *email)

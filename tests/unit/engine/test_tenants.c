@@ -292,6 +292,7 @@ static enum ks_err step_delete_then_use(struct ks_tx *tx, void *ctx, struct ks_r
 	struct ks_user_input user = {.organization = *org, .email = KS_STR("late@example.org"), .name = KS_STR("late")};
 	struct ks_tenant_made tenant_made;
 	struct ks_key_made key_made;
+	struct ks_invited invited;
 	struct ks_actor local;
 	uint64_t id;
 
@@ -300,7 +301,7 @@ static enum ks_err step_delete_then_use(struct ks_tx *tx, void *ctx, struct ks_r
 	/* The ring does not know yet; the transaction does. */
 	assert_int_equal(ks_tenants_create(tx, &local, &below, &tenant_made, refusal), KS_FORBIDDEN);
 	assert_int_equal(ks_keys_create(tx, &local, &key, &key_made, refusal), KS_FORBIDDEN);
-	assert_int_equal(ks_users_create(tx, &local, &user, &id, refusal), KS_FORBIDDEN);
+	assert_int_equal(ks_users_create(tx, &local, &user, &id, &invited, refusal), KS_FORBIDDEN);
 	assert_int_equal(ks_tenants_delete(tx, &local, *org, refusal), KS_NOT_FOUND);
 	return KS_OK;
 }

@@ -195,9 +195,7 @@ static void put_sessions(struct ks_store *store)
 
 static void use(struct ks_store *store, uint64_t id, int64_t at)
 {
-	struct ks_usage_row row = {.key = id, .minute = at, .reason = KS_REASON_OK, .scope = KS_STR(""), .count = 1};
-
-	assert_ok(ks_store_usage_add(store, &row, at, KS_STR("192.0.2.7")));
+	assert_ok(ks_store_session_used(store, id, 1, at, KS_STR("192.0.2.7")));
 }
 
 static void a_session_comes_back_with_its_last_use(void **state)
