@@ -215,5 +215,7 @@ void ks_assert(const struct ks_ring *ring, struct ks_verifier *verifier, struct 
 	detail = check(ring, verifier, token, audience, now_ms, ret_assertion);
 	ret_assertion->result = detail == KS_LOOKUP_NONE ? KS_ASSERTION_OK : KS_ASSERTION_INVALID;
 	ret_assertion->detail = detail;
-	ks_jws_wipe(&verifier->jws);
+	/* Of a good one the claims may be read on; what made it a credential is gone already (check_signature). */
+	if (detail != KS_LOOKUP_NONE)
+		ks_jws_wipe(&verifier->jws);
 }
