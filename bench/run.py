@@ -115,7 +115,9 @@ def jose(args, scratch):
     print(out)
     for found in re.finditer(r"RESULT (\S+) ratio=(\S+) target=(\S+) (\w+)", out):
         name, ratio, target, verdict = found.groups()
-        row(f"{name} token: parsed, verified, claims read and checked", "see above",
+        what = ("decision by a JWT: issuer, signature, claims, slot, route, tenant" if name.endswith("-decision")
+                else "token: parsed, verified, claims read and checked")
+        row(f"{name.removesuffix('-decision')} {what}", "see above",
             "the crypto library's bare check of the same signature", f"{ratio} x", f"at most {target} x", verdict == "pass")
 
 
