@@ -59,7 +59,7 @@ static void put_seen(const struct seen *seen)
 
 static int serve(struct keystile *ks)
 {
-	char line[1024];
+	char line[16384];
 	struct seen seen = {0};
 
 	while (fgets(line, sizeof(line), stdin)) {
