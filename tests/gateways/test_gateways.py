@@ -190,6 +190,30 @@ def test_a_revoked_key_is_refused_on_the_next_request_of_its_connection(wire, ap
     refused(application, wire.ask(token=key["token"]), 401, "credential_invalid")
 
 
+def mint(operator, key, **narrower):
+    """A JWT for the key."""
+    form = {"grant_type": "client_credentials", "client_id": key["id"], "client_secret": key["token"], **narrower}
+    media = {"Content-Type": "application/x-www-form-urlencoded"}
+    return Api(operator.daemon).call("POST", "/v1/token", urllib.parse.urlencode(form), media, expect=200).json["access_token"]
+
+
+def test_a_jwt_is_taken_and_dies_with_its_key(wire, application, world, operator):
+    key = operator.make_key(tenant=world.acme, scopes=["contacts:read", "contacts:write"])
+    whole, narrow = mint(operator, key), mint(operator, key, scope="contacts:read", tenant=world.sub)
+    assert wire.ask(token=whole).status == 200
+    assert only(application).identity() == identity_of(operator, {"token": whole})
+    assert wire.ask(token=narrow).status == 200
+    request = only(application)
+    assert (request.identity()["Tenant"], request.identity()["Scopes"]) == (world.sub, "contacts:read")
+    assert narrow not in repr(request)
+    refused(application, wire.ask(token=narrow, method="POST"), 403, "scope_missing")
+    refused(application, wire.ask(token=narrow, headers=[("X-Tenant-Id", world.acme)]), 403, "tenant_forbidden")
+    refused(application, wire.ask(token=whole[:-2] + "AA"), 401, "credential_invalid")
+    operator.delete(f"/v1/keys/{key['id']}")
+    for token in (whole, narrow):
+        refused(application, wire.ask(token=token), 401, "credential_invalid")
+
+
 def test_a_suspended_organization_is_refused_on_the_next_request(wire, application, operator):
     org = operator.make_tenant("organization")["id"]
     sub = operator.make_tenant("sub_entity", org)["id"]

@@ -11,6 +11,9 @@ from api_service import World  # noqa: E402
 SETTINGS = {
     "KEYSTILE_DOMAIN": "space.test",
     "KEYSTILE_USAGE_FLUSH_MS": "100",
+    # A burst of refusals is one of ten, here.
+    "KEYSTILE_NOTICE_DENIALS": "10",
+    "KEYSTILE_PROXIES_COUNT": "1",
     "KEYSTILE_CREDENTIALS_HEADERS": "tenant=X-Tenant-Key,partner=X-Partner-Key,runtime=X-Runtime-Key",
 }
 

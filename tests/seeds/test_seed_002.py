@@ -103,7 +103,7 @@ def test_002_space_url_project_id_and_api_token(world, operator, space):
         assert refused.headers["WWW-Authenticate"].startswith("Basic")
 
 
-def test_002_name_and_scopes_per_token_least_privilege_last_time_used_cycle_a_token(world, operator, space):
+def test_002_name_and_scopes_per_token_least_privilege_last_time_used_unusual_use_cycle_a_token(world, operator, space):
     """name and scopes per token; least privilege; last time used; unusual use; cycle a token"""
     organization, projects = space
     video = operator.make_key(tenant=projects[0], name="Video", scopes=["voice_sessions:read"])
@@ -127,6 +127,19 @@ def test_002_name_and_scopes_per_token_least_privilege_last_time_used_cycle_a_to
     assert operator.make_key(tenant=projects[0])["last_used_at"] is None
     eventually(lambda: operator.get(f"/v1/keys/{video['id']}").json["last_used_address"], "127.0.0.1")
     assert operator.get(f"/v1/keys/{video['id']}").json["last_used_at"]
+    # Unusual use is told and not acted upon: another network, a burst of refusals.
+    for address in ("127.0.0.1", "203.0.113.9"):
+        before = operator.get(f"/v1/keys/{video['id']}").json["uses"]
+        headers = {"X-Forwarded-For": address}
+        answer = world.daemon.authorize(video["token"], uri="/api/v1/voice/sessions", headers=headers)
+        assert answer.status == 200
+        eventually(lambda: operator.get(f"/v1/keys/{video['id']}").json["uses"], before + 1)
+    for _ in range(10):
+        assert ask(video["token"], "/api/v1/contacts").code == "scope_missing"
+    for noticed in ("key.new_network", "key.denials"):
+        told = f"/v1/events?type={noticed}&tenant={projects[0]}"
+        eventually(lambda: [e["object"] for e in operator.get(told).json["items"]], [video["id"]])
+    assert ask(video["token"]).status == 200
     # Cycle: delete and make anew; or rotate, which does both.
     operator.delete(f"/v1/keys/{video['id']}")
     again = operator.make_key(tenant=projects[0], name="Video", scopes=["voice_sessions:read"])

@@ -1,6 +1,7 @@
 """The rows of seed 003: auth by trust boundary, scopes and the permission matrix."""
 import itertools
 import json
+import urllib.parse
 
 import pytest
 
@@ -48,7 +49,15 @@ def path_of(route):
     return route.replace("/**", "").replace("{", "").replace("}", "") or "/"
 
 
-def test_003_tenant_key_partner_key_runtime_key_which_for_what(world, operator, holders):
+def minted(world, key, **narrower):
+    """A JWT for the key."""
+    form = {"grant_type": "client_credentials", "client_id": key["id"], "client_secret": key["token"], **narrower}
+    media = {"Content-Type": "application/x-www-form-urlencoded"}
+    made = Api(world.daemon).call("POST", "/v1/token", urllib.parse.urlencode(form), media, expect=200)
+    return made.json["access_token"]
+
+
+def test_003_jwt_tenant_key_partner_key_runtime_key_which_for_what(world, operator, holders):
     """JWT, tenant key, partner key, runtime server key; which for what"""
     # A tenant's backend synchronises inside its tenant.
     assert ask(world, holders["tenant"]).headers["X-Keystile-Tenant"] == world.acme
@@ -56,6 +65,14 @@ def test_003_tenant_key_partner_key_runtime_key_which_for_what(world, operator, 
     # A partner provisions, and acts in its organizations.
     assert ask(world, holders["partner"], "POST", "/api/v1/partner/tenants").status == 200
     assert ask(world, holders["partner"], **{"X-Tenant-Id": world.first}).headers["X-Keystile-Tenant"] == world.first
+    # A JWT acts for whom it was made for, with less and for a shorter time, and never longer than that.
+    key = operator.make_key(tenant=world.acme, scopes=["contacts:read", "contacts:write"])
+    jwt = minted(world, key, scope="contacts:read", tenant=world.sub)
+    assert ask(world, jwt).headers["X-Keystile-Tenant"] == world.sub
+    assert ask(world, jwt, "POST").code == "scope_missing"
+    assert ask(world, jwt, **{"X-Tenant-Id": world.acme}).code == "tenant_forbidden"
+    operator.delete(f"/v1/keys/{key['id']}")
+    assert ask(world, jwt).code == "credential_invalid"
     # Internal calls are the runtime's.
     assert ask(world, holders["runtime"], "POST", "/internal/v1/events").status == 200
     # Each on its own ground alone: for all families, the kinds that they name and no others.
@@ -187,19 +204,36 @@ def test_003_separate_keys_per_environment_and_workload(world, operator):
 
 def test_003_audit_against_the_matrix_before_go_live(world, operator):
     """separate keys per environment and workload; audit against the matrix before go-live: the audit"""
-    key = operator.make_key(tenant=world.acme, scopes=["contacts:read", "contacts:write"])
-    done = keystile.run("policy", "matrix", "--json", data=world.daemon.data)
-    matrix = {f["name"]: f for f in json.loads(done.out)["families"]}
+    organization = operator.make_tenant("organization")["id"]
+    wide = operator.make_key(tenant=organization, scopes=["contacts:read", "contacts:write", "call_traces:admin_read"])
+    empty = operator.make_key(tenant=organization, scopes=[], expires_at="2099-01-01T00:00:00.000Z")
+
+    def line(*arguments):
+        done = keystile.run(*arguments, "--json", data=world.daemon.data)
+        assert done.code == 0, done
+        return json.loads(done.out)
+
+    # The matrix, and what it means for the key: as it is then decided, for every route and method.
+    matrix = {f["name"]: f for f in line("policy", "matrix")["families"]}
     assert matrix["contacts"]["scopes"] == {
         "GET": ["contacts:read"],
         "HEAD": ["contacts:read"],
         "*": ["contacts:write"],
     }
-    # What the matrix says of the key is what is decided, for every route and method of it.
+    opened = {f["family"] for f in line("what-can", wide["id"])["items"]}
     for family in matrix.values():
         for method, needed in family["scopes"].items():
             method = "DELETE" if method == "*" else method
-            question = {"credential": key["token"], "method": method, "path": path_of(family["routes"][0])}
+            question = {"credential": wide["token"], "method": method, "path": path_of(family["routes"][0])}
             told = operator.post("/v1/verify", question, expect=200).json
-            open_to_it = "tenant" in family["kinds"] and set(needed) <= set(key["scopes"])
-            assert told["allow"] == open_to_it, (family["name"], method, told)
+            assert told["allow"] == ("tenant" in family["kinds"] and set(needed) <= set(wide["scopes"])), question
+            assert not told["allow"] or family["name"] in opened
+    assert "contacts" in opened
+    # What wants looking at before going live.
+    findings = {f["finding"]: f["keys"] for f in line("policy", "audit", "--tenant", organization)["findings"]}
+    assert (findings["no_scopes"], findings["opt_in_scopes"], findings["no_expiry"]) == (1, 1, 1)
+    for finding, key in (("no_scopes", empty), ("opt_in_scopes", wide), ("no_expiry", wide)):
+        found = line("policy", "audit", "--tenant", organization, "--finding", finding)["items"]
+        assert [k["key"] for k in found] == [key["id"]], finding
+    who = line("policy", "who-can", "DELETE", "/api/v1/contacts", "--tenant", organization)
+    assert wide["id"] in json.dumps(who) and empty["id"] not in json.dumps(who)
