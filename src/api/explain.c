@@ -46,17 +46,32 @@ static void say_parse(struct explanation *e)
 				     : forms[e->question->credential.form]);
 }
 
+/* What the slot is, and its own id: of a session not its user's. */
+static void put_slot(struct explanation *e)
+{
+	bool session = KS_KEY_KIND(e->d->state) == KS_KIND_SESSION, user = KS_KEY_BINDING(e->d->state) == KS_BINDING_USER;
+	char id[KS_ID_TEXT_SIZE];
+
+	ks_id_format(!session ? KS_ID_KEY : user ? KS_ID_SESSION : KS_ID_ISSUER, e->d->key->id, id);
+	ks_buf_printf(e->out, "%s%s, ", e->d->is_asserted ? "a JWT made for " : "", id);
+	if (!session) {
+		ks_buf_printf(e->out, "%s key bound to %s ", ks_kind_text(KS_KEY_KIND(e->d->state)),
+			      ks_binding_text(KS_KEY_BINDING(e->d->state)));
+		return;
+	}
+	ks_buf_put_c(e->out, user ? "session of " : "issuer ");
+	ks_decision_put_principal(e->ring, e->d, e->out);
+	ks_buf_put_c(e->out, user ? " at " : " of ");
+}
+
 static void say_lookup(struct explanation *e)
 {
-	char id[KS_ID_TEXT_SIZE];
 
 	if (!e->d->key) {
 		ks_buf_put_c(e->out, ks_lookup_detail_text(e->d->lookup));
 		return;
 	}
-	ks_id_format(KS_ID_KEY, e->d->key->id, id);
-	ks_buf_printf(e->out, "%s, %s key bound to %s %s", id, ks_kind_text(KS_KEY_KIND(e->d->state)),
-		      ks_binding_text(KS_KEY_BINDING(e->d->state)), e->d->lookup ? ": " : "");
+	put_slot(e);
 	ks_decision_put_tenant(e->ring, e->d->key->tenant, e->out);
 	if (e->d->lookup)
 		ks_buf_printf(e->out, " (%s)", ks_lookup_detail_text(e->d->lookup));
@@ -101,7 +116,7 @@ static void say_scope(struct explanation *e)
 		ks_buf_put_c(e->out, " ");
 		ks_buf_put(e->out, ks_scope_name(e->ring->scopes, e->d->rule->scopes[i]));
 	}
-	ks_buf_put_c(e->out, "; the key has ");
+	ks_buf_put_c(e->out, "; it has ");
 	ks_decision_put_scopes(e->ring, e->d, e->out);
 }
 

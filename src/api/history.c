@@ -11,32 +11,6 @@ static bool is_deleted(const struct ks_ring_tenant *tenant)
 	return (atomic_load_explicit(&tenant->flags, memory_order_acquire) & KS_TENANT_DELETED) != 0;
 }
 
-/* A deleted tenant was seen by whoever it lay below. */
-static bool saw(const struct ks_actor *actor, const struct ks_ring *ring, uint32_t index)
-{
-	const struct ks_ring_tenant *tenant = &ring->tenants[index];
-	uint32_t own = ks_ring_tenant(ring, actor->own);
-
-	if (actor->local || actor->is_operator)
-		return true;
-	if (own == KS_RING_NONE || tenant->kind == KS_TENANT_KIND_PERSONAL)
-		return false;
-	switch ((enum ks_binding)actor->binding) {
-	case KS_BINDING_OPERATOR:
-	case KS_BINDING_ORGANIZATION:
-	case KS_BINDING_SUB_ENTITY:
-	case KS_BINDING_PROJECT:
-		return ks_ring_is_within(ring, index, own);
-	case KS_BINDING_PARTNER:
-		return tenant->kind == KS_TENANT_KIND_ORGANIZATION && tenant->depth > 0
-		       && tenant->path[tenant->depth - 1] == own;
-	case KS_BINDING_USER:
-	case KS_BINDING_COUNT:
-		break;
-	}
-	return false;
-}
-
 bool ks_history_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)
 {
 	uint32_t index = tenant ? ks_ring_tenant(ring, tenant) : KS_RING_NONE;
@@ -44,7 +18,7 @@ bool ks_history_sees(const struct ks_actor *actor, const struct ks_ring *ring, u
 	if (index == KS_RING_NONE)
 		return actor->local || actor->is_operator;
 	if (is_deleted(&ring->tenants[index]))
-		return saw(actor, ring, index);
+		return ks_actor_saw(actor, ring, tenant);
 	return ks_actor_sees(actor, ring, tenant);
 }
 

@@ -222,6 +222,14 @@ static void add_below(struct gather *g, uint32_t root)
 	}
 }
 
+static void add_root(void *ctx, uint32_t root)
+{
+	struct gather *g = ctx;
+
+	if (!g->failed)
+		add_below(g, root);
+}
+
 static int by_id(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a;
@@ -267,18 +275,14 @@ bool ks_call_view(struct ks_call *call, uint64_t within, struct ks_view *ret_vie
 		root = ks_ring_tenant(ring, within);
 		if (root == KS_RING_NONE || !ks_actor_sees(actor, ring, within))
 			return false;
-		if (ring->tenants[root].kind == KS_TENANT_KIND_OPERATOR) {
+		if (ring->tenants[root].kind == KS_TENANT_KIND_OPERATOR && (actor->local || actor->is_operator)) {
 			ret_view->all = true;
 			return true;
 		}
 		add_below(&g, root);
 		return take(&g, ret_view);
 	}
-	for (size_t i = 0; i < actor->visible_count; i++) {
-		root = ks_ring_tenant(ring, actor->visible[i]);
-		if (root != KS_RING_NONE)
-			add_below(&g, root);
-	}
+	ks_actor_roots(actor, ring, add_root, &g);
 	return take(&g, ret_view);
 }
 

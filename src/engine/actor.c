@@ -113,17 +113,56 @@ static bool sight_of(const struct ks_actor *actor, const struct ks_ring *ring, s
 	return ret_sight->own != KS_RING_NONE && (actor->root == 0 || ret_sight->root != KS_RING_NONE);
 }
 
+static bool sees(const struct ks_actor *actor, const struct ks_ring *ring, uint32_t index)
+{
+	struct ks_sight sight;
+
+	return actor->local || (sight_of(actor, ring, &sight) && ks_sight_sees(ring, &sight, index));
+}
+
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)
 {
 	uint32_t index = ks_ring_tenant(ring, tenant);
-	struct ks_sight sight;
 
 	if (index == KS_RING_NONE
 	    || (atomic_load_explicit(&ring->tenants[index].flags, memory_order_acquire) & KS_TENANT_DELETED))
 		return false;
-	if (actor->local)
-		return true;
-	return sight_of(actor, ring, &sight) && ks_sight_sees(ring, &sight, index);
+	return sees(actor, ring, index);
+}
+
+bool ks_actor_saw(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant)
+{
+	uint32_t index = ks_ring_tenant(ring, tenant);
+
+	return index != KS_RING_NONE && sees(actor, ring, index);
+}
+
+static const struct ks_ring_memberships *memberships_of(const struct ks_actor *actor, const struct ks_ring *ring)
+{
+	uint32_t own = actor->binding == KS_BINDING_USER && actor->root == 0 ? ks_ring_tenant(ring, actor->own)
+									      : KS_RING_NONE;
+
+	if (own == KS_RING_NONE || ring->tenants[own].user == KS_RING_NONE)
+		return NULL;
+	return ks_ring_memberships_of(ring, ring->tenants[own].user);
+}
+
+void ks_actor_roots(const struct ks_actor *actor, const struct ks_ring *ring, void (*each)(void *ctx, uint32_t index),
+		    void *ctx)
+{
+	const struct ks_ring_memberships *list = memberships_of(actor, ring);
+
+	for (size_t i = 0; i < actor->visible_count; i++) {
+		uint32_t index = ks_ring_tenant(ring, actor->visible[i]);
+
+		/* The first one is the credential's own; the others are memberships. */
+		if (index != KS_RING_NONE && (i == 0 || !list))
+			each(ctx, index);
+	}
+	for (uint32_t i = 0; list && i < list->count; i++) {
+		if (sees(actor, ring, list->items[i].tenant))
+			each(ctx, list->items[i].tenant);
+	}
 }
 
 /* ---- what may be given ---- */

@@ -44,6 +44,15 @@ void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor);
  * now. */
 bool ks_actor_sees(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
 
+/** The same of a tenant that has been deleted since: what the actor would see if it had not been. For what is kept of the
+ * past. */
+bool ks_actor_saw(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
+
+/** Calls `each` with the index of every root of what the actor sees (as of this ring; all of a user's memberships, which
+ * `visible` need not hold). What lies below a root is not always seen: ks_actor_sees tells. */
+void ks_actor_roots(const struct ks_actor *actor, const struct ks_ring *ring, void (*each)(void *ctx, uint32_t index),
+		    void *ctx);
+
 /** What the actor may give to a credential on the tenant with this id. Of a session: what its roles give it there, and
  * on a personal tenant, from which every tenant of the user is seen, what they give it on every one of those. */
 void ks_actor_grantable(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant,
