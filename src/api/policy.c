@@ -93,18 +93,38 @@ enum ks_finish ks_api_scopes(struct ks_call *call)
 	return end_list(call, &page, position);
 }
 
-static void put_role(struct ks_json *out, const struct ks_policy *policy, const struct ks_policy_role *role,
-		     bool built_in)
+/* What one catalogue gives with the role, to whichever kind. */
+static void put_role_scopes(struct ks_json *out, const struct ks_policy *policy, struct ks_str role)
 {
+	struct ks_scopes given = {{0}}, places;
+
+	for (unsigned kind = 0; kind < KS_KIND_COUNT; kind++) {
+		if (ks_policy_role_scopes(policy, role, (enum ks_kind)kind, &places))
+			ks_scopes_add(&given, &places);
+	}
+	for (uint16_t i = 0; i < policy->scope_count; i++) {
+		if (ks_scopes_has(&given, i))
+			ks_json_c(out, policy->scopes[i].name);
+	}
+}
+
+/* A role is what both catalogues say of it. */
+static void put_role(struct ks_json *out, const struct catalogues *c, const struct ks_policy_role *role)
+{
+	struct ks_str name = ks_str_c(role->name);
+	enum ks_role built_in;
+
 	ks_json_open(out, '{');
 	ks_json_put_c(out, "name", role->name);
 	ks_json_put_c(out, "about", role->about);
 	ks_json_name(out, "scopes");
 	ks_json_open(out, '[');
-	for (size_t i = 0; i < role->scope_count; i++)
-		ks_json_c(out, policy->scopes[role->scopes[i]].name);
+	for (size_t k = 0; k < CATALOGUES; k++) {
+		if (c->list[k])
+			put_role_scopes(out, c->list[k], name);
+	}
 	ks_json_close(out, ']');
-	ks_json_put_bool(out, "built_in", built_in);
+	ks_json_put_bool(out, "built_in", ks_role_parse(name, &built_in));
 	ks_json_close(out, '}');
 }
 
@@ -121,11 +141,10 @@ enum ks_finish ks_api_roles(struct ks_call *call)
 		for (size_t i = 0; c.list[k] && i < c.list[k]->role_count; i++) {
 			const struct ks_policy_role *role = &c.list[k]->roles[i];
 
-			/* The platform's role of the same name is the one in force. */
 			if (k > 0 && c.list[0] && ks_policy_role(c.list[0], ks_str_c(role->name)))
 				continue;
 			if (on_page(&page, position++))
-				put_role(&call->out, c.list[k], role, k > 0);
+				put_role(&call->out, &c, role);
 		}
 	}
 	ks_engine_policy_release(&c.policy);

@@ -30,8 +30,24 @@ def test_roles(operator):
     items = operator.pages("/v1/roles", 500)
     assert [r["name"] for r in items] == [*DEMO["roles"], *OWN["roles"]]
     assert {r["name"] for r in items if r["built_in"]} == {"administrator", "member", "account_reader"}
+    # What the platform's policy does not describe of the built-in ones follows from what it says of its scopes.
+    offered = {name: scope for name, scope in DEMO["scopes"].items() if not scope.get("opt_in")}
+    given = {"administrator": set(offered), "member": {name for name, scope in offered.items() if scope.get("default")},
+             "account_reader": {name for name in offered if name.endswith(":read")}}
     for item in items:
-        assert item["scopes"] == (OWN if item["built_in"] else DEMO)["roles"][item["name"]]["scopes"]
+        own = OWN["roles"].get(item["name"], {"scopes": []})["scopes"]
+        wanted = DEMO["roles"].get(item["name"], {"scopes": given.get(item["name"], [])})["scopes"]
+        assert len(item["scopes"]) == len(set(item["scopes"])) and set(item["scopes"]) == {*own, *wanted}
+
+
+def test_keys_get_of_a_built_in_role_what_their_kind_may_hold(operator):
+    def scopes(**changes):
+        return {s for s in operator.make_key(scopes=[], **changes)["scopes"] if not s.startswith("keystile:")}
+
+    read = {name for name, scope in DEMO["scopes"].items() if name.endswith(":read") and not scope.get("opt_in")}
+    assert scopes(roles=["member"]) == {name for name, scope in DEMO["scopes"].items() if scope.get("default")}
+    assert scopes(roles=["account_reader"]) == {name for name in read if "tenant" in DEMO["scopes"][name].get("kinds", ALL_KINDS)}
+    assert "settings:write" not in scopes(roles=["administrator"])
 
 
 @pytest.mark.parametrize("target", ["/v1/scopes", "/v1/roles"])

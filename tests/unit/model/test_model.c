@@ -21,6 +21,7 @@ static void other_spellings_are_no_words(void **state)
 	enum ks_environment environment = KS_ENVIRONMENT_SANDBOX;
 	enum ks_tenant_kind tenant_kind = KS_TENANT_KIND_PERSONAL;
 	enum ks_tenant_header rule = KS_TENANT_HEADER_REFUSED;
+	enum ks_role role = KS_ROLE_MEMBER;
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(wrong); i++) {
@@ -31,7 +32,9 @@ static void other_spellings_are_no_words(void **state)
 		assert_false(ks_environment_parse(text, &environment));
 		assert_false(ks_tenant_kind_parse(text, &tenant_kind));
 		assert_false(ks_tenant_header_parse(text, &rule));
+		assert_false(ks_role_parse(text, &role));
 	}
+	assert_false(ks_role_parse(KS_STR("Administrator"), &role));
 	assert_false(ks_kind_parse(ks_str_of("session\0", 8), &kind));
 	assert_false(ks_kind_parse(ks_str_of(NULL, 0), &kind));
 	/* Untouched on failure. */
@@ -40,6 +43,7 @@ static void other_spellings_are_no_words(void **state)
 	assert_int_equal(environment, KS_ENVIRONMENT_SANDBOX);
 	assert_int_equal(tenant_kind, KS_TENANT_KIND_PERSONAL);
 	assert_int_equal(rule, KS_TENANT_HEADER_REFUSED);
+	assert_int_equal(role, KS_ROLE_MEMBER);
 }
 
 static void values_beyond_the_table_have_no_text(void **state)
@@ -79,6 +83,22 @@ static void every_word_goes_both_ways(void **state)
 	GOES_BOTH_WAYS(ks_environment, KS_ENVIRONMENT_COUNT, ks_environment_text, ks_environment_parse)
 	GOES_BOTH_WAYS(ks_tenant_kind, KS_TENANT_KIND_COUNT, ks_tenant_kind_text, ks_tenant_kind_parse)
 	GOES_BOTH_WAYS(ks_tenant_header, KS_TENANT_HEADER_COUNT, ks_tenant_header_text, ks_tenant_header_parse)
+}
+
+/* Their numbers stand in ring files, and 0 is none. */
+static void built_in_roles(void **state)
+{
+	static const char *const names[] = {"", "administrator", "member", "account_reader", ""};
+	enum ks_role role;
+
+	(void)state;
+	for (unsigned i = 0; i < KS_ARRAY_LEN(names); i++) {
+		assert_string_equal(ks_role_text((enum ks_role)i), names[i]);
+		if (i > 0 && i < KS_ROLE_BUILT_IN_END) {
+			assert_true(ks_role_parse(ks_str_c(names[i]), &role));
+			assert_int_equal(role, i);
+		}
+	}
 }
 
 static void kinds_of_tenants_are_types_of_ids(void **state)
@@ -146,6 +166,7 @@ int main(void)
 		cmocka_unit_test(values_beyond_the_table_have_no_text),
 		cmocka_unit_test(a_number_that_is_no_reason_refuses),
 		cmocka_unit_test(every_word_goes_both_ways),
+		cmocka_unit_test(built_in_roles),
 		cmocka_unit_test(kinds_of_tenants_are_types_of_ids),
 		cmocka_unit_test(reasons_are_those_of_the_contract),
 		cmocka_unit_test(reasons_follow_the_steps),

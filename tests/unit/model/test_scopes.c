@@ -133,6 +133,28 @@ static void sets_hold_what_was_put_in(void **state)
 	assert_false(ks_scopes_empty(&set));
 }
 
+static void sets_are_added_and_cut(void **state)
+{
+	struct ks_scopes a = {{0}}, b = {{0}}, both;
+
+	(void)state;
+	ks_scopes_set(&a, 3);
+	ks_scopes_set(&a, 511);
+	ks_scopes_set(&b, 3);
+	ks_scopes_set(&b, 200);
+	both = a;
+	ks_scopes_add(&both, &b);
+	assert_true(ks_scopes_has(&both, 3) && ks_scopes_has(&both, 200) && ks_scopes_has(&both, 511));
+	ks_scopes_keep(&both, &b);
+	assert_true(ks_scopes_within(&both, &b) && ks_scopes_within(&b, &both));
+	ks_scopes_keep(&both, &a);
+	assert_true(ks_scopes_has(&both, 3) && !ks_scopes_has(&both, 200) && !ks_scopes_has(&both, 511));
+	ks_scopes_clear(&both, 512);
+	assert_false(ks_scopes_empty(&both));
+	ks_scopes_clear(&both, 3);
+	assert_true(ks_scopes_empty(&both));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +164,7 @@ int main(void)
 		cmocka_unit_test_setup(numbers_stay, clear),
 		cmocka_unit_test_setup(a_lying_count_is_bounded, clear),
 		cmocka_unit_test(sets_hold_what_was_put_in),
+		cmocka_unit_test(sets_are_added_and_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
