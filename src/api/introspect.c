@@ -170,7 +170,8 @@ enum ks_finish ks_api_revoke(struct ks_call *call)
 	ks_wipe(storage, sizeof(storage));
 	if (!decided)
 		return KS_FINISH_DONE;
-	if (!is_seen(call, &ring, d)) {
+	/* A session's bare token is no access token, and none here. */
+	if (!is_seen(call, &ring, d) || (KS_KEY_KIND(d->state) == KS_KIND_SESSION && !d->is_asserted)) {
 		ks_json_raw(&call->out, KS_STR("{}"));
 		return ks_call_answer(call, 200);
 	}
