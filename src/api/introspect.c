@@ -4,6 +4,7 @@
 
 #include "api/oauth.h"
 #include "base/secret.h"
+#include "engine/people.h"
 
 #define TOKEN_MAX KS_CREDENTIAL_MAX
 
@@ -138,23 +139,40 @@ enum ks_finish ks_api_introspect(struct ks_call *call)
 
 /* ---- revocation ---- */
 
+/* What is to end: a key, or a session of a user. */
+struct ending {
+	uint64_t id;
+	uint64_t user;  /* 0: a key */
+};
+
 static enum ks_err run_revoke(struct ks_call *call, struct ks_tx *tx)
 {
-	const uint64_t *id = call->extra;
+	const struct ending *ending = call->extra;
 
 	ks_json_raw(&call->out, KS_STR("{}"));
-	return ks_keys_revoke(tx, &call->actor, *id, &call->job.refusal);
+	if (ending->user)
+		return ks_sessions_end(tx, &call->actor, ending->user, ending->id, &call->job.refusal);
+	return ks_keys_revoke(tx, &call->actor, ending->id, &call->job.refusal);
 }
 
-static enum ks_finish revoke(struct ks_call *call, uint64_t id)
+static enum ks_finish revoke(struct ks_call *call, const struct ks_ring *ring, const struct ks_decision *d)
 {
-	uint64_t *extra = malloc(sizeof(*extra));
+	const struct ks_ring_tenant *own = &ring->tenants[d->key->tenant];
+	struct ending *ending = calloc(1, sizeof(*ending));
 
-	if (!extra)
+	if (!ending)
 		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	*extra = id;
-	call->extra = extra;
+	ending->id = d->key->id;
+	if (KS_KEY_KIND(d->state) == KS_KIND_SESSION && own->user != KS_RING_NONE)
+		ending->user = ring->users[own->user].id;
+	call->extra = ending;
 	return ks_call_write(call, run_revoke, 200);
+}
+
+/* A JWT of a session is as good as the session itself; the others are made, or issued elsewhere, for a while. */
+static bool is_revocable(const struct ks_decision *d)
+{
+	return !d->is_asserted || d->assertion.kind == KS_ASSERTION_SESSION;
 }
 
 /* RFC 7009 section 2.2: also for a token that is unknown the answer is 200, so that it tells nothing. */
@@ -176,8 +194,8 @@ enum ks_finish ks_api_revoke(struct ks_call *call)
 		return ks_call_answer(call, 200);
 	}
 	/* No list of revoked JWTs is kept: an exchanged one ends soon, or with its key. */
-	if (d->is_asserted)
+	if (!is_revocable(d))
 		return ks_oauth_refuse(call, KS_OAUTH_UNSUPPORTED_TOKEN_TYPE,
-				       "A JWT is not revoked by itself: it ends by its own time, or with the key that it was made from.");
-	return revoke(call, d->key->id);
+				       "This JWT is not revoked by itself: it ends by its own time, or with the key that it was made from.");
+	return revoke(call, &ring, d);
 }

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api_service import Api, World, eventually
+from people import Person
 
 ISSUER, API = "https://auth.test", "https://api.test"
-SETTINGS = {"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_USAGE_FLUSH_MS": "100", "KEYSTILE_ISSUER_URL": ISSUER,
+SETTINGS = {"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_USAGE_FLUSH_MS": "100", "KEYSTILE_ISSUER_URL": ISSUER, "KEYSTILE_PROXIES_TRUSTED": "127.0.0.1",
             "KEYSTILE_ISSUER_AUDIENCES": API}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -418,6 +419,66 @@ def test_what_would_have_been_enough(daemon, world, operator):
     challenge = daemon.authorize(poor["token"]).headers["WWW-Authenticate"]
     assert challenge.startswith("Bearer ") and 'error="insufficient_scope"' in challenge and 'scope="contacts:read"' in challenge
     assert 'error="invalid_token"' in daemon.authorize("eyJhbGciOiJFUzI1NiJ9.e30.AA").headers["WWW-Authenticate"]
+
+
+# ---- sessions ----
+
+@pytest.fixture
+def session_jwt(world):
+    """A member of acme, and the JWT of a login."""
+    person = Person(world, world.acme).role(world.acme, "administrator")
+    return person, person.login(**{"as": "jwt"}).json["token"]
+
+
+def test_a_session_jwt(world, daemon, nobody, operator, session_jwt):
+    person, token = session_jwt
+    assert jwt.get_unverified_header(token)["typ"] == "ks-session+jwt"
+    claims = read(nobody, token)
+    assert claims["sub"] == person.id and claims["aud"] == [ISSUER, API] and "client_id" not in claims and "scope" not in claims
+    headers = authorized(daemon, token, tenant=world.acme)
+    assert headers["X-Keystile-Principal"] == person.id and headers["X-Keystile-Kind"] == "session"
+    shown = introspect(operator, token)
+    assert shown["active"] and shown["sub"] == person.id and "client_id" not in shown and shown["keystile_kind"] == "session"
+
+
+def test_a_session_jwt_is_exchanged_for_a_narrower_session(world, daemon, nobody, session_jwt):
+    person, token = session_jwt
+    made = exchange(daemon, token, "jwt", scope="contacts:read", tenant=world.acme)
+    narrow = made["access_token"]
+    assert jwt.get_unverified_header(narrow)["typ"] == "ks-session+jwt"
+    claims = read(nobody, narrow)
+    assert claims["sub"] == person.id and claims["scope"] == "contacts:read" and claims["tenant"] == world.acme
+    headers = authorized(daemon, narrow)
+    assert headers["X-Keystile-Kind"] == "session" and headers["X-Keystile-Scopes"] == "contacts:read"
+    assert authorized(daemon, narrow, "POST") == "scope_missing"
+    refused(daemon, "invalid_scope", grant_type=EXCHANGE, subject_token=narrow, subject_token_type=TYPE + "jwt", scope="contacts:write")
+    refused(daemon, "invalid_target", grant_type=EXCHANGE, subject_token=token, subject_token_type=TYPE + "jwt", tenant=world.other)
+    # A session is no client.
+    refused(daemon, "invalid_client", 401, basic(person.id, token), grant_type="client_credentials")
+
+
+def test_revoking_a_session_jwt_ends_the_session(world, daemon, operator, session_jwt):
+    _, token = session_jwt
+    narrow = exchange(daemon, token, "jwt", scope="contacts:read", tenant=world.acme)["access_token"]
+    body = urllib.parse.urlencode({"token": token})
+    # Whoever does not see the user changes nothing, and hears the same.
+    assert world.caller(world.other).call("POST", "/v1/revoke", body, FORM, expect=200).json == {}
+    assert authorized(daemon, token, tenant=world.acme)["X-Keystile-Kind"] == "session"
+    assert operator.call("POST", "/v1/revoke", body, FORM, expect=200).json == {}
+    assert authorized(daemon, token) == authorized(daemon, narrow) == "credential_invalid"
+    assert introspect(operator, token) == introspect(operator, narrow) == {"active": False}
+    assert operator.call("POST", "/v1/revoke", body, FORM, expect=200).json == {}
+
+
+def test_a_member_that_is_removed_takes_jwts_along(world, daemon, operator, session_jwt):
+    person, token = session_jwt
+    narrow = exchange(daemon, token, "jwt", tenant=world.acme)["access_token"]
+    assert authorized(daemon, narrow)["X-Keystile-Tenant"] == world.acme
+    operator.delete(f"/v1/tenants/{world.acme}/members/{person.id}")
+    assert authorized(daemon, narrow) == "credential_invalid"
+    assert authorized(daemon, token, tenant=world.acme) in ("tenant_forbidden", "scope_missing")
+    operator.post(f"/v1/users/{person.id}/disable", expect=200)
+    assert authorized(daemon, token) == "credential_invalid"
 
 
 # ---- attacks ----
