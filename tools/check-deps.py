@@ -23,10 +23,10 @@ LAYERS = {
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
     "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http"},
+    "api": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
+    "daemon": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
 }
 PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "analysis", "login", "assertion"}

@@ -28,6 +28,8 @@ static void release(struct ks_api *api)
 	ks_tasks_done(&api->tasks);
 	ks_tasks_done(&api->hashing);
 	(void)pthread_mutex_destroy(&api->throttle_lock);
+	ks_github_keys_free(&api->github_keys);
+	ks_gate_done(&api->leak_gate);
 	free(api->throttle);
 	free(api);
 }
@@ -35,6 +37,7 @@ static void release(struct ks_api *api)
 enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api)
 {
 	struct ks_api *api = calloc(1, sizeof(*api));
+	enum ks_err err;
 
 	if (!api)
 		return KS_MEMORY;
@@ -45,13 +48,24 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	ks_tasks_init(&api->tasks, api, KS_API_LATER_MAX);
 	ks_tasks_init(&api->hashing, api, KS_API_HASHES_MAX);
 	api->throttle = calloc(1, sizeof(*api->throttle));
-	if (!api->throttle || ks_random(api->throttle->seed, sizeof(api->throttle->seed)) != KS_OK
-	    || pthread_key_create(&api->thread_key, thread_free) != 0) {
+	err = api->throttle ? ks_random(api->throttle->seed, sizeof(api->throttle->seed)) : KS_MEMORY;
+	if (err == KS_OK)
+		err = ks_gate_init(&api->leak_gate);
+	if (err == KS_OK)
+		err = ks_github_keys_new(options->github_keys_url, &options->fetch, &api->github_keys);
+	if (err == KS_OK && pthread_key_create(&api->thread_key, thread_free) != 0)
+		err = KS_SYSTEM;
+	if (err != KS_OK) {
 		release(api);
-		return KS_SYSTEM;
+		return err;
 	}
 	*ret_api = api;
 	return KS_OK;
+}
+
+enum ks_err ks_api_set_github_keys(struct ks_api *api, struct ks_str json)
+{
+	return ks_github_keys_take(api->github_keys, json);
 }
 
 void ks_api_thread_done(struct ks_api *api)
@@ -68,6 +82,7 @@ void ks_api_free(struct ks_api **api)
 {
 	if (!*api)
 		return;
+	ks_github_keys_stop((*api)->github_keys);
 	ks_tasks_end(&(*api)->tasks);
 	ks_tasks_end(&(*api)->hashing);
 	ks_api_thread_done(*api);
@@ -253,6 +268,7 @@ static bool body_fits(struct ks_call *call)
 		/* fallthrough */
 	case KS_BODY_JSON_FILES:
 	case KS_BODY_JSON:
+	case KS_BODY_RAW:
 		if (call->route->body == KS_BODY_JSON_FILES)
 			x->body_max = KS_CALL_FILES_MAX;
 		if (media_type_is(x, KS_STR("application/json")))

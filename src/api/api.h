@@ -4,6 +4,7 @@
 
 #include "crypto/password.h"
 #include "engine/engine.h"
+#include "fetch/fetch.h"
 #include "http/exchange.h"
 
 struct ks_api;
@@ -31,6 +32,9 @@ struct ks_api_options {
 	uint64_t token_lifetime_s, token_lifetime_max_s;
 	bool secure;                     /* clients come by HTTPS also where a proxy ends it: cookies are for it alone */
 	enum ks_password_cost password_cost;
+	uint32_t leaks_per_minute;       /* reports of leaked tokens that one address may make */
+	const char *github_keys_url;     /* where GitHub publishes what it signs such reports with; NULL or empty: not fetched */
+	struct ks_fetch_options fetch;   /* of that */
 	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;
@@ -40,6 +44,10 @@ struct ks_api_options {
 
 KS_MUST_USE enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api);
 void ks_api_free(struct ks_api **api);
+
+/** Takes GitHub's public keys from the document that it publishes them in; without them and without a URL its route is not there.
+ * KS_MALFORMED: it is none, and what was known stays. Any thread. */
+KS_MUST_USE enum ks_err ks_api_set_github_keys(struct ks_api *api, struct ks_str json);
 
 /** What a carrier calls. Exchanges on different threads are independent. */
 struct ks_handler ks_api_handler(struct ks_api *api);

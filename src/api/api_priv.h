@@ -5,6 +5,8 @@
 #include <pthread.h>
 
 #include "api/call.h"
+#include "api/gate.h"
+#include "api/github_keys.h"
 #include "assertion/verifier.h"
 #include "login/throttle.h"
 
@@ -40,6 +42,8 @@ struct ks_api {
 	struct ks_tasks hashing;          /* apart: hashing takes long, and memory */
 	pthread_mutex_t throttle_lock;    /* guards throttle */
 	struct ks_throttle *throttle;
+	struct ks_gate leak_gate;
+	struct ks_github_keys *github_keys;
 };
 
 void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max);

@@ -42,6 +42,7 @@ enum ks_route_body {
 	KS_BODY_JSON_OPTIONAL,
 	KS_BODY_JSON_FILES,  /* one object with files as texts in it: up to KS_CALL_FILES_MAX bytes */
 	KS_BODY_FORM,        /* application/x-www-form-urlencoded (OAuth endpoints) */
+	KS_BODY_RAW,         /* JSON that the handler reads itself, from the bytes as they came */
 	KS_BODY_STREAM       /* goes to the route's sink */
 };
 

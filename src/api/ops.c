@@ -9,6 +9,7 @@
 #include "api/api_priv.h"
 #include "api/counters.h"
 #include "api/key_in.h"
+#include "api/leaks.h"
 #include "engine/issuer.h"
 
 #define METRICS_MAX (256u << 10)
@@ -131,6 +132,19 @@ static void put_logins(struct scrape *s, const struct metric *m)
 	for (enum ks_login i = 0; i < KS_LOGIN_COUNT; i++)
 		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
 			      (unsigned long long)ks_api_logins(i));
+}
+
+static void put_leaks(struct scrape *s, const struct metric *m)
+{
+	static const char *const sources[] = {
+#define X(name, text) text,
+		KS_LEAK_SOURCES(X)
+#undef X
+	};
+
+	for (enum ks_leak_source i = 0; i < KS_LEAK_SOURCE_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{source=\"%s\"} %llu\n", m->name, sources[i],
+			      (unsigned long long)ks_leaks_counted(i));
 }
 
 static void put_ready(struct scrape *s, const struct metric *m)

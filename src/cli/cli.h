@@ -161,3 +161,4 @@ int ks_cmd_policy_test(struct ks_cli *cli);
 int ks_cmd_verify(struct ks_cli *cli);
 int ks_cmd_explain(struct ks_cli *cli);
 int ks_cmd_events(struct ks_cli *cli);
+int ks_cmd_scanners(struct ks_cli *cli);

@@ -99,6 +99,9 @@ static const struct ks_option events_options[] = {
 	{"types", NULL, "list the types of events instead", false},
 	END};
 
+static const struct ks_option scanners_options[] = {
+	{"url", "URL", "address of the service, for what verifies or reports", false}, END};
+
 #define REQUEST_OPTIONS                                                                                              \
 	{"method", "METHOD", "method of the request", false}, {"path", "PATH", "path of the request", false},      \
 		{"tenant", "ID", "X-Tenant-Id of the request", false}, {"host", "HOST", "Host of the request", false},     \
@@ -193,6 +196,8 @@ const struct ks_command ks_commands[] = {
 	 request_options, ks_cmd_verify},
 	{NULL, "explain", "[TOKEN]", 0, 1, "show each step of a decision; counts nothing; exit code 3: denied", request_options,
 	 ks_cmd_explain},
+	{NULL, "scanners", "SCANNER", 1, 1, "print patterns of our tokens for gitleaks, trufflehog or github", scanners_options,
+	 ks_cmd_scanners},
 	{NULL, "events", "", 0, 0, "list what happened, newest first, or follow it", events_options, ks_cmd_events},
 	{"issuer", "show", "", 0, 0, "show our issuer of JWTs and its keys", none, ks_cmd_issuer_show},
 	{"issuer", "rotate", "", 0, 0, "let a next signing key come", issuer_rotate_options, ks_cmd_issuer_rotate},

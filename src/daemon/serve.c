@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "config/log.h"
+#include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "engine/keys.h"
 #include "http/server.h"
@@ -136,6 +137,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
 	KS_TRY(ks_serve_notices(config, &o.notice, ret_problem));
+	KS_TRY(ks_serve_leak_action(config, &o, ret_problem));
 	KS_TRY(issuer_of(config, &o.issuer, ret_problem));
 	*ret_options = o;
 	return KS_OK;
@@ -308,6 +310,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(ks_serve_engine_options(s->config, &options, problem));
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
+	KS_TRY(ks_serve_leak_routes(s->config, &s->api_options, problem));
 	options.create = true;
 	options.issuer.make_keys = true;
 	options.prefault = true;
@@ -327,7 +330,11 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	}
 	keep_settings(s->config);
 	KS_TRY(show_first_key(s->engine));
-	KS_TRY(ks_api_new(s->engine, &s->api_options, &s->api));
+	err = ks_api_new(s->engine, &s->api_options, &s->api);
+	if (err == KS_MALFORMED)
+		return complain(problem, "leaks.github_keys_url", "the URL is not one that is fetched");
+	KS_TRY(err);
+	KS_TRY(ks_serve_github_keys(s->config, s->api, problem));
 	return start_http(s, problem);
 }
 
@@ -341,11 +348,14 @@ static void stop(struct service *s)
 static void reload(struct service *s)
 {
 	struct ks_engine_problem why = {""};
+	struct ks_config_problem keys_why = {""};
 
 	if (ks_engine_reload_policy(s->engine, &why) != KS_OK)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", why.text, NULL);
 	else
 		ks_log(KS_LOG_INFO, "policy_reloaded", NULL);
+	if (ks_serve_github_keys(s->config, s->api, &keys_why) != KS_OK)
+		ks_log(KS_LOG_ERROR, "reload_refused", "detail", keys_why.text, NULL);
 	if (s->config->tls_certificate.text[0] && ks_http_reload_tls(s->http) != KS_OK)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", "the certificate or its key cannot be read", NULL);
 }

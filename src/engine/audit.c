@@ -28,6 +28,15 @@ void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value)
 	ks_buf_put_json(detail, value);
 }
 
+void ks_audit_put_some(struct ks_buf *detail, const char *name, struct ks_str value)
+{
+	put_name(detail, name);
+	if (ks_str_empty(value))
+		ks_buf_put_c(detail, "null");
+	else
+		ks_buf_put_json(detail, value);
+}
+
 void ks_audit_put_u64(struct ks_buf *detail, const char *name, uint64_t value)
 {
 	put_name(detail, name);

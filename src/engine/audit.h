@@ -20,6 +20,8 @@ struct ks_audit_note {
  * text, empty where it did not fit. */
 void ks_audit_put(struct ks_buf *detail, const char *name, struct ks_str value);
 struct ks_str ks_audit_end(struct ks_buf *detail);
+/** The same; null where the value is empty. */
+void ks_audit_put_some(struct ks_buf *detail, const char *name, struct ks_str value);
 /** The same for a number; a time (null for KS_TIME_NONE); an id (null for 0). */
 void ks_audit_put_u64(struct ks_buf *detail, const char *name, uint64_t value);
 void ks_audit_put_time(struct ks_buf *detail, const char *name, int64_t ms);

@@ -44,6 +44,21 @@ struct ks_notice_options {
 	void *ctx;
 };
 
+/** What is done with a key whose token was reported as leaked: X(name, text). */
+#define KS_LEAK_ACTIONS(X)   \
+	X(ALERT, "alert")    \
+	X(ROTATE, "rotate")  \
+	X(REVOKE, "revoke")
+
+enum ks_leak_action {
+#define X(name, text) KS_LEAK_##name,
+	KS_LEAK_ACTIONS(X)
+#undef X
+	KS_LEAK_ACTION_COUNT
+};
+/** False: none of these texts. */
+KS_MUST_USE bool ks_leak_action_parse(struct ks_str text, enum ks_leak_action *ret_action);
+
 struct ks_engine_options {
 	const char *data_directory;
 	const char *store_uri;             /* NULL: sqlite:<data>/keystile.db */
@@ -65,6 +80,8 @@ struct ks_engine_options {
 	int64_t session_idle_ms;           /* a session not used for so long ends; 0: 30 minutes */
 	int64_t session_lifetime_ms;       /* it ends in any case; 0: 12 hours */
 	int64_t invitation_ms;             /* how long one can be accepted; 0: 7 days */
+	enum ks_leak_action leak_action;
+	int64_t leak_overlap_ms;           /* KS_LEAK_ROTATE: how long the key goes on */
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */

@@ -313,6 +313,8 @@ static enum ks_err check_rotation(struct ks_tx *tx, const struct ks_actor *actor
 		return ks_refuse_invalid(refusal, "/overlap_s", "must be at most %u", KS_ROTATE_OVERLAP_MAX);
 	if (old->revoked_at != KS_TIME_NONE)
 		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "the key is revoked");
+	if (old->retires_at != KS_TIME_NONE && old->retires_at <= tx->now_ms && !old->rotated_to)
+		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "the key has been ended");
 	if (old->rotated_to)
 		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "the key was rotated already");
 	if (old->kind == KS_KIND_RUNTIME && !actor->local)
@@ -342,6 +344,9 @@ static enum ks_err retire(struct ks_tx *tx, const struct ks_actor *actor, const 
 	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 	int64_t ends_at = tx->now_ms + (int64_t)overlap_s * 1000;
 
+	/* A key that was reported as leaked may have an end already, which is not put off. */
+	if (old->retires_at != KS_TIME_NONE)
+		ends_at = KS_MIN(ends_at, old->retires_at);
 	KS_TRY(ks_store_key_rotated(tx->store, old->id, ends_at, successor));
 	if (overlap_s == 0)
 		KS_TRY(ks_store_key_revoke(tx->store, old->id, tx->now_ms, ks_str_c(actor->id)));
@@ -378,6 +383,7 @@ enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	row.created_at = tx->now_ms;
 	row.created_by = ks_str_c(actor->id);
 	row.expires_at = expires_at;
+	row.retires_at = KS_TIME_NONE;
 	row.rotated_from = id;
 	KS_TRY(insert(tx, actor, &row));
 	KS_TRY(retire(tx, actor, &old.row, overlap_s, row.id));

@@ -272,10 +272,12 @@ KS_MUST_USE enum ks_err ks_store_keys_apart(struct ks_store *store, uint64_t fir
 KS_MUST_USE enum ks_err ks_store_key_rename(struct ks_store *store, uint64_t id, struct ks_str name); /* KS_NOT_FOUND */
 /** Sets revoked_at/by unless already set. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_key_revoke(struct ks_store *store, uint64_t id, int64_t at, struct ks_str by);
-/** Sets retires_at and rotated_to (which must be there) of the old key. KS_CONFLICT: rotated already, or revoked.
+/** Sets retires_at (to the earlier of both, where it has one) and rotated_to (which must be there) of the old key. KS_CONFLICT: rotated already, or revoked.
  * KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_key_rotated(struct ks_store *store, uint64_t id, int64_t retires_at,
 					     uint64_t rotated_to);
+/** Ends a key at `at`, or sooner if it ends sooner already, as a rotation would. KS_NOT_FOUND: none, or revoked. */
+KS_MUST_USE enum ks_err ks_store_key_retire(struct ks_store *store, uint64_t id, int64_t at);
 KS_MUST_USE enum ks_err ks_store_key_get(struct ks_store *store, uint64_t id, ks_key_each *each, void *ctx);
 
 /** As the decision sees it at `now_ms`: revoked before expired; a key whose end was set by a rotation (retires_at,

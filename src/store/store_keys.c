@@ -173,6 +173,13 @@ enum ks_err ks_store_keys_unused(struct ks_store *store, uint64_t first, uint64_
 
 /* ---- reading ---- */
 
+enum ks_err ks_store_key_retire(struct ks_store *store, uint64_t id, int64_t at)
+{
+	if (at < 0)
+		return KS_MALFORMED;
+	return ks_store_write_one(store, KS_SQL_KEY_RETIRE, KS_PARAMS(ks_value_u64(id), ks_value_i64(at)));
+}
+
 enum ks_err ks_store_key_get(struct ks_store *store, uint64_t id, ks_key_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
