@@ -1,7 +1,8 @@
 """The rows of seed 001: API keys with a name, an expiry and roles."""
 import datetime
 
-from api_service import Api, eventually, new_key, pointers, unique
+from api_service import eventually, new_key, pointers
+from people import Person
 
 
 def later(**span):
@@ -10,18 +11,15 @@ def later(**span):
     )
 
 
-def user_with_role(operator, organization, role):
-    """Who acts with what this role gives, on the organization."""
-    user = operator.post("/v1/users", {"organization": organization, "email": unique(role) + "@caller.test"}).json
-    operator.put(f"/v1/tenants/{organization}/members/{user['id']}", {"role": role})
-    key = operator.make_key(user=user["id"], roles=[role])
-    return Api(operator.daemon, key["token"]).on_behalf(organization)
+def logged_in(world, organization, role):
+    """A person with this role on the organization, in its console."""
+    return Person(world, organization).role(organization, role).session().at(organization)
 
 
 def test_001_keys_with_name_expiry_and_roles_administrators_create_and_edit_account_readers_view(world, operator):
     """keys with name, expiry, roles; administrators create and edit, account readers view"""
     organization = operator.make_tenant("organization")["id"]
-    administrator, reader = (user_with_role(operator, organization, r) for r in ("administrator", "account_reader"))
+    administrator, reader = (logged_in(world, organization, r) for r in ("administrator", "account_reader"))
     # As many as one needs, each with its own name, expiry and roles. Roles are within what the administrator may grant.
     expires = later(days=30)
     made = [
@@ -92,7 +90,7 @@ def test_001_list_create_copy_once_edit_with_dates_and_roles_delete_with_confirm
     """list, create dialog, copy-once dialog, edit page with dates and roles, delete with confirmation: what the
     console's pages ask of the API"""
     organization = operator.make_tenant("organization")["id"]
-    administrator = user_with_role(operator, organization, "administrator")
+    administrator = logged_in(world, organization, "administrator")
     made = administrator.post(
         "/v1/keys", {"name": "CRM", "roles": ["account_reader"], "expires_at": later(days=30)}
     ).json

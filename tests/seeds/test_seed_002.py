@@ -8,18 +8,15 @@ import subprocess
 import pytest
 import yaml
 
-from api_service import Api, eventually, keystile, new_key, unique
+from api_service import eventually, keystile, new_key, unique
+from people import Person
 
 DOMAIN = "space.test"
 
 
-def user_in(operator, space, role):
-    """A user of the space, and who acts with this role's scopes and may read contacts and billing besides."""
-    user = operator.post("/v1/users", {"organization": space, "email": unique(role) + "@space.test"}).json
-    operator.put(f"/v1/tenants/{space}/members/{user['id']}", {"role": role}) if role == "administrator" else None
-    scopes = ["contacts:read", "contacts:write"] + (["billing:tenant:read"] if role == "administrator" else [])
-    key = operator.make_key(user=user["id"], roles=[role], scopes=scopes)
-    return user, Api(operator.daemon, key["token"]), key["token"]
+def jwt_of(person):
+    """What the person's programs call the platform with."""
+    return person.login(**{"as": "jwt"}).json["token"]
 
 
 @pytest.fixture(scope="module")
@@ -40,46 +37,47 @@ def test_002_space_administrators_and_regular_users_project_membership_billing_a
 ):
     """Space, administrators and regular users, project membership, billing and user management"""
     organization, projects = space
-    _, administrator, administrator_token = user_in(operator, organization["id"], "administrator")
-    user, regular, regular_token = user_in(operator, organization["id"], "member")
+    space_id = organization["id"]
+    boss = Person(world, space_id).role(space_id, "administrator")
+    acts, user = boss.session().at(space_id), Person(world, space_id)
+    regular, token = user.session(), jwt_of(user)
+
+    def reaches(jwt, tenant, uri="/api/v1/contacts"):
+        return world.daemon.authorize(jwt, uri=uri, headers={"X-Tenant-Id": tenant})
+
     # A regular user sees no project without having been added to it, nor the space's own settings.
-    seen = {t["id"] for t in regular.pages("/v1/tenants", 100)}
-    assert not seen & {organization["id"], *projects}
-    for project in projects:
-        regular.get(f"/v1/tenants/{project}", expect=404, code="not_found")
-        assert world.daemon.authorize(regular_token, headers={"X-Tenant-Id": project}).code == "tenant_forbidden"
-        regular.on_behalf(project).post("/v1/keys", new_key(), expect=403, code="tenant_forbidden")
+    for tenant in (space_id, *projects):
+        assert regular.get(f"/v1/tenants/{tenant}", expect=None).status in (403, 404)
+        assert regular.at(tenant).post("/v1/keys", new_key(), expect=None).status == 403
+        assert reaches(token, tenant).status == 403
     # The administrator sees all projects, adds the user to one, and makes a new one.
-    acts = administrator.on_behalf(organization["id"])
     assert set(projects) <= {t["id"] for t in acts.pages("/v1/tenants", 100)}
-    acts.put(f"/v1/tenants/{projects[0]}/members/{user['id']}", {"role": "member"})
-    acts.post("/v1/tenants", {"kind": "project", "name": "Third", "parent": organization["id"]})
-    # Who has access to a project makes its tokens, and no others.
-    regular.get(f"/v1/tenants/{projects[0]}")
-    regular.get(f"/v1/tenants/{projects[1]}", expect=404, code="not_found")
-    made = regular.post("/v1/keys", new_key(tenant=projects[0], scopes=["contacts:read"])).json
-    assert made["binding"] == "project" and world.daemon.authorize(made["token"]).status == 200
-    regular.post("/v1/keys", new_key(tenant=projects[1], scopes=["contacts:read"]), expect=403, code="tenant_forbidden")
+    acts.put(f"/v1/tenants/{projects[0]}/members/{user.id}", {"role": "member"})
+    acts.post("/v1/tenants", {"kind": "project", "name": "Third", "parent": space_id})
+    # Who has access to a project makes its tokens, and no others: at once, in the session that is open.
+    inside = regular.at(projects[0])
+    inside.get(f"/v1/tenants/{projects[0]}")
+    inside.get(f"/v1/tenants/{projects[1]}", expect=404, code="not_found")
+    assert (reaches(token, projects[0]).status, reaches(token, projects[1]).code) == (200, "tenant_forbidden")
+    made = inside.post("/v1/keys", new_key(tenant=projects[0], scopes=["contacts:read"])).json
+    assert (made["binding"], made["created_by"]) == ("project", user.id)
+    assert world.daemon.authorize(made["token"]).status == 200
+    inside.post("/v1/keys", new_key(tenant=projects[1], scopes=["contacts:read"]), expect=403, code="tenant_forbidden")
     # Users and billing are the administrator's.
-    invited = acts.post("/v1/users", {"organization": organization["id"], "email": unique("new") + "@space.test"}).json
+    invited = acts.post("/v1/users", {"organization": space_id, "email": unique("new") + "@space.test"}).json
     acts.post(f"/v1/users/{invited['id']}/disable", expect=200)
-    regular.post(
-        "/v1/users",
-        {"organization": organization["id"], "email": unique("no") + "@space.test"},
-        expect=403,
-        code="scope_missing",
-    )
-    regular.put(
-        f"/v1/tenants/{projects[0]}/members/{invited['id']}", {"role": "member"}, expect=403, code="scope_missing"
-    )
-    billing = {"uri": "/api/v1/billing/tenant", "headers": {"X-Tenant-Id": organization["id"]}}
-    assert world.daemon.authorize(administrator_token, **billing).status == 200
-    assert world.daemon.authorize(regular_token, **billing).status == 403
-    # Out of the project again: at once, though the user's own key stays as it is.
-    asked = {"headers": {"X-Tenant-Id": projects[0]}}
-    assert world.daemon.authorize(regular_token, **asked).status == 200
-    acts.delete(f"/v1/tenants/{projects[0]}/members/{user['id']}")
-    assert world.daemon.authorize(regular_token, **asked).code == "tenant_forbidden"
+    for who in (regular, inside):
+        invitation = {"organization": space_id, "email": unique("no") + "@space.test"}
+        assert who.post("/v1/users", invitation, expect=None).status == 403
+        joining = f"/v1/tenants/{projects[0]}/members/{invited['id']}"
+        assert who.put(joining, {"role": "member"}, expect=None).status == 403
+    billing = "/api/v1/billing/tenant"
+    assert reaches(jwt_of(boss), space_id, billing).status == 200
+    assert reaches(token, space_id, billing).status == 403 and reaches(token, projects[0], billing).status == 403
+    # Out of the project again: at once.
+    acts.delete(f"/v1/tenants/{projects[0]}/members/{user.id}")
+    assert reaches(token, projects[0]).status == 403
+    assert inside.get("/v1/keys", expect=None).status == 403
 
 
 def test_002_space_url_project_id_and_api_token(world, operator, space):

@@ -6,6 +6,7 @@ import urllib.parse
 import pytest
 
 from api_service import Api, keystile, new_key, pointers, unique
+from people import Person
 
 CONTACTS = "/api/v1/contacts"
 KINDS = ["session", "tenant", "partner", "runtime"]
@@ -31,7 +32,9 @@ def holders(world, operator):
         data=world.daemon.data,
     )
     assert done.code == 0, done
+    person = Person(world, world.acme).role(world.acme, "administrator")
     return {
+        "session": person.login(**{"as": "jwt"}).json["token"],
         "tenant": operator.make_key(tenant=world.acme, scopes=scopes("tenant"))["token"],
         "partner": operator.make_key(tenant=world.partner, scopes=scopes("partner"))["token"],
         "runtime": done.json["token"],
@@ -59,6 +62,10 @@ def minted(world, key, **narrower):
 
 def test_003_jwt_tenant_key_partner_key_runtime_key_which_for_what(world, operator, holders):
     """JWT, tenant key, partner key, runtime server key; which for what"""
+    # A person in the application, by role, where keys are not taken.
+    own = {"X-Tenant-Id": world.acme}
+    assert ask(world, holders["session"], "POST", "/api/v1/settings", **own).headers["X-Keystile-Kind"] == "session"
+    assert ask(world, holders["tenant"], "POST", "/api/v1/settings").code == "kind_not_allowed"
     # A tenant's backend synchronises inside its tenant.
     assert ask(world, holders["tenant"]).headers["X-Keystile-Tenant"] == world.acme
     assert ask(world, holders["tenant"], **{"X-Tenant-Id": world.other}).code == "tenant_forbidden"
@@ -75,18 +82,21 @@ def test_003_jwt_tenant_key_partner_key_runtime_key_which_for_what(world, operat
     assert ask(world, jwt).code == "credential_invalid"
     # Internal calls are the runtime's.
     assert ask(world, holders["runtime"], "POST", "/internal/v1/events").status == 200
+    opt_in = {s["name"] for s in operator.pages("/v1/scopes", 500) if s["opt_in"]}
     # Each on its own ground alone: for all families, the kinds that they name and no others.
     for family in operator.get("/v1/policy").json["families"]:
         method = next((m for m in ("GET", "POST") if m in family["scopes"] or "*" in family["scopes"]), None)
         for kind, token in holders.items():
-            tenant = {"X-Tenant-Id": world.first} if kind == "partner" and family["tenant_header"] != "refused" else {}
+            acts_in = {"partner": world.first, "session": world.acme}.get(kind)
+            tenant = {"X-Tenant-Id": acts_in} if acts_in and family["tenant_header"] != "refused" else {}
             answer = ask(world, token, method, path_of(family["routes"][0]), **tenant)
-            if kind in family["kinds"]:
+            if kind == "session" and answer.code == "scope_missing":
+                # No role gives what must be named, nor a partner's own to a person elsewhere.
+                assert answer.json["required_scope"] in opt_in or family["name"] == "billing:partner"
+            elif kind in family["kinds"]:
                 assert answer.status == 200, (family["name"], kind, answer.body)
-                assert (answer.headers["X-Keystile-Family"], answer.headers["X-Keystile-Kind"]) == (
-                    family["name"],
-                    kind,
-                )
+                assert answer.headers["X-Keystile-Family"] == family["name"]
+                assert answer.headers["X-Keystile-Kind"] == kind
             else:
                 assert (answer.status, answer.code) == (403, "kind_not_allowed"), (family["name"], kind)
     # Which is given by whom: no runtime key to customers.
@@ -100,7 +110,7 @@ def test_003_header_patterns_jwt_only_guards_server_only_routes_x_tenant_id(worl
     patterns = {"tenant": "X-Tenant-Key", "partner": "X-Partner-Key", "runtime": "X-Runtime-Key"}
     where = {"tenant": CONTACTS, "partner": "/api/v1/partner/tenants", "runtime": "/internal/v1/routing/1"}
     for kind, header in patterns.items():
-        for other, token in holders.items():
+        for other, token in ((k, holders[k]) for k in patterns):
             answer = ask(world, None, uri=where[other], **{header: token})
             assert answer.status == (200 if kind == other else 401), (header, other)
             assert kind == other or answer.code == "credential_invalid"
@@ -109,13 +119,15 @@ def test_003_header_patterns_jwt_only_guards_server_only_routes_x_tenant_id(worl
     # JWT-only: no key whatever it may do. Server-only: none but the runtime's.
     user = operator.post("/v1/users", {"organization": world.acme, "email": unique("u") + "@caller.test"}).json["id"]
     everybody = {
-        **holders,
+        **{k: holders[k] for k in patterns},
         "user": operator.make_key(user=user, roles=["administrator"])["token"],
         "operator": operator.token,
     }
     for name, token in everybody.items():
         for method in ("GET", "POST"):
             assert ask(world, token, method, "/api/v1/settings").code == "kind_not_allowed", name
+            own = {"X-Tenant-Id": world.acme}
+            assert ask(world, holders["session"], method, "/api/v1/settings", **own).status == 200
             if name != "runtime":
                 assert ask(world, token, method, "/internal/v1/routing/1").code == "kind_not_allowed", name
     # X-Tenant-Id selects the tenant that a partner acts for, where the family requires it, among its own alone.
