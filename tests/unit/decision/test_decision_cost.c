@@ -13,7 +13,35 @@
 
 static struct fixture f;
 static char acme[KS_TOKEN_TEXT_SIZE], limited[KS_TOKEN_TEXT_SIZE], anna[KS_TOKEN_TEXT_SIZE];
-static char revoked[KS_TOKEN_TEXT_SIZE];
+static char revoked[KS_TOKEN_TEXT_SIZE], session[KS_TOKEN_TEXT_SIZE];
+static struct ks_assertion of_session, of_key, of_issuer;
+
+static void made_for(struct ks_assertion *assertion, enum ks_assertion_kind kind, const char *token)
+{
+	*assertion = (struct ks_assertion){.result = KS_ASSERTION_OK, .kind = kind, .expires_ms = INT64_MAX,
+					   .role_count = 1, .roles = {KS_ROLE_ADMINISTRATOR}};
+	if (token)
+		fixture_must(ks_sha256(ks_str_c(token), &assertion->ref) == KS_OK);
+	else
+		fixture_must(ks_ring_issuer_digest(FIRST_KEY - 1, &assertion->ref) == KS_OK);
+}
+
+/* Sessions and JWTs of all kinds. */
+static void open_people(void)
+{
+	static const struct ks_ring_membership_record memberships[] = {{SALES, KS_ROLE_ADMINISTRATOR, true},
+								       {EAST, KS_ROLE_ACCOUNT_READER, false}};
+	struct ks_ring_issuer_record issuer = {FIRST_KEY - 1, ACME, false};
+
+	fixture_roles_put(&f, fixture_policy);
+	fixture_must(ks_ring_put_user(&f.ring, ANNA, false, memberships, 2) == KS_OK);
+	fixture_must(ks_ring_put_issuer(&f.ring, &issuer) == KS_OK);
+	fixture_session_put(&f, ANNA, INT64_MAX, false, session);
+	made_for(&of_session, KS_ASSERTION_SESSION, session);
+	made_for(&of_key, KS_ASSERTION_EXCHANGED, acme);
+	of_key.tenant = SALES;
+	made_for(&of_issuer, KS_ASSERTION_FEDERATED, NULL);
+}
 
 static int open_world(void **state)
 {
@@ -32,6 +60,7 @@ static int open_world(void **state)
 	key.tenant = ANNA_PERSONAL;
 	key.binding = KS_BINDING_USER;
 	fixture_key_put(&f, &key, anna);
+	open_people();
 	return 0;
 }
 
@@ -59,6 +88,14 @@ static struct question questions[] = {
 	{.token = anna, .tenant_repeated = true},
 	{.token = anna, .alone = true},
 	{.token = limited, .path = "/own"},
+	{.api_key = session, .api_key_kinds = KS_KIND_BIT(KS_KIND_SESSION)},
+	{.api_key = session, .api_key_kinds = KS_KIND_BIT(KS_KIND_SESSION), .tenant = "sub_0000000000005"},
+	{.api_key = session, .api_key_kinds = KS_KIND_BIT(KS_KIND_SESSION), .alone = true},
+	{.token = session},
+	{.token = JWT_TEXT},
+	{.token = JWT_TEXT, .assertion = &of_session, .method = "POST"},
+	{.token = JWT_TEXT, .assertion = &of_key},
+	{.token = JWT_TEXT, .assertion = &of_issuer, .tenant = "prj_0000000000006"},
 };
 
 /* Every allocation of the process, the crypto library's included. A sanitizer has its own allocator: there nothing is
@@ -192,6 +229,15 @@ static void uses_are_counted(void **state)
 	assert_int_equal(item.slot, d.slot);
 	assert_int_equal(item.reason, KS_REASON_CREDENTIAL_INVALID);
 	assert_int_equal(item.scope, KS_USAGE_NO_SCOPE);
+
+	/* A JWT's use is its key's, a session's its own. */
+	d = ask(&f, &(struct question){.token = JWT_TEXT, .assertion = &of_key});
+	assert_ptr_equal(d.key, ask(&f, &(struct question){.token = acme}).key);
+	assert_int_equal(drain(&item), 2);
+	assert_int_equal(item.slot, d.slot);
+	ask(&f, &(struct question){.token = JWT_TEXT, .assertion = &of_session});
+	assert_int_equal(drain(&item), 1);
+	assert_int_not_equal(item.slot, d.slot);
 
 	ask(&f, &(struct question){.token = acme, .alone = true});
 	assert_int_equal(drain(&item), 1);
