@@ -131,6 +131,8 @@ enum ks_finish ks_call_problem(struct ks_call *call, enum ks_problem problem, co
 
 	if (info->status == 401)
 		put_challenge(call->api, call->exchange, KS_REASON_CREDENTIAL_MISSING, false, KS_STR(""));
+	/* A name that was sent in the place of another stands in the problem. */
+	call->exchange->wipe = call->wipe;
 	ks_exchange_problem(call->exchange, info->code, info->status, info->title, detail, &call->in, KS_STR(""));
 	return KS_FINISH_DONE;
 }

@@ -144,8 +144,25 @@ bool ks_conn_answer(struct ks_conn *c)
 		 (!x->close || MHD_add_response_header(response, "Connection", "close") == MHD_YES);
 	ks_conn_set_phase(c, KS_HTTP_SEND);
 	queued = queued && MHD_queue_response(c->mhd, (unsigned)x->status, response) == MHD_YES;
-	MHD_destroy_response(response);
+	/* Its headers may hold a secret (a cookie), in memory of the library's, which is not cleared. */
+	if (queued && x->wipe)
+		c->response = response;
+	else
+		MHD_destroy_response(response);
 	return queued;
+}
+
+void ks_conn_answer_free(struct ks_conn *c)
+{
+	const char *block;
+
+	if (!c->response)
+		return;
+	block = MHD_get_response_header(c->response, FIRST_NAME);
+	if (block)
+		ks_wipe((char *)(uintptr_t)block, strlen(block));
+	MHD_destroy_response(c->response);
+	c->response = NULL;
 }
 
 /* ---- past the library ---- */

@@ -404,6 +404,7 @@ void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_
 		c->server->handler.closed(c->server->handler.ctx, x);
 	c->begun = false;
 	c->linger = c->early || how != MHD_REQUEST_TERMINATED_COMPLETED_OK;
+	ks_conn_answer_free(c);
 	if (x->wipe) {
 		ks_wipe(x->text_bytes, x->text.n);
 		if (x->heap)

@@ -68,6 +68,7 @@ struct ks_conn {
 	size_t target_n;
 	const char *head_at;   /* the same */
 	size_t head_n;
+	struct MHD_Response *response; /* one whose headers are wiped when it is sent; NULL */
 	struct ks_str traceparent;
 	char *body;
 	size_t body_n, body_cap;
@@ -167,6 +168,8 @@ void ks_conn_body_free(struct ks_conn *c);
 /* answer.c: the exchange's answer, to the library or past it. */
 /** Hands the answer to the library. False: it cannot be sent, end the connection. */
 KS_MUST_USE bool ks_conn_answer(struct ks_conn *c);
+/** Lets go of an answer that was sent, and wipes its headers where they were secret. */
+void ks_conn_answer_free(struct ks_conn *c);
 /** Writes the answer straight to the socket, and its end: the library takes no answer while a body is coming, or when
  * it has one of its own. */
 void ks_conn_answer_past(struct ks_conn *c);

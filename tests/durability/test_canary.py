@@ -4,11 +4,13 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import time
 
 import keystile
@@ -300,6 +302,83 @@ def test_a_canary_is_found_nowhere():
             w.canaries.absent(path.name, path.read_bytes())
         w.canaries.absent("the log", bytes(w.daemon.raw))
         assert {"request_refused"} <= {line["event"] for line in w.daemon.log}
+
+
+# ---- people ----
+
+PASSWORDS = ("a first passphrase 7731", "another passphrase 9912", "a wrong passphrase 4410")
+
+
+def totp_code(secret, offset):
+    mac = hmac.new(secret, struct.pack(">Q", int(time.time()) // 30 + offset), hashlib.sha1).digest()
+    at = mac[-1] & 15
+    return f"{(struct.unpack('>I', mac[at:at + 4])[0] & 0x7fffffff) % 1000000:06d}"
+
+
+def be_a_person(daemon, operator, canaries):
+    """Everything that a user does with its secrets, rightly and wrongly."""
+    def call(method, path, body=None, headers=None, expect=200, token=None):
+        client = daemon.client(token)
+        answer = client.call(method, path, body, {"X-Keystile-Request": "1", **(headers or {})})
+        client.close()
+        assert answer.status == expect, answer
+        return answer
+
+    def post(path, body, **more):
+        return call("POST", path, body, **more)
+
+    org = post("/v1/tenants", {"kind": "organization", "name": "Acme"}, token=operator, expect=201).json["id"]
+    made = post("/v1/users", {"organization": org, "email": "ada@canary.test"}, token=operator, expect=201,
+                headers={"Idempotency-Key": "invite"}).json
+    first, second, wrong = PASSWORDS
+    token = canaries.add("invitation", made["invitation"]["token"])
+    assert token not in post("/v1/users", {"organization": org, "email": "ada@canary.test"}, token=operator, expect=201,
+                             headers={"Idempotency-Key": "invite"}).body.decode()
+    post("/v1/invitations/accept", {"token": token, "password": "short"}, expect=422)
+    post("/v1/invitations/accept", {"token": token, "password": first})
+    post("/v1/invitations/accept", {"token": token, "password": second}, expect=410)
+    login = {"email": "ada@canary.test", "password": first}
+    for body, status in ((login, 200), ({**login, "password": wrong}, 401), ({**login, "email": "nobody@canary.test"}, 401),
+                         ({**login, "password": [first]}, 422), ({**login, "as": first}, 422)):
+        answer = post("/v1/session", body, expect=status)
+    cookie = post("/v1/session", login).headers["Set-Cookie"].split(";")[0]
+    canaries.add("cookie", cookie.split("=")[1])
+    mine = {"Cookie": cookie}
+    secret = post("/v1/account/totp", {"password": first}, headers={**mine, "Idempotency-Key": "totp"}, expect=201).json["secret"]
+    canaries.add("secret of one-time codes", secret)
+    raw = base64.b32decode(secret)
+    codes = post("/v1/account/totp/confirm", {"code": totp_code(raw, -1)}, headers={**mine, "Idempotency-Key": "codes"}).json
+    for i, code in enumerate(codes["recovery_codes"]):
+        canaries.add(f"recovery code {i}", code)
+    post("/v1/session", {**login, "totp": codes["recovery_codes"][0]})
+    canaries.add("JWT", post("/v1/session", {**login, "totp": totp_code(raw, 0), "as": "jwt"}).json["token"])
+    post("/v1/account/password", {"password": first, "new_password": second}, headers={**mine, "Idempotency-Key": "change"})
+    post("/v1/account/password", {"password": wrong, "new_password": first}, headers=mine, expect=403)
+    for headers in ({"Cookie": f"{cookie}; {cookie}"}, {"Authorization": f"Bearer {cookie.split('=')[1]}"}):
+        call("GET", "/v1/session", headers=headers, expect=401)
+    call("DELETE", "/v1/session", headers=mine)
+    return raw
+
+
+def test_people_leave_no_secret():
+    with keystile.temporary_data() as data:
+        canaries = Canaries()
+        daemon = keystile.Daemon(data, env={"KEYSTILE_LOG_LEVEL": "debug", "KEYSTILE_HTTP_IDLE_MS": 3600000}).start()
+        for i, password in enumerate(PASSWORDS):
+            canaries.add(f"password {i}", password)
+        raw = be_a_person(daemon, daemon.first_key, canaries)
+        end = time.monotonic() + 20
+        while (found := in_memory(canaries, daemon.process.pid)) and time.monotonic() < end:
+            pass
+        assert not found, "\n".join(found)
+        assert daemon.local().call("POST", "/v1/backup", {"path": str(data.parent / "backup.db")}).status == 200
+        assert daemon.stop() == 0
+        for path in (*files_of(data), data.parent / "backup.db"):
+            canaries.absent(path.name, path.read_bytes())
+            assert raw not in path.read_bytes(), path
+        # The address is in clear; so the search finds what is there.
+        assert b"ada@canary.test" in (data.parent / "backup.db").read_bytes()
+        canaries.absent("the log", bytes(daemon.raw))
 
 
 def test_first_key_of_serve_is_shown_once_and_forgotten():
