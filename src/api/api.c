@@ -221,11 +221,14 @@ static bool admit(struct ks_call *call, struct ks_api_thread *thread)
 		ks_credential_wipe(&thread->credential);
 		if (thread->decision.lookup == KS_LOOKUP_UNKNOWN)
 			ks_api_count_unknown();
+		if (thread->decision.reason == KS_REASON_OK)
+			ks_actor_of_decision(ring, &thread->decision, &call->actor);
+		if (thread->decision.reason == KS_REASON_OK && call->route->auth == KS_AUTH_USER && call->actor.session == 0)
+			thread->decision.reason = KS_REASON_KIND_NOT_ALLOWED;
 		if (thread->decision.reason != KS_REASON_OK) {
 			ks_exchange_refuse(call->api, x, ring, &thread->decision, basic);
 			return false;
 		}
-		ks_actor_of_decision(ring, &thread->decision, &call->actor);
 		if (request.address_known)
 			ks_addr_format(&request.address, call->actor.address);
 	}

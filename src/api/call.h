@@ -32,6 +32,7 @@ enum ks_problem ks_problem_of_err(enum ks_err err);
 enum ks_route_auth {
 	KS_AUTH_OPEN,        /* anybody */
 	KS_AUTH_OWN,         /* any credential that is accepted at all: it asks about itself */
+	KS_AUTH_USER,        /* a user's session: it is about the user */
 	KS_AUTH_SELF,        /* as the self policy says for this method and path */
 	KS_AUTH_LOCAL        /* the local socket alone: it touches the machine's files, or shows what no caller may see */
 };
@@ -72,6 +73,8 @@ struct ks_viewer {
 
 /** True if the viewer would be told this actor's id. */
 bool ks_viewer_sees(const struct ks_viewer *viewer, struct ks_str actor);
+/** True if the viewer sees the tenant, and for NULL: the answer is for all. */
+bool ks_viewer_sees_tenant(const struct ks_viewer *viewer, uint64_t tenant);
 
 struct ks_call {
 	struct ks_api *api;

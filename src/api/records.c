@@ -266,7 +266,7 @@ void ks_record_user(struct ks_json *json, const struct ks_user_row *row)
 	ks_json_put_str(json, "email", row->email);
 	ks_json_put_str(json, "name", row->name);
 	ks_json_put_id(json, "organization", KS_ID_ORGANIZATION, row->organization);
-	ks_json_put_id(json, "personal", KS_ID_PERSONAL, row->personal);
+	ks_json_put_id(json, "personal", KS_ID_PERSONAL, ks_viewer_sees_tenant(json->viewer, row->personal) ? row->personal : 0);
 	ks_json_put_c(json, "status", row->disabled_at == KS_TIME_NONE ? "active" : "disabled");
 	ks_json_put_time(json, "created_at", row->created_at);
 	ks_json_put_actor(json, "created_by", row->created_by);

@@ -88,3 +88,9 @@ bool ks_viewer_sees(const struct ks_viewer *viewer, struct ks_str actor)
 {
 	return ks_str_eq(shown(viewer, actor), actor);
 }
+
+bool ks_viewer_sees_tenant(const struct ks_viewer *viewer, uint64_t tenant)
+{
+	return !viewer || viewer->actor->local || viewer->actor->is_operator
+	       || (viewer->ring && ks_actor_sees(viewer->actor, viewer->ring, tenant));
+}
