@@ -3,6 +3,7 @@ request."""
 import collections
 import http.client
 import re
+import subprocess
 import threading
 
 import pytest
@@ -197,6 +198,29 @@ def test_exactly_so_many_are_allowed_however_many_ask_at_once(daemon, world, ope
             assert answer.code == "rate_limited" and answer.headers["WWW-Authenticate"] is None
             assert 0 < int(answer.headers["Retry-After"]) <= LONG // requests + 1
             assert answer.headers["RateLimit"].startswith('"key";r=0;')
+
+
+def test_exactly_so_many_in_all_processes_together(daemon, world, operator):
+    """The service and servers that decide by the ring themselves count the same requests."""
+    limit = {"requests": 700, "window_s": LONG}
+    key = operator.make_key(tenant=world.acme, scopes=["contacts:read"], rate_limit=limit)["token"]
+    program = [str(keystile.BUILD / "tests" / "durability" / "ring_reader"), str(daemon.data / "ring")]
+    readers = [
+        subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=keystile.environment())
+        for _ in range(3)
+    ]
+    told = []
+    threads = [
+        threading.Thread(target=lambda r=r: told.extend(r.communicate(400 * f"decide {key}\n", 60)[0].split()))
+        for r in readers
+    ]
+    for thread in threads:
+        thread.start()
+    answers = together(daemon, key, 50)
+    for thread in threads:
+        thread.join()
+    codes = collections.Counter([*told, *(a.code or "ok" for a in answers)])
+    assert codes == {"ok": 700, "rate_limited": 3 * 400 + THREADS * 50 - 700}
 
 
 def test_keys_are_limited_each_for_itself(daemon, world, operator):

@@ -9,7 +9,7 @@ import pytest
 
 import gateway_support as support
 from api_service import World
-from test_gateways import ODD, only, readings
+from test_gateways import ODD, mint, only, readings
 
 UNKNOWN = "ks_" + 32 * "0"
 
@@ -121,6 +121,26 @@ def test_a_revoked_key_is_refused_on_the_next_request_of_its_connection(wire, ap
     application.taken()
     operator.delete(f"/v1/keys/{key['id']}")
     assert wire.ask(token=key["token"]).status == 401
+    assert application.taken() == []
+
+
+def test_a_jwt_is_taken_as_what_it_was_narrowed_to_and_dies_with_its_key(wire, application, world, operator):
+    key = operator.make_key(tenant=world.acme, scopes=["contacts:read", "contacts:write", "billing:tenant:read"])
+    here = mint(operator, key, scope="contacts:read", tenant=world.sub, family="contacts")
+    elsewhere = mint(operator, key, family="billing:tenant")
+    whole = mint(operator, key)
+    assert wire.ask(token=here).status == 200
+    identity = only(application).identity()
+    assert (identity["Principal"], identity["Tenant"], identity["Scopes"]) == (key["id"], world.sub, "contacts:read")
+    for token, how in ((here, {"method": "POST"}), (here, {"target": "/api/v1/billing/tenant"}), (elsewhere, {})):
+        assert wire.ask(token=token, **how).status in (401, 403)
+    assert application.taken() == []
+    assert wire.ask("/api/v1/billing/tenant", token=elsewhere).status == 200
+    assert wire.ask(token=whole, method="POST").status == 200
+    application.taken()
+    operator.delete(f"/v1/keys/{key['id']}")
+    for token in (here, whole):
+        assert wire.ask(token=token).status == 401
     assert application.taken() == []
 
 
