@@ -11,6 +11,7 @@ import pytest
 import gateway_support as support
 from api_service import Api, new_key
 from gateway_support import GATEWAYS, SETTINGS
+from people import Person
 
 UNKNOWN = "ks_" + 32 * "0"
 
@@ -212,6 +213,20 @@ def test_a_jwt_is_taken_and_dies_with_its_key(wire, application, world, operator
     operator.delete(f"/v1/keys/{key['id']}")
     for token in (whole, narrow):
         refused(application, wire.ask(token=token), 401, "credential_invalid")
+
+
+def test_a_person_comes_with_a_jwt_and_not_with_the_cookie(wire, application, world, operator):
+    person = Person(world, world.acme).role(world.sub, "administrator")
+    jwt = person.login(**{"as": "jwt"}).json["token"]
+    where = {"headers": [("X-Tenant-Id", world.sub)], "target": "/api/v1/settings"}
+    assert wire.ask(token=jwt, **where).status == 200
+    identity = only(application).identity()
+    assert (identity["Principal"], identity["Kind"], identity["Tenant"]) == (person.id, "session", world.sub)
+    cookie = ("Cookie", person.session().cookie)
+    refused(application, wire.ask(headers=[cookie]), 401, "credential_missing")
+    operator.delete(f"/v1/tenants/{world.sub}/members/{person.id}")
+    answer = wire.ask(token=jwt, **where)
+    assert answer.status == 403 and application.taken() == []
 
 
 def test_a_suspended_organization_is_refused_on_the_next_request(wire, application, operator):
