@@ -82,7 +82,7 @@ def test_foreign_users(callers, things, place, sees):
                                 missing)
     for seen in sees:
         assert plain_user(caller.get(f"/v1/users/{users[seen]['id']}").json) == {**plain_user(users[seen]),
-                                                                                 "created_by": "operator"}
+                                                                                 "created_by": "operator", "personal": None}
 
 
 @pytest.mark.parametrize("place", list(SEES))
