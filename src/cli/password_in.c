@@ -36,9 +36,9 @@ static bool ask(int fd, const char *prompt, struct ks_buf *line)
 	/* Nor is it interrupted: the terminal would stay silent. */
 	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ISIG);
 	silent.c_lflag |= ECHONL | ICANON;
-	if (dprintf(fd, "%s", prompt) < 0 || tcsetattr(fd, TCSAFLUSH, &silent) != 0)
+	if (tcsetattr(fd, TCSAFLUSH, &silent) != 0)
 		return false;
-	ok = read_line(fd, line) && !ks_str_has_control(ks_buf_str(line));
+	ok = dprintf(fd, "%s", prompt) > 0 && read_line(fd, line) && !ks_str_has_control(ks_buf_str(line));
 	(void)tcsetattr(fd, TCSAFLUSH, &before);
 	return ok;
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """The command line: each command where it works and where it fails, with a service and without one; JSON, exit codes, help."""
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import pty
@@ -16,6 +18,7 @@ POLICY = {"KEYSTILE_POLICY": keystile.DEMO_POLICY}
 TOKEN = re.compile(r"ks(_sandbox)?_[0-9a-f]{32}\Z")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
 NOWHERE = "key_0000000000001"
+NUMBERS = itertools.count(1)
 
 
 class Line:
@@ -458,6 +461,111 @@ def test_users_and_members(line):
     assert line.problem("members", "put", org, "usr_0000000000001", "--role", "member")["code"] == "not_found"
     made = line.json("tenants", "create", "--kind", "organization", "--name", "With", "--administrator", f"root-{email}")
     assert made["administrator"]["email"] == f"root-{email}"
+    assert [m["user"] for m in line.json("members", "list", made["id"])["items"]] == [made["administrator"]["id"]]
+    assert f"root-{email}" in line.run("members", "list", made["id"]).out
+
+
+PASSWORD = "xkcd staple fence"
+
+
+@pytest.fixture(name="user")
+def some_user(line):
+    """A user, and how to log in as it."""
+    org = line.tenant("People")["id"]
+    return line.json("users", "create", "--organization", org, "--email", f"u{next(NUMBERS)}@example.test")
+
+
+def log_in(line, user, password):
+    """The status of a login; None where no service runs to ask."""
+    if not line.daemon:
+        return None
+    return line.daemon.call("POST", "/v1/session", {"email": user["email"], "password": password}).status
+
+
+def test_invitations(line, user):
+    shown = line.run("users", "create", "--organization", user["organization"], "--email", f"x-{user['email']}").out
+    assert re.search(r"^invitation +invite_[0-9a-f]{64}$", shown, re.M)
+    done = line.run("users", "invite", user["id"])
+    assert re.fullmatch(r"invite_[0-9a-f]{64}\n", done.out) and user["email"] in done.err
+    assert line.json("users", "show", user["id"])["invitation"]["created_by"] == "local"
+    assert line.json("users", "uninvite", user["id"])["invitation"] is None
+    assert line.problem("users", "uninvite", user["id"])["code"] == "not_found"
+    assert line.problem("users", "invite", "usr_0000000000001")["code"] == "not_found"
+
+
+def test_a_password_from_a_file(line, user, tmp_path):
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\nnot this\n")
+    assert line.run("users", "password", user["id"], "--password-file", file).out == "done\n"
+    assert log_in(line, user, PASSWORD) in (200, None)
+    assert line.run("users", "password", user["id"], "--password-file", "-", input=PASSWORD + "!").out == "done\n"
+    assert log_in(line, user, PASSWORD) in (401, None)
+    assert log_in(line, user, PASSWORD + "!") in (200, None)
+    assert line.problem("users", "password", user["id"], "--password-file", "-", input="short\n")["code"] == "invalid"
+    for text in ("", "\n", "x" * 1026 + "\n"):
+        assert line.run("users", "password", user["id"], "--password-file", "-", input=text, expect=1)
+    assert "No such file" in line.run("users", "password", user["id"], "--password-file", tmp_path / "none", expect=1).err
+    assert line.json("users", "show", user["id"])["password_changed_at"]
+
+
+def test_a_password_is_never_an_argument(line, user):
+    line.run("users", "password", user["id"], PASSWORD, expect=2)
+    line.run("users", "password", user["id"], "--password", PASSWORD, expect=2)
+
+
+def at_a_terminal(line, typed, *arguments):
+    """Runs the program at a terminal of its own and types; the exit code and all that stood on the screen."""
+    command = [str(keystile.PROGRAM), *map(str, arguments), "--data", str(line.data)]
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(command[0], command, keystile.environment(line.env))
+    screen = b""
+    for text in typed:
+        while not screen.rstrip().endswith(b":"):
+            screen += os.read(fd, 4096)
+        os.write(fd, text.encode())
+        screen += b"|"
+    with contextlib.suppress(OSError):
+        while piece := os.read(fd, 4096):
+            screen += piece
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen.decode()
+
+
+def test_a_password_at_the_terminal(line, user):
+    code, screen = at_a_terminal(line, [PASSWORD + "\n", PASSWORD + "\n"], "users", "password", user["id"])
+    assert code == 0 and "Password: " in screen and "Again: " in screen and "done" in screen
+    assert PASSWORD not in screen, "there is no echo"
+    assert log_in(line, user, PASSWORD) in (200, None)
+    code, screen = at_a_terminal(line, [PASSWORD + "\n", PASSWORD + "!\n"], "users", "password", user["id"])
+    assert code == 1 and "not the same" in screen
+    code, screen = at_a_terminal(line, ["\x03\n"], "users", "password", user["id"])
+    assert code == 1 and "no password" in screen
+
+
+def test_without_a_terminal_a_file_is_needed(line, user):
+    done = keystile.subprocess.run([str(keystile.PROGRAM), "users", "password", user["id"], "--data", str(line.data)],
+                                   capture_output=True, text=True, start_new_session=True, stdin=keystile.subprocess.DEVNULL,
+                                   env=keystile.environment(line.env), timeout=keystile.PATIENCE_S)
+    assert done.returncode == 2 and "--password-file" in done.stderr
+
+
+def test_disable_and_enable_users(line, user):
+    assert line.json("users", "disable", user["id"])["status"] == "disabled"
+    assert line.problem("users", "invite", user["id"])["code"] == "conflict"
+    assert line.json("users", "enable", user["id"])["status"] == "active"
+    assert "active" in line.run("users", "show", user["id"]).out
+
+
+def test_sessions_of_users(line, user):
+    assert line.json("users", "sessions", user["id"]) == {"items": [], "next": None}
+    line.run("users", "password", user["id"], "--password-file", "-", input=PASSWORD + "\n")
+    if log_in(line, user, PASSWORD):
+        assert [s["method"] for s in line.json("users", "sessions", user["id"])["items"]] == ["password"]
+        assert "ses_" in line.run("users", "sessions", user["id"]).out
+        assert line.json("users", "end-sessions", user["id"]) == {"ended": 1}
+    assert line.json("users", "end-sessions", user["id"]) == {"ended": 0}
+    assert line.problem("users", "remove-totp", user["id"])["code"] == "conflict"
 
 
 # ---- deciding ----
