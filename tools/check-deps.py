@@ -22,12 +22,13 @@ LAYERS = {
     "login": {"base", "crypto"},
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
     "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login"},
+    "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http"},
+    "api": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision"},
-    "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile"},
+    "daemon": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
+    "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch"},
 }
 PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.

@@ -100,6 +100,7 @@ struct ks_api_thread *ks_api_thread(struct ks_api *api)
 	thread = calloc(1, sizeof(*thread));
 	if (!thread)
 		return NULL;
+	thread->federation = api->options.federation;
 	if (ks_engine_reader_open(api->engine, &thread->reader) != KS_OK) {
 		free(thread);
 		return NULL;

@@ -8,6 +8,7 @@
 #include "http/exchange.h"
 
 struct ks_api;
+struct ks_federation;
 
 /** A header of the platform's own that carries a credential of one kind. */
 struct ks_api_credential_header {
@@ -38,6 +39,7 @@ struct ks_api_options {
 	/** More lines for /metrics, from whoever carries the exchanges; may be NULL. */
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;
+	struct ks_federation *federation; /* must be there */
 	ks_engine_log *log;
 	void *log_ctx;
 };

@@ -64,6 +64,7 @@ struct ks_api_thread {
 	struct ks_decision decision;
 	struct ks_verifier verifier;
 	struct ks_assertion assertion;
+	struct ks_federation *federation; /* to be told of keys that an issuer is not known to have */
 };
 
 /** The same for a question over all keys, which reads the ring and the store; call->reader is that thread's. */

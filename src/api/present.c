@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is calling, by the request's headers. */
 #include "api/api_priv.h"
+#include "federation/federation.h"
 
 void ks_present(const struct ks_api *api, const struct ks_exchange *x, struct ks_credential *ret_credential)
 {
@@ -28,6 +29,8 @@ void ks_present_jwt(struct ks_api_thread *thread, const struct ks_ring *ring, en
 		return;
 	ks_assert(ring, &thread->verifier, request->credential->token, audience, request->now_ms, &thread->assertion);
 	request->assertion = &thread->assertion;
+	if (thread->verifier.lacks_key)
+		ks_federation_unknown_kid(thread->federation, thread->verifier.lacks_key);
 }
 
 /* Whether what `addr` says of those before it is believed; `hops` proxies are nearer. */

@@ -126,6 +126,8 @@ static enum ks_lookup_detail check_signature(const struct ks_ring *ring, struct 
 		key = issuer->id == KS_RING_ISSUER_OWN ? NULL : only_key(ring, verifier, issuer);
 	else
 		key = ks_ring_issuer_key(issuer, kid);
+	if (!key && !ks_str_empty(kid) && issuer->id != KS_RING_ISSUER_OWN)
+		verifier->lacks_key = issuer->id;
 	ready = key ? ready_key(ring, verifier, issuer, key) : NULL;
 	if (!ready)
 		return KS_LOOKUP_JWT_KEY;
@@ -212,6 +214,7 @@ void ks_assert(const struct ks_ring *ring, struct ks_verifier *verifier, struct 
 	enum ks_lookup_detail detail;
 
 	*ret_assertion = (struct ks_assertion){0};
+	verifier->lacks_key = 0;
 	detail = check(ring, verifier, token, audience, now_ms, ret_assertion);
 	ret_assertion->result = detail == KS_LOOKUP_NONE ? KS_ASSERTION_OK : KS_ASSERTION_INVALID;
 	ret_assertion->detail = detail;

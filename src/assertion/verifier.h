@@ -23,6 +23,7 @@ struct ks_verifier_key {
 /** One thread's: ready public keys (at most 128), and scratch. Zero-initialise it; ks_verifier_free at the end. */
 struct ks_verifier {
 	struct ks_verifier_key keys[KS_VERIFIER_SETS][KS_VERIFIER_WAYS];
+	uint64_t lacks_key; /* of the last call: id of the foreign issuer that has no key of the token's kid; 0: none */
 	struct ks_jws jws;
 	struct ks_claims claims;
 	char room[KS_CLAIMS_TEXT_MAX];

@@ -22,6 +22,7 @@ struct ks_client {
 	bool through_daemon;
 	char socket_path[256];
 	struct ks_engine *engine;
+	struct ks_federation *federation;
 	struct ks_api_options api_options;
 	struct ks_api *api;
 };
@@ -80,14 +81,16 @@ static enum ks_err open_or_find(struct ks_client *client, const struct ks_engine
 static int open_store(struct ks_cli *cli, struct ks_client *client)
 {
 	struct ks_engine_options options;
+	struct ks_federation_options federation;
 	struct ks_config_problem problem = {""};
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
-	if (ks_serve_recall(cli->config, &problem) != KS_OK || ks_serve_engine_options(cli->config, &options, &problem) != KS_OK)
+	if (ks_serve_recall(cli->config, &problem) != KS_OK || ks_serve_engine_options(cli->config, &options, &problem) != KS_OK
+	    || ks_serve_federation_options(cli->config, &federation, &problem) != KS_OK)
 		return ks_cli_fail(cli, KS_EXIT_FAILED, "%s", problem.text);
 	options.progress = ks_progress;
-	options.log = NULL;
+	options.log = federation.log = NULL;
 	err = open_or_find(client, &options, &why);
 	if (err == KS_OK && client->through_daemon)
 		return KS_EXIT_DONE;
@@ -96,7 +99,10 @@ static int open_store(struct ks_cli *cli, struct ks_client *client)
 	if (err != KS_OK)
 		return ks_cli_fail(cli, KS_EXIT_FAILED, "%s", why.text[0] ? why.text : ks_err_text(err));
 	client->api_options.realm = cli->config->realm.text;
-	err = ks_api_new(client->engine, &client->api_options, &client->api);
+	err = ks_federation_new(client->engine, &federation, &client->federation);
+	client->api_options.federation = client->federation;
+	if (err == KS_OK)
+		err = ks_api_new(client->engine, &client->api_options, &client->api);
 	return err == KS_OK ? KS_EXIT_DONE : ks_cli_fail(cli, KS_EXIT_FAILED, "%s", ks_err_text(err));
 }
 
@@ -117,7 +123,9 @@ void ks_client_close(struct ks_cli *cli)
 {
 	if (!cli->client)
 		return;
+	ks_federation_stop(cli->client->federation);
 	ks_api_free(&cli->client->api);
+	ks_federation_free(&cli->client->federation);
 	ks_engine_close(&cli->client->engine);
 	free(cli->client);
 	cli->client = NULL;

@@ -77,6 +77,33 @@ static const struct ks_option users_list_options[] = {
 	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};
 
+static const struct ks_option issuers_create_options[] = {
+	{"organization", "ID", "the organization whose tenants its tokens are for", false},
+	{"name", "NAME", "name for people", false},
+	{"issuer", "URL", "iss of its tokens", false},
+	{"audience", "TEXT", "aud that its tokens must have", false},
+	{"jwks-url", "URL", "where its keys are (default: its discovery document says so)", false},
+	{"tenant-claim", "CLAIM", "claim that says for which tenant a token is (default: for the organization)", false},
+	{"tenant-value", "VALUE=ID", "what a value of that claim means; may be given more than once", true},
+	{"default-tenant", "ID", "tenant of a token without that claim", false},
+	{"role-claim", "CLAIM", "claim that says which roles a token holds", false},
+	{"role-value", "VALUE=ROLE", "what a value of that claim means; may be given more than once", true},
+	{"default-role", "ROLE", "role of a token without any; may be given more than once", true},
+	END};
+
+static const struct ks_option identity_providers_create_options[] = {
+	{"organization", "ID", "whose people log in with it; the operator's id for the operator's own", false},
+	{"name", "NAME", "name for people", false},
+	{"issuer", "URL", "where its discovery document is found", false},
+	{"client-id", "ID", "what it calls this service", false},
+	{"client-secret-file", "FILE", "file that holds the client secret, or - for standard input (default: none)", false},
+	{"scopes", "WORDS", "scopes to ask for (default: openid email profile)", false},
+	{"domain", "DOMAIN", "domain of e-mail addresses that it speaks for; may be given more than once", true},
+	{"auto-create", NULL, "whoever is new, with a verified address of the domains, becomes a user", false},
+	{"default-tenant", "ID", "where a new user gets the role (default: the organization)", false},
+	{"default-role", "ROLE", "role of a new user", false},
+	END};
+
 static const struct ks_option users_password_options[] = {
 	{"password-file", "FILE", "file whose first line is the password (- is standard input); default: ask at the terminal", false}, END};
 
@@ -178,6 +205,20 @@ const struct ks_command ks_commands[] = {
 	{"users", "end-sessions", "ID", 1, 1, "end all sessions of a user", none, ks_cmd_users_end_sessions},
 	{"users", "remove-totp", "ID", 1, 1, "remove a second factor that a user has lost", none, ks_cmd_users_remove_totp},
 	{"members", "list", "TENANT", 1, 1, "list the members of a tenant", page_options, ks_cmd_members_list},
+	{"issuers", "create", "", 0, 0, "take the JWTs of an issuer", issuers_create_options, ks_cmd_issuers_create},
+	{"issuers", "list", "", 0, 0, "list issuers", users_list_options, ks_cmd_issuers_list},
+	{"issuers", "show", "ID", 1, 1, "show an issuer and its keys", none, ks_cmd_issuers_show},
+	{"issuers", "refresh", "ID", 1, 1, "fetch its keys now", none, ks_cmd_issuers_refresh},
+	{"issuers", "disable", "ID", 1, 1, "take its JWTs no more for now", none, ks_cmd_issuers_disable},
+	{"issuers", "enable", "ID", 1, 1, "take them again", none, ks_cmd_issuers_enable},
+	{"issuers", "delete", "ID", 1, 1, "take its JWTs no more, for good", none, ks_cmd_issuers_delete},
+	{"identity-providers", "create", "", 0, 0, "let people log in with an OpenID Connect provider", identity_providers_create_options,
+	 ks_cmd_identity_providers_create},
+	{"identity-providers", "list", "", 0, 0, "list identity providers", users_list_options, ks_cmd_identity_providers_list},
+	{"identity-providers", "show", "ID", 1, 1, "show an identity provider", none, ks_cmd_identity_providers_show},
+	{"identity-providers", "disable", "ID", 1, 1, "nobody logs in with it for now", none, ks_cmd_identity_providers_disable},
+	{"identity-providers", "enable", "ID", 1, 1, "let people log in with it again", none, ks_cmd_identity_providers_enable},
+	{"identity-providers", "delete", "ID", 1, 1, "nobody logs in with it any more", none, ks_cmd_identity_providers_delete},
 	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
 	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},

@@ -21,19 +21,10 @@ enum ks_err ks_serve_leak_action(const struct ks_config *config, struct ks_engin
 	return KS_OK;
 }
 
-enum ks_err ks_serve_leak_routes(const struct ks_config *config, struct ks_api_options *options,
-				 struct ks_config_problem *ret_problem)
+void ks_serve_leak_routes(const struct ks_config *config, struct ks_api_options *options)
 {
-	const struct ks_config_value *allow = &config->fetch_allow;
-
 	options->leaks_per_minute = (uint32_t)config->leaks_per_minute.number;
 	options->github_keys_url = config->leaks_github_keys_url.text;
-	for (size_t i = 0; i < allow->count; i++) {
-		if (i == KS_FETCH_ALLOW_MAX
-		    || !ks_cidr_parse(ks_str_c(allow->items[i]), &options->fetch.allow[options->fetch.allow_count++]))
-			return complain(ret_problem, "fetch.allow", "an item is no address or range");
-	}
-	return KS_OK;
 }
 
 enum ks_err ks_serve_github_keys(const struct ks_config *config, struct ks_api *api,

@@ -25,6 +25,7 @@ struct service {
 	const struct ks_config *config;
 	struct ks_api_options api_options;
 	struct ks_engine *engine;
+	struct ks_federation *federation;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -172,6 +173,27 @@ static enum ks_err headers_of(const struct ks_config *config, struct ks_api_opti
 	return KS_OK;
 }
 
+enum ks_err ks_serve_federation_options(const struct ks_config *config, struct ks_federation_options *ret_options,
+					struct ks_config_problem *ret_problem)
+{
+	const struct ks_config_value *list = &config->fetch_allow;
+	struct ks_federation_options o = {
+		.fetch.ca_file = or_null(&config->fetch_ca_file),
+		.timeout_ms = (unsigned)config->fetch_timeout_ms.number,
+		.refresh_ms = (int64_t)config->federation_refresh_s.number * 1000,
+		.log = ks_log_engine,
+	};
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (o.fetch.allow_count == KS_FETCH_ALLOW_MAX)
+			return complain(ret_problem, "fetch.allow", "too many items");
+		if (!ks_cidr_parse(ks_str_c(list->items[i]), &o.fetch.allow[o.fetch.allow_count++]))
+			return complain(ret_problem, "fetch.allow", "an item is no address or range");
+	}
+	*ret_options = o;
+	return KS_OK;
+}
+
 /* ---- what the command line needs to know of the last service ---- */
 
 static bool settings_path(const char *data_directory, char ret_path[PATH_MAX])
@@ -304,13 +326,16 @@ static enum ks_err start_http(struct service *s, struct ks_config_problem *probl
 static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 {
 	struct ks_engine_options options;
+	struct ks_federation_options federation;
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
+	KS_TRY(ks_serve_federation_options(s->config, &federation, problem));
+	s->api_options.fetch = federation.fetch;
 	KS_TRY(ks_serve_engine_options(s->config, &options, problem));
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
-	KS_TRY(ks_serve_leak_routes(s->config, &s->api_options, problem));
+	ks_serve_leak_routes(s->config, &s->api_options);
 	options.create = true;
 	options.issuer.make_keys = true;
 	options.prefault = true;
@@ -330,18 +355,24 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	}
 	keep_settings(s->config);
 	KS_TRY(show_first_key(s->engine));
+	KS_TRY(ks_federation_new(s->engine, &federation, &s->federation));
+	s->api_options.federation = s->federation;
 	err = ks_api_new(s->engine, &s->api_options, &s->api);
 	if (err == KS_MALFORMED)
 		return complain(problem, "leaks.github_keys_url", "the URL is not one that is fetched");
 	KS_TRY(err);
 	KS_TRY(ks_serve_github_keys(s->config, s->api, problem));
+	KS_TRY(ks_federation_start(s->federation));
 	return start_http(s, problem);
 }
 
 static void stop(struct service *s)
 {
+	ks_federation_hurry(s->federation);
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
+	ks_federation_stop(s->federation);
 	ks_api_free(&s->api);
+	ks_federation_free(&s->federation);
 	ks_engine_close(&s->engine);
 }
 

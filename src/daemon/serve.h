@@ -4,10 +4,15 @@
 
 #include "config/config.h"
 #include "engine/engine.h"
+#include "federation/federation.h"
 
 /** What the settings say to the engine. Borrows from `config`. KS_MALFORMED with the text in *ret_problem. */
 KS_MUST_USE enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
 						struct ks_config_problem *ret_problem);
+
+/** What they say of dealings with others. Borrows from `config`. KS_MALFORMED with the text in *ret_problem. */
+KS_MUST_USE enum ks_err ks_serve_federation_options(const struct ks_config *config, struct ks_federation_options *ret_options,
+						    struct ks_config_problem *ret_problem);
 
 /** What the settings leave at its default, as the last service on the data directory had it: a command that acts on the store itself must write what
  * that service would have written, and leave the ring as it was made. KS_MALFORMED with the text in *ret_problem. */

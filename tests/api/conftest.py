@@ -4,7 +4,7 @@ import pytest
 
 from api_service import World
 
-SETTINGS = {"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_USAGE_FLUSH_MS": "100"}
+SETTINGS = {"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_USAGE_FLUSH_MS": "100", "KEYSTILE_FETCH_ALLOW": "127.0.0.1"}
 
 
 @pytest.fixture(scope="session")
