@@ -345,6 +345,7 @@ static enum ks_err open_ring(struct ks_engine *engine, struct ks_engine_problem 
 	if (err != KS_OK)
 		return ks_engine_problem(problem, err, "the ring in %s cannot be brought up: %s",
 					 engine->ring_directory ? engine->ring_directory : "?", ks_err_text(err));
+	engine->ring_fresh = fresh;
 	ks_engine_say(engine, 1, "ring_open", "%s, %s", engine->ring_directory, fresh ? "built" : "taken over");
 	return KS_OK;
 }

@@ -11,6 +11,7 @@
 #include "engine/keys.h"
 #include "engine/notices.h"
 #include "engine/tenants.h"
+#include "engine/usage_journal.h"
 
 #define KS_SQLITE_SCHEME "sqlite:"
 #define KS_GRANT_BODY_MAX 65536  /* bytes of a grant's canonical JSON: 512 scopes, 16 roles, 64 ranges fit */
@@ -48,18 +49,6 @@ struct ks_tx_mark {
 	size_t events;
 };
 
-/** One count on its way to the truth. */
-struct ks_usage_entry {
-	uint64_t key;
-	int64_t minute;
-	uint64_t count;
-	int64_t last_ms;             /* KS_TIME_NONE: no use to be remembered */
-	struct ks_addr address;
-	uint16_t reason;
-	uint16_t scope;              /* number in the ring's table, the same in every generation */
-	bool session;                /* `key` is a session: its last use alone is kept */
-};
-
 #define KS_USE_MEMOS 65536u
 
 /** A use that needs no second look: of this key, from this network, on this day. */
@@ -79,8 +68,10 @@ struct ks_usage_state {
 	enum ks_err last_err;
 	bool stopping;
 	/* the thread's */
-	struct ks_usage_entry *entries;
-	size_t entry_count, entry_cap;
+	struct ks_usage_journal journal; /* what was taken out of the counters and is not in the truth yet */
+	size_t written;              /* entries of its batch, summed up, that are */
+	struct ks_usage_entry *entries; /* that batch, summed up; KS_USAGE_JOURNAL_MAX */
+	size_t entry_count;
 	struct ks_use_memo *memos;   /* KS_USE_MEMOS; NULL where nothing is noticed. Read by its jobs */
 	struct ks_notice_unknown unknown;
 	int64_t next_chores_ms;
@@ -136,6 +127,7 @@ struct ks_engine {
 
 	/** Held to change which generations are mapped (writer), and to read them from another thread (usage). */
 	pthread_mutex_t ring_lock;
+	bool ring_fresh;                        /* it was not taken over when the engine was opened */
 	int64_t previous_since_ms;              /* when the previous generation became that */
 	struct ks_usage_state usage;
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted uses on their way from the ring's counters into the truth. Drained in slices, summed up, written in jobs like
- * any other change; what was drained and is not durable yet when the process is killed is lost, and nothing else. */
+/* Counted uses on their way from the ring's counters into the truth. Drained in slices into the journal, summed up,
+ * written in jobs like any other change; what is in the journal when the process is killed is written by the next. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "engine/people_priv.h"
 
-#define SLICE 16384            /* counts drained at once */
-#define ENTRIES_MAX 262144     /* waiting for the store; beyond, counts stay where they are */
 #define ROWS_LEAST 512         /* of a job: other jobs wait for about a millisecond */
 #define ROWS_MOST 20000
 #define PREVIOUS_KEPT_MS 5000  /* a reader that was deciding at the switch has finished long before */
@@ -29,30 +27,19 @@
 
 /* ---- draining ---- */
 
-static bool has_room(struct ks_usage_state *u)
-{
-	struct ks_usage_entry *grown;
-	size_t cap = u->entry_cap ? u->entry_cap : SLICE;
-
-	if (u->entry_count + SLICE > ENTRIES_MAX)
-		return false;
-	while (cap < u->entry_count + SLICE)
-		cap *= 2;
-	if (cap == u->entry_cap)
-		return true;
-	grown = reallocarray(u->entries, cap, sizeof(*grown));
-	if (!grown)
-		return false;
-	u->entries = grown;
-	u->entry_cap = cap;
-	return true;
-}
-
 /* The usage file is open to every reader: a slot without a key, or a time that is not yet, is not believed. Of
  * sessions the last use alone is kept, of issuers nothing. */
-static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, const struct ks_usage_item *item,
-		      int64_t now_ms)
+struct draining {
+	struct ks_usage_journal *journal;
+	const struct ks_ring *ring;
+	int64_t now_ms;
+};
+
+static void take_item(void *ctx, const struct ks_usage_item *item)
 {
+	const struct draining *d = ctx;
+	const struct ks_ring *ring = d->ring;
+	int64_t now_ms = d->now_ms;
 	const struct ks_ring_key *key;
 	uint32_t state;
 	bool session;
@@ -65,7 +52,7 @@ static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, cons
 	if (!(state & KS_KEY_LIVE)
 	    || (session && (item->reason != KS_REASON_OK || KS_KEY_BINDING(state) != KS_BINDING_USER)))
 		return;
-	u->entries[u->entry_count++] = (struct ks_usage_entry){
+	ks_usage_journal_add(d->journal, &(struct ks_usage_entry){
 		.key = key->id,
 		.minute = now_ms - now_ms % MINUTE_MS,
 		.count = item->count,
@@ -75,19 +62,15 @@ static void take_item(struct ks_usage_state *u, const struct ks_ring *ring, cons
 		.reason = (uint16_t)item->reason,
 		.scope = session ? KS_USAGE_NO_SCOPE : item->scope,
 		.session = session,
-	};
+	});
 }
 
-/* One slice of one generation's counters. `previous`: of the older one. False at the end of a round. */
+/* One slice of one generation's counters, into the empty journal. `previous`: of the older one. False at the end of a
+ * round. */
 static bool drain_slice(struct ks_engine *engine, bool previous, uint64_t *generation, uint64_t *cursor)
 {
-	static const size_t cap = SLICE;
-	struct ks_usage_item *items = calloc(cap, sizeof(*items));
 	const struct ks_ring *ring;
-	size_t n = 0;
 
-	if (!items)
-		return false;
 	pthread_mutex_lock(&engine->ring_lock);
 	ring = previous ? ks_ringmap_writer_previous(engine->ringmap) : ks_ringmap_writer_ring(engine->ringmap);
 	if (ring && ring->header->generation != *generation) {
@@ -95,14 +78,11 @@ static bool drain_slice(struct ks_engine *engine, bool previous, uint64_t *gener
 		*cursor = 0;
 	}
 	if (ring && ring->usage) {
-		int64_t now_ms = ks_engine_now_ms();
+		struct draining d = {&engine->usage.journal, ring, ks_engine_now_ms()};
 
-		n = ks_usage_drain(ring->usage, cursor, items, cap);
-		for (size_t i = 0; i < n; i++)
-			take_item(&engine->usage, ring, &items[i], now_ms);
+		(void)ks_usage_drain_to(ring->usage, cursor, take_item, &d, KS_USAGE_JOURNAL_MAX);
 	}
 	pthread_mutex_unlock(&engine->ring_lock);
-	free(items);
 	return ring && *cursor != 0;
 }
 
@@ -127,7 +107,22 @@ static int by_pair(const void *a, const void *b)
 		return x->minute < y->minute ? -1 : 1;
 	if (x->reason != y->reason)
 		return x->reason < y->reason ? -1 : 1;
-	return (x->scope > y->scope) - (x->scope < y->scope);
+	if (x->scope != y->scope)
+		return x->scope < y->scope ? -1 : 1;
+	return 0;
+}
+
+/* In one order, however the entries came: what is written again after a stop must be cut where it was before. */
+static int by_all(const void *a, const void *b)
+{
+	const struct ks_usage_entry *x = a, *y = b;
+	int pair = by_pair(a, b);
+
+	if (pair != 0)
+		return pair;
+	if (x->count != y->count)
+		return x->count < y->count ? -1 : 1;
+	return (x->last_ms > y->last_ms) - (x->last_ms < y->last_ms);
 }
 
 static void merge(struct ks_usage_entry *into, const struct ks_usage_entry *from)
@@ -146,7 +141,7 @@ static void sum_up(struct ks_usage_state *u)
 
 	if (u->entry_count == 0)
 		return;
-	qsort(u->entries, u->entry_count, sizeof(*u->entries), by_pair);
+	qsort(u->entries, u->entry_count, sizeof(*u->entries), by_all);
 	for (size_t i = 1; i < u->entry_count; i++) {
 		if (by_pair(&u->entries[kept], &u->entries[i]) == 0
 		    && u->entries[kept].count + u->entries[i].count <= UINT32_MAX)
@@ -163,6 +158,8 @@ struct batch {
 	struct ks_job job;
 	const struct ks_usage_entry *entries;
 	size_t count;
+	uint64_t number;             /* of the journal's batch */
+	size_t done;                 /* entries of it that are in the truth with these */
 };
 
 static struct ks_notice_use use_of(const struct ks_usage_entry *e)
@@ -287,7 +284,8 @@ static enum ks_err run_batch(struct ks_job *job, struct ks_tx *tx)
 		KS_TRY(notice_use(tx, e));
 		KS_TRY(add_entry(tx, e));
 	}
-	return notice_denials(tx, batch->entries, batch->count);
+	KS_TRY(notice_denials(tx, batch->entries, batch->count));
+	return ks_store_usage_mark_put(tx->store, &(struct ks_usage_mark){batch->number, batch->done});
 }
 
 /* The more is waiting, the larger the jobs: a commit each costs more than what others wait. */
@@ -296,26 +294,35 @@ static size_t rows_of_job(size_t waiting)
 	return KS_MIN(KS_MAX(waiting / 8, (size_t)ROWS_LEAST), (size_t)ROWS_MOST);
 }
 
-static enum ks_err write_entries(struct ks_engine *engine)
+/* Brings the journal's batch into the truth, from where an earlier attempt or an earlier process stopped. */
+static enum ks_err write_journal(struct ks_engine *engine)
 {
 	struct ks_usage_state *u = &engine->usage;
-	size_t done = 0, rows = rows_of_job(u->entry_count);
-	uint64_t sum = 0;
+	uint64_t number = ks_usage_journal_batch(&u->journal), sum = 0;
 	enum ks_err err = KS_OK;
+	size_t rows;
 
-	while (done < u->entry_count && err == KS_OK) {
-		struct batch batch = {.entries = &u->entries[done], .count = KS_MIN(rows, u->entry_count - done)};
+	u->entry_count = ks_usage_journal_read(&u->journal, u->entries);
+	sum_up(u);
+	rows = rows_of_job(u->entry_count);
+	while (u->written < u->entry_count && err == KS_OK) {
+		struct batch batch = {
+			.entries = &u->entries[u->written], .count = KS_MIN(rows, u->entry_count - u->written), .number = number};
 
+		batch.done = u->written + batch.count;
 		batch.job = (struct ks_job){.run = run_batch, .ctx = &batch};
 		err = ks_engine_run(engine, &batch.job);
-		for (size_t i = 0; err == KS_OK && i < batch.count; i++)
+		if (err != KS_OK)
+			break;
+		for (size_t i = 0; i < batch.count; i++)
 			sum += batch.entries[i].count;
-		if (err == KS_OK)
-			remember(u, batch.entries, batch.count);
-		done += err == KS_OK ? batch.count : 0;
+		remember(u, batch.entries, batch.count);
+		u->written = batch.done;
 	}
-	memmove(u->entries, u->entries + done, (u->entry_count - done) * sizeof(*u->entries));
-	u->entry_count -= done;
+	if (err == KS_OK && ks_usage_journal_count(&u->journal) > 0) {
+		ks_usage_journal_next(&u->journal, number + 1);
+		u->written = 0;
+	}
 	pthread_mutex_lock(&engine->stats_lock);
 	engine->stats.usage_flushed += sum;
 	pthread_mutex_unlock(&engine->stats_lock);
@@ -342,17 +349,15 @@ static void note_lost(struct ks_engine *engine)
 
 static enum ks_err flush(struct ks_engine *engine)
 {
-	struct ks_usage_state *u = &engine->usage;
 	uint64_t generation = 0, cursor = 0;
-	enum ks_err err = KS_OK;
+	enum ks_err err = write_journal(engine);
 	bool more = true;
 
 	/* The older generation first: its counts are the older ones. */
 	for (int round = 0; round < 2 && err == KS_OK; round++, more = true) {
 		while (more && err == KS_OK) {
-			more = has_room(u) && drain_slice(engine, round == 0, &generation, &cursor);
-			sum_up(u);
-			err = write_entries(engine);
+			more = drain_slice(engine, round == 0, &generation, &cursor);
+			err = write_journal(engine);
 		}
 		generation = cursor = 0;
 	}
@@ -532,10 +537,40 @@ static void *usage_main(void *arg)
 	return NULL;
 }
 
+/* What an earlier process left in the journal is written first, but for what it had brought into the truth. */
+static enum ks_err open_journal(struct ks_engine *engine)
+{
+	struct ks_usage_state *u = &engine->usage;
+	struct ks_usage_mark mark;
+
+	u->entries = calloc(KS_USAGE_JOURNAL_MAX, sizeof(*u->entries));
+	if (!u->entries)
+		return KS_MEMORY;
+	KS_TRY(ks_store_usage_mark_get(engine->store, &mark));
+	KS_TRY(ks_usage_journal_open(engine->ring_directory, engine->store_id, engine->ring_fresh, &u->journal));
+	if (!u->journal.kept)
+		ks_engine_say(engine, 2, "usage_journal_missing", "counts under way are lost if the process is killed");
+	if (mark.batch > ks_usage_journal_batch(&u->journal))
+		ks_usage_journal_next(&u->journal, mark.batch + 1);
+	else if (mark.batch == ks_usage_journal_batch(&u->journal))
+		u->written = mark.done;
+	return KS_OK;
+}
+
+static void let_go(struct ks_usage_state *u)
+{
+	ks_usage_journal_close(&u->journal);
+	free(u->entries);
+	u->entries = NULL;
+	free(u->memos);
+	u->memos = NULL;
+}
+
 enum ks_err ks_usage_start(struct ks_engine *engine)
 {
 	struct ks_usage_state *u = &engine->usage;
 	pthread_condattr_t attr;
+	enum ks_err err = KS_OK;
 
 	pthread_mutex_init(&u->lock, NULL);
 	pthread_cond_init(&u->done, NULL);
@@ -548,11 +583,15 @@ enum ks_err ks_usage_start(struct ks_engine *engine)
 	if (engine->options.notice.networks || engine->options.notice.unused_ms) {
 		u->memos = calloc(KS_USE_MEMOS, sizeof(*u->memos));
 		if (!u->memos)
-			return KS_MEMORY;
+			err = KS_MEMORY;
 	}
-	if (pthread_create(&u->thread, NULL, usage_main, engine) != 0) {
-		free(u->memos);
-		return KS_SYSTEM;
+	if (err == KS_OK)
+		err = open_journal(engine);
+	if (err == KS_OK && pthread_create(&u->thread, NULL, usage_main, engine) != 0)
+		err = KS_SYSTEM;
+	if (err != KS_OK) {
+		let_go(u);
+		return err;
 	}
 	u->started = true;
 	return KS_OK;
@@ -570,10 +609,7 @@ void ks_usage_stop(struct ks_engine *engine)
 	pthread_mutex_unlock(&u->lock);
 	pthread_join(u->thread, NULL);
 	u->started = false;
-	free(u->entries);
-	u->entries = NULL;
-	free(u->memos);
-	u->memos = NULL;
+	let_go(u);
 	pthread_cond_destroy(&u->wake);
 	pthread_cond_destroy(&u->done);
 	pthread_mutex_destroy(&u->lock);

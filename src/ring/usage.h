@@ -75,6 +75,11 @@ struct ks_usage_item {
  * appear several times with the same pair. */
 size_t ks_usage_drain(struct ks_usage *usage, uint64_t *cursor, struct ks_usage_item *ret_items, size_t cap);
 
+/** The same, each count given to `take` as soon as it is out: whoever keeps it there loses at most the one that was
+ * between the two when the process was killed. `take` does not call back. */
+size_t ks_usage_drain_to(struct ks_usage *usage, uint64_t *cursor, void (*take)(void *ctx, const struct ks_usage_item *item),
+			 void *ctx, size_t cap);
+
 /** Adds what was drained elsewhere, under the slot `slot` of this generation: for counts of an older generation. */
 void ks_usage_add(struct ks_usage *usage, uint64_t slot, const struct ks_usage_item *item);
 

@@ -7,7 +7,8 @@
 
 struct round {
 	struct ks_usage *usage;
-	struct ks_usage_item *items;
+	void (*take)(void *ctx, const struct ks_usage_item *item);
+	void *ctx;
 	size_t n, cap;
 };
 
@@ -41,7 +42,8 @@ static void take(struct round *r, uint64_t slot, uint64_t pair, uint64_t count)
 	item.reason = (enum ks_reason)(pair >> 16);
 	if (item.reason == KS_REASON_OK)
 		read_last(&r->usage->cells[slot], &item);
-	r->items[r->n++] = item;
+	r->n++;
+	r->take(r->ctx, &item);
 }
 
 static void drain_cell(struct round *r, uint64_t slot)
@@ -71,8 +73,8 @@ static void drain_detail(struct round *r, uint64_t i)
 						      ((word >> KS_USAGE_COUNT_BITS) + 1) << KS_USAGE_COUNT_BITS,
 						      memory_order_seq_cst, memory_order_relaxed))
 		continue;
-	atomic_store_explicit(&detail->key, 0, memory_order_release);
 	take(r, (key >> KS_USAGE_PAIR_BITS) - 1, key & KS_USAGE_PAIR_MASK, word & KS_USAGE_COUNT_MAX);
+	atomic_store_explicit(&detail->key, 0, memory_order_release);
 }
 
 /* Drains [at, end) of one kind. Returns where it stopped: `end`, or sooner because the items are full. */
@@ -102,9 +104,22 @@ static uint64_t drain_part(struct round *r, uint64_t at, uint64_t end, _Atomic u
 	return end;
 }
 
+static void put_item(void *ctx, const struct ks_usage_item *item)
+{
+	struct ks_usage_item **next = ctx;
+
+	*(*next)++ = *item;
+}
+
 size_t ks_usage_drain(struct ks_usage *usage, uint64_t *cursor, struct ks_usage_item *ret_items, size_t cap)
 {
-	struct round r = {.usage = usage, .items = ret_items, .cap = cap};
+	return ks_usage_drain_to(usage, cursor, put_item, &ret_items, cap);
+}
+
+size_t ks_usage_drain_to(struct ks_usage *usage, uint64_t *cursor, void (*taker)(void *ctx, const struct ks_usage_item *item),
+			 void *ctx, size_t cap)
+{
+	struct round r = {.usage = usage, .take = taker, .ctx = ctx, .cap = cap};
 	uint64_t details = usage->buckets * KS_USAGE_BUCKET, at = *cursor;
 
 	if (at < usage->slots)

@@ -42,7 +42,8 @@
 	X(0004_events, "events") \
 	X(0005_issuer_keys, "issuer_keys") \
 	X(0006_notices, "notices") \
-	X(0007_federation, "federation")
+	X(0007_federation, "federation") \
+	X(0008_usage_mark, "usage_mark")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -371,6 +371,13 @@ KS_MUST_USE enum ks_err ks_store_usage_scopes_used(struct ks_store *store, uint6
 KS_MUST_USE enum ks_err ks_store_usage_fold(struct ks_store *store, int64_t minutes_before, int64_t hours_before,
 					    size_t limit, size_t *ret_folded);
 
+/** How far the writing of counts has come; written in the transaction of the counts. */
+struct ks_usage_mark {
+	uint64_t batch; /* 0: none was written */
+	uint64_t done;  /* entries of it */
+};
+KS_MUST_USE enum ks_err ks_store_usage_mark_get(struct ks_store *store, struct ks_usage_mark *ret_mark);
+KS_MUST_USE enum ks_err ks_store_usage_mark_put(struct ks_store *store, const struct ks_usage_mark *mark);
 /** When the key was last used; KS_NOT_FOUND: never. */
 KS_MUST_USE enum ks_err ks_store_last_used(struct ks_store *store, uint64_t key, int64_t *ret_at);
 /** Refusals of the key in minutes from `from` on, those of its rate limit left out. */

@@ -70,6 +70,21 @@ enum ks_err ks_store_usage_add(struct ks_store *store, const struct ks_usage_row
 			      NULL);
 }
 
+enum ks_err ks_store_usage_mark_get(struct ks_store *store, struct ks_usage_mark *ret_mark)
+{
+	int64_t numbers[2];
+
+	KS_TRY(ks_store_query_numbers(store, KS_SQL_USAGE_MARK, NULL, 0, 2, numbers));
+	*ret_mark = (struct ks_usage_mark){(uint64_t)numbers[0], (uint64_t)numbers[1]};
+	return KS_OK;
+}
+
+enum ks_err ks_store_usage_mark_put(struct ks_store *store, const struct ks_usage_mark *mark)
+{
+	return ks_store_write_one(store, KS_SQL_USAGE_MARK_PUT,
+				  KS_PARAMS(ks_value_u64(mark->batch), ks_value_u64(mark->done)));
+}
+
 /* ---- reading ---- */
 
 static const struct ks_field sum_fields[] = {
