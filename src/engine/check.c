@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "engine/grants.h"
+#include "ring/issuers.h"
 
 struct comparing {
 	struct ks_engine *engine;
@@ -15,6 +16,7 @@ struct comparing {
 	int64_t now_ms;
 	size_t memberships;          /* of the user at hand */
 	uint32_t user;
+	uint32_t issuer_keys;        /* of our own issuer */
 };
 
 static enum ks_err differs(struct comparing *c, const char *fmt, ...) KS_PRINTF(2, 3);
@@ -242,6 +244,34 @@ static uint64_t count_live_sessions(const struct comparing *c)
 	return count;
 }
 
+/* ---- our own issuer ---- */
+
+static enum ks_err compare_issuer_key(void *ctx, const struct ks_issuer_key_row *row)
+{
+	struct comparing *c = ctx;
+	const struct ks_ring_issuer *issuer = ks_ring_issuer_by_id(c->ring, KS_RING_ISSUER_OWN);
+	const struct ks_ring_issuer_key *key = issuer ? ks_ring_issuer_key(issuer, row->kid) : NULL;
+
+	c->issuer_keys++;
+	if (!key || !ks_str_eq(ks_ring_issuer_text(issuer, key->jwk), row->public_jwk))
+		return differs(c, "the issuer's key %.*s is not there, or another", KS_STR_ARG(row->kid));
+	return KS_OK;
+}
+
+static enum ks_err compare_issuer(struct comparing *c)
+{
+	const struct ks_ring_issuer *issuer;
+
+	if (!c->engine->options.issuer.name[0])
+		return KS_OK;
+	KS_TRY(ks_store_issuer_keys(c->store, compare_issuer_key, c));
+	issuer = ks_ring_issuer_by_id(c->ring, KS_RING_ISSUER_OWN);
+	if (!issuer || issuer->key_count != c->issuer_keys
+	    || !ks_str_eq(ks_ring_issuer_text(issuer, issuer->name), ks_str_c(c->engine->options.issuer.name)))
+		return differs(c, "the issuer is another, or has not %u keys", c->issuer_keys);
+	return KS_OK;
+}
+
 /* ---- the whole ---- */
 
 static enum ks_err compare_counts(struct comparing *c)
@@ -282,6 +312,7 @@ static enum ks_err compare_all(struct comparing *c)
 	KS_TRY(ks_store_grants_all(c->store, compare_grant, c));
 	KS_TRY(ks_store_key_cores(c->store, 1, INT64_MAX, compare_key, c));
 	KS_TRY(ks_store_sessions_live(c->store, c->now_ms, compare_session, c));
+	KS_TRY(compare_issuer(c));
 	return compare_counts(c);
 }
 

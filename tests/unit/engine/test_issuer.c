@@ -278,6 +278,30 @@ static void withdrawing_ends_what_the_others_signed(void **state)
 	for (size_t i = 0; i < before.count; i++)
 		assert_string_not_equal(before.keys[i].kid, after.keys[0].kid);
 	signs_with(&w, after.keys[0].kid);
+	assert_in_step(&w);
+	world_free(&w);
+}
+
+static enum ks_err lose_issuer(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	(void)ctx;
+	(void)refusal;
+	ks_ring_drop_issuer_keys(ks_ringmap_writer_ring(tx->engine->ringmap), KS_RING_ISSUER_OWN);
+	return KS_OK;
+}
+
+static void a_ring_without_the_issuer_is_found_out(void **state)
+{
+	struct ks_engine_report report;
+	struct world w;
+
+	(void)state;
+	issuer_world(&w);
+	assert_int_equal(world_change(&w, lose_issuer, NULL), KS_OK);
+	assert_int_equal(ks_engine_check(w.engine, &report), KS_OK);
+	assert_true(report.differences > 0);
+	assert_int_equal(ks_engine_rebuild(w.engine), KS_OK);
+	assert_in_step(&w);
 	world_free(&w);
 }
 
@@ -401,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_retired_key_stays_until_its_tokens_have_ended),
 		cmocka_unit_test(the_clock_rotates),
 		cmocka_unit_test(withdrawing_ends_what_the_others_signed),
+		cmocka_unit_test(a_ring_without_the_issuer_is_found_out),
 		cmocka_unit_test(another_algorithm_comes_with_the_next_key),
 		cmocka_unit_test(a_key_that_cannot_be_opened_is_replaced),
 		cmocka_unit_test(bad_claims_are_refused),
