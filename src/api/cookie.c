@@ -6,20 +6,18 @@
 #define NAME_PLAIN "keystile_session"
 #define ATTRIBUTES "; Path=/; HttpOnly; SameSite=Strict"
 
-static bool is_secure(const struct ks_api *api, const struct ks_exchange *x)
+bool ks_cookie_is_secure(const struct ks_api *api, const struct ks_exchange *x)
 {
 	return x->tls || api->options.secure;
 }
 
 static struct ks_str cookie_name(const struct ks_api *api, const struct ks_exchange *x)
 {
-	return is_secure(api, x) ? KS_STR(NAME_SECURE) : KS_STR(NAME_PLAIN);
+	return ks_cookie_is_secure(api, x) ? KS_STR(NAME_SECURE) : KS_STR(NAME_PLAIN);
 }
 
-/* Values of the cookie, over all Cookie headers; the first, and how many. */
-static size_t find(const struct ks_api *api, const struct ks_exchange *x, struct ks_str *ret_value)
+size_t ks_cookie_find(const struct ks_exchange *x, struct ks_str name, struct ks_str *ret_value)
 {
-	struct ks_str name = cookie_name(api, x);
 	size_t count = 0;
 
 	for (size_t i = 0; i < x->header_count; i++) {
@@ -40,6 +38,11 @@ static size_t find(const struct ks_api *api, const struct ks_exchange *x, struct
 		}
 	}
 	return count;
+}
+
+static size_t find(const struct ks_api *api, const struct ks_exchange *x, struct ks_str *ret_value)
+{
+	return ks_cookie_find(x, cookie_name(api, x), ret_value);
 }
 
 bool ks_cookie_present(const struct ks_api *api, const struct ks_exchange *x, struct ks_credential *credential)
@@ -64,7 +67,7 @@ static bool is_own_origin(const struct ks_api *api, const struct ks_exchange *x)
 	size_t origins = 0, hosts = 0;
 	struct ks_str origin = ks_exchange_header(x, KS_STR("Origin"), &origins);
 	struct ks_str host = ks_exchange_header(x, KS_STR("Host"), &hosts);
-	struct ks_str scheme = is_secure(api, x) ? KS_STR("https://") : KS_STR("http://");
+	struct ks_str scheme = ks_cookie_is_secure(api, x) ? KS_STR("https://") : KS_STR("http://");
 
 	return origins == 1 && hosts == 1 && ks_str_starts(origin, scheme)
 	       && ks_str_eq_nocase(ks_str_sub(origin, scheme.n, origin.n), host);
@@ -87,7 +90,7 @@ void ks_cookie_set(struct ks_call *call, struct ks_str token)
 	ks_buf_put_byte(text, '=');
 	ks_buf_put(text, token);
 	ks_buf_put_c(text, ATTRIBUTES);
-	if (is_secure(call->api, x))
+	if (ks_cookie_is_secure(call->api, x))
 		ks_buf_put_c(text, "; Secure");
 	/* Without an end of its own it goes with the browser; the session's end is the service's to keep. */
 	if (ks_str_empty(token))

@@ -38,8 +38,7 @@ void ks_call_address(const struct ks_call *call, char ret_text[KS_ADDR_TEXT_SIZE
 
 /* ---- the session ---- */
 
-/* The session that the same browser has had until now ends with a login. */
-static uint64_t replaced(struct ks_call *call, const struct ks_ring *ring)
+uint64_t ks_session_replaced(struct ks_call *call, const struct ks_ring *ring)
 {
 	struct ks_str token = ks_cookie_token(call->api, call->exchange);
 	const struct ks_ring_key *key;
@@ -101,7 +100,7 @@ static enum ks_err run(struct ks_call *call, struct ks_tx *tx)
 		.address = ks_str_c(login->address),
 		.agent = ks_exchange_header(call->exchange, KS_STR("User-Agent"), NULL),
 		.request_id = ks_str_c(call->exchange->request_id),
-		.replaces = replaced(call, tx->ring),
+		.replaces = ks_session_replaced(call, tx->ring),
 	};
 	enum ks_err err = ks_sessions_start(tx, &input, &login->made, &call->job.refusal);
 

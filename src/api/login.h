@@ -22,6 +22,14 @@ struct ks_str ks_cookie_token(const struct ks_api *api, const struct ks_exchange
 /** Sets the cookie to a session's token (empty: removes it) in the answer under way. */
 void ks_cookie_set(struct ks_call *call, struct ks_str token);
 
+/** Values of the cookie `name`, over all Cookie headers: how many, and the first one. */
+size_t ks_cookie_find(const struct ks_exchange *x, struct ks_str name, struct ks_str *ret_value);
+/** True if cookies are for https alone. */
+bool ks_cookie_is_secure(const struct ks_api *api, const struct ks_exchange *x);
+
+/** The session that the same browser has had until now, which ends with a login; 0: none. */
+uint64_t ks_session_replaced(struct ks_call *call, const struct ks_ring *ring);
+
 /* ---- who must wait (throttle.c) ---- */
 
 /** Counts an attempt in the name of the account `name` and of the client's address. False: it is answered with 429 and
