@@ -119,7 +119,7 @@ def test_both_identities_stand_in_the_audit(operator, namespaces):
     assert {"key.rotate", "key.revoke", "user.create", "tenant.suspend"} <= {e["action"] for e in entries}
     for entry in entries:
         assert (entry["actor"], entry["on_behalf"], entry["organization"]) == (key["id"], orgs[0], orgs[0])
-    # The organization's administrator reads the same, but that the partner's key, which it does not see, has no id there.
+    # The organization's administrator reads the same, but for the id of the partner's key, which it does not see.
     administrator = operator.as_key(tenant=orgs[0], scopes=["keystile:audit:read"])
     told = [e for e in administrator.pages("/v1/audit", 500) if e["on_behalf"]]
     assert told == [{**e, "actor": "partner"} for e in entries]

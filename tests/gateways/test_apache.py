@@ -223,10 +223,15 @@ def test_without_keystile_nothing_is_allowed(secure, gateway, application, reade
 
     assert status() == 200
     application.taken()
+    secure.process.send_signal(keystile.signal.SIGSTOP)
+    try:
+        assert status() == 401
+    finally:
+        secure.process.send_signal(keystile.signal.SIGCONT)
     secure.stop()
     with contextlib.ExitStack() as stack:
         stack.callback(secure.start)
-        assert status() in (401, 500, 502, 503)
+        assert status() == 401
         assert application.taken() == []
     assert status() == 200
 
@@ -236,7 +241,7 @@ def test_a_service_with_another_certificate_is_not_believed(tmp_path, secure, ap
     authority, _, _ = support.make_certificate(tmp_path)
     key = operator.make_key(scopes=["keystile:verify"])["token"]
     with support.Apache(secure.port, application.port, key, authority) as gateway, support.Wire(gateway.port) as wire:
-        assert wire.ask(token=reader["token"]).status in (401, 500, 502, 503)
+        assert wire.ask(token=reader["token"]).status == 401
     assert application.taken() == []
 
 
@@ -248,5 +253,5 @@ def test_a_gateway_whose_own_key_is_revoked_lets_nobody_in(secure, application, 
         assert wire.ask(token=reader["token"]).status == 200
         application.taken()
         operator.delete(f"/v1/keys/{key['id']}")
-        assert wire.ask(token=reader["token"]).status in (401, 500, 502, 503)
+        assert wire.ask(token=reader["token"]).status == 401
     assert application.taken() == []
