@@ -115,8 +115,25 @@ def test_scopes_of_the_method(wire, application, writer):
     assert (request.method, request.body) == ("POST", b"12345")
 
 
-def test_a_revoked_key_is_refused_on_the_next_request_of_its_connection(wire, application, world, operator):
-    key = operator.make_key(tenant=world.acme, scopes=["contacts:read"])
+def test_every_location_asks_for_kind_environment_and_method(wire, application, world, operator):
+    scopes = ["contacts:read", "contacts:write", "billing:tenant:read"]
+    good = operator.make_key(tenant=world.acme, scopes=scopes)["token"]
+    sandbox = operator.make_key(tenant=world.acme, scopes=scopes, environment="sandbox")["token"]
+    partner = operator.make_key(tenant=world.partner, scopes=scopes)["token"]
+    for target in ("/api/v1/contacts", "/api/v1/billing/tenant"):
+        assert wire.ask(target, token=good).status == 200
+        application.taken()
+        for how in ({"token": sandbox}, {"token": partner}, {"token": good, "method": "PROPFIND"}):
+            assert wire.ask(target, **how).status in (401, 403)
+        assert wire.ask(target, token=good, headers=["X_Mine: x"]).status in (401, 403)
+        assert application.taken() == []
+    assert wire.ask("/api/v1/billing/tenant", token=good, method="POST").status in (401, 403)
+    assert application.taken() == []
+
+
+@pytest.mark.parametrize("expires_at", [None, "2099-01-01T00:00:00.000Z"])
+def test_a_revoked_key_is_refused_on_the_next_request_of_its_connection(wire, application, world, operator, expires_at):
+    key = operator.make_key(tenant=world.acme, scopes=["contacts:read"], expires_at=expires_at)
     assert [wire.ask(token=key["token"]).status for _ in range(3)] == [200, 200, 200]
     application.taken()
     operator.delete(f"/v1/keys/{key['id']}")
