@@ -324,7 +324,7 @@ static void a_ring_that_the_log_does_not_reach_back_to_is_made_anew(void **state
 	decide_all(f, f->verdicts);
 	assert_int_equal(world_change(&f->w, step_many, f), KS_OK);
 	/* The next transaction forgets what the ring has applied. */
-	put_member(&f->w, f->tenants[0], f->users[0], "member");
+	(void)make_tenant(&f->w, KS_TENANT_KIND_ORGANIZATION, operator_of(&f->w), "Late");
 	world_close(&f->w);
 	set_position(f, -4000);
 	assert_int_equal(world_open(&f->w), KS_OK);
