@@ -128,6 +128,9 @@ void ks_exchange_problem(struct ks_exchange *exchange, const char *code, int sta
 void ks_exchange_refuse(const struct ks_api *api, struct ks_exchange *exchange, const struct ks_ring *ring,
 			const struct ks_decision *decision, bool basic_tried);
 
+/** An array: how the key was used on the last days, each as GET /v1/keys/{id}/usage has it; days without a use are left out (usage.c). */
+KS_MUST_USE enum ks_err ks_usage_put_days(struct ks_call *call, uint64_t key, unsigned days);
+
 /** A list out of the past, audit or events: `tenant`, `from`, `to`, `limit` and `cursor` of its query, which part of it the caller may see, and
  * the page under way (history.c). */
 struct ks_history {

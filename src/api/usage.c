@@ -101,6 +101,23 @@ static enum ks_err add_row(void *ctx, const struct ks_usage_row *row)
 	return KS_OK;
 }
 
+enum ks_err ks_usage_put_days(struct ks_call *call, uint64_t key, unsigned days)
+{
+	struct usage *u = calloc(1, sizeof(*u));
+	int64_t to = call->exchange->now_ms - call->exchange->now_ms % DAY_MS + DAY_MS;
+	enum ks_err err;
+
+	if (!u)
+		return KS_MEMORY;
+	u->out = &call->out;
+	ks_json_open(&call->out, '[');
+	err = ks_store_usage(call->reader->store, key, KS_MAX(to - (int64_t)days * DAY_MS, 0), to, DAY_MS, add_row, u);
+	put_step(u);
+	ks_json_close(&call->out, ']');
+	free(u);
+	return err;
+}
+
 /* ---- the question ---- */
 
 struct span {

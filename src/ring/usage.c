@@ -291,6 +291,23 @@ static void tell_rate(struct ks_rate *rate, uint64_t tat, uint64_t now, uint64_t
 	rate->reset_s = seconds_up(debt);
 }
 
+void ks_usage_rate(const struct ks_usage *usage, uint64_t key_id, uint32_t requests, uint32_t window_s, int64_t now_ms,
+		   struct ks_rate *ret_rate)
+{
+	uint64_t now = now_ms < 0 ? 0 : KS_MIN((uint64_t)now_ms, KS_USAGE_RATE_MS_MAX) * 1000000;
+	uint64_t window = window_s * NS_PER_S;
+	struct ks_rate rate = {.limit = requests, .window_s = window_s};
+	const struct ks_usage_limiter *limiter;
+
+	*ret_rate = (struct ks_rate){0};
+	if (requests == 0)
+		return;
+	limiter = ks_usage_limiter(usage, key_id);
+	tell_rate(&rate, limiter ? atomic_load_explicit(&limiter->tat_ns, memory_order_relaxed) : 0, now, window,
+		  KS_MAX(window / requests, UINT64_C(1)));
+	*ret_rate = rate;
+}
+
 bool ks_usage_take(struct ks_usage *usage, uint64_t key_id, uint32_t requests, uint32_t window_s, int64_t now_ms,
 		   struct ks_rate *ret_rate)
 {

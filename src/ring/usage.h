@@ -50,6 +50,10 @@ struct ks_rate {
 KS_MUST_USE bool ks_usage_take(struct ks_usage *usage, uint64_t key_id, uint32_t requests, uint32_t window_s,
 			       int64_t now_ms, struct ks_rate *ret_rate);
 
+/** What ks_usage_take would go by now, without using anything up. */
+void ks_usage_rate(const struct ks_usage *usage, uint64_t key_id, uint32_t requests, uint32_t window_s, int64_t now_ms,
+		   struct ks_rate *ret_rate);
+
 /* ---- the writer's ---- */
 
 /** Claims a limiter cell for a key; *ret_new tells whether it had none. KS_FULL. Idempotent. */

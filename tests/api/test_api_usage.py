@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from api_service import eventually
+from api_service import Api, eventually
 
 
 def sums(operator, key, query=""):
@@ -64,3 +64,37 @@ def test_wrong_queries(world, operator, query, name):
     made = operator.make_key(tenant=world.acme)["id"]
     answer = operator.get(f"/v1/keys/{made}/usage?{query}", expect=400, code="query_malformed")
     assert f"?{name}" in [e["pointer"] for e in answer.json["errors"]]
+
+
+def test_account_shows_use_and_limits(world, operator):
+    made = operator.make_key(tenant=world.acme, scopes=["contacts:read", "keystile:keys:read"],
+                             rate_limit={"requests": 10, "window_s": 3600})
+    caller = Api(world.daemon, made["token"])
+    before = caller.get("/v1/account").json
+    assert before["usage"] == {"uses": 0, "last_used_at": None, "last_used_address": None, "days": []}
+    assert before["scopes"] == ["contacts:read", "keystile:keys:read"]
+    assert before["limits"] == {"rate_limit": {"requests": 10, "window_s": 3600, "remaining": 10, "reset_s": 0}}
+    for _ in range(3):
+        assert world.daemon.authorize(made["token"]).status == 200
+    assert world.daemon.authorize(made["token"], "POST").code == "scope_missing"
+    seen = caller.get("/v1/account").json
+    limit = seen["limits"]["rate_limit"]
+    assert limit["remaining"] == 7 and 0 < limit["reset_s"] <= 3 * 360
+    # Asking uses nothing up.
+    assert caller.get("/v1/account").json["limits"]["rate_limit"]["remaining"] == 7
+
+    def counts():
+        total = collections.Counter()
+        for day in caller.get("/v1/account").json["usage"]["days"]:
+            total.update({**day["by_outcome"], **day["by_scope"]})
+        # Its own questions count as uses too.
+        return total["scope_missing"], total["contacts:read"], total["contacts:write"], total["ok"] > 3
+    eventually(counts, (1, 3, 1, True))
+    assert caller.get("/v1/account").json["usage"]["uses"] > 3
+
+
+def test_account_of_a_key_without_a_limit(world, operator):
+    caller = operator.as_key(tenant=world.acme)
+    answer = caller.get("/v1/account").json
+    assert answer["limits"] == {"rate_limit": None} and answer["scopes"] == []
+    assert "key" not in world.owner.get("/v1/account").json

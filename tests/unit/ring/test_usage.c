@@ -379,6 +379,31 @@ static void limiters_run_out(void **state)
 	assert_null(ks_usage_limiter(&w->usage, id));
 }
 
+static void looking_uses_nothing_up(void **state)
+{
+	struct world *w = *state;
+	struct ks_rate taken, seen;
+
+	claim(w, 1);
+	ks_usage_rate(&w->usage, 1, 5, 10, NOW, &seen);
+	assert_int_equal(seen.remaining, 5);
+	assert_int_equal(seen.reset_s, 0);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_true(ks_usage_take(&w->usage, 1, 5, 10, NOW, &taken));
+		for (int again = 0; again < 3; again++) {
+			ks_usage_rate(&w->usage, 1, 5, 10, NOW, &seen);
+			assert_int_equal(seen.limit, 5);
+			assert_int_equal(seen.window_s, 10);
+			assert_int_equal(seen.remaining, taken.remaining);
+			assert_int_equal(seen.reset_s, taken.reset_s);
+		}
+	}
+	ks_usage_rate(&w->usage, 1, 5, 10, NOW + 20000, &seen);
+	assert_int_equal(seen.remaining, 5);
+	ks_usage_rate(&w->usage, 1, 0, 10, NOW, &seen);
+	assert_int_equal(seen.limit, 0);
+}
+
 /* decision.md, step 9, worked by hand: 5 in 10 s, T = 2 s. */
 static void gcra_by_hand(void **state)
 {
@@ -503,6 +528,7 @@ int main(void)
 		WORLD(rubbish_in_the_file_does_no_harm),
 		WORLD(a_key_without_a_cell_is_refused),
 		WORLD(limiters_run_out),
+		WORLD(looking_uses_nothing_up),
 		WORLD(gcra_by_hand),
 		WORLD(gcra_against_the_page),
 		WORLD(extremes_do_not_overflow),
