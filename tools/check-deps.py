@@ -16,7 +16,7 @@ LAYERS = {
     "policy": {"base", "model", "urlpath"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
-    "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring"},
+    "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring", "decision"},
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model"},
     "login": {"base", "crypto"},

@@ -91,6 +91,19 @@ void ks_aim_free(struct ks_aim *aim);
 bool ks_aim_hits(const struct ks_ring *ring, const struct ks_aim *aim, const struct ks_class *class,
 		 const struct ks_reach *reach, uint32_t slot);
 
+/* ---- people: what a user could do with a session ---- */
+
+/** True if a session of the user (an index) would be accepted. */
+bool ks_person_lives(const struct ks_ring *ring, uint32_t user);
+
+/** How far a living user gets, in the tenant at `tenant`, or in any (KS_RING_NONE). `own` is the user's personal
+ * tenant. */
+struct ks_reach ks_person_reach(const struct ks_ring *ring, uint32_t user, const struct ks_need *need, uint32_t tenant);
+
+/** True if the membership is in force and covers the tenant at `tenant`. */
+bool ks_person_membership_counts(const struct ks_ring *ring, const struct ks_ring_membership *membership,
+				 uint32_t tenant);
+
 /* ---- two policies ---- */
 
 enum ks_change_effect {

@@ -83,6 +83,53 @@ static void who_can_agrees_with_the_decision(void **state)
 	}
 }
 
+static void check_person(struct world *w, size_t session, const char *method, const char *path)
+{
+	uint32_t user = ks_ring_user(&w->f.ring, w->sessions[session].user);
+	struct ks_decision plain = world_ask_session(w, session, method, path, SIZE_MAX);
+	uint64_t allowed = 0;
+
+	for (size_t t = 0; t <= w->tenant_count; t++) {
+		struct ks_decision d = world_ask_session(w, session, method, path, t < w->tenant_count ? t : SIZE_MAX);
+
+		if (d.reason == KS_REASON_OK)
+			allowed |= UINT64_C(1) << d.tenant;
+	}
+	assert_int_equal(ks_person_lives(&w->f.ring, user), plain.step != KS_STEP_LOOKUP);
+	if (plain.step == KS_STEP_LOOKUP || !plain.rule) {
+		assert_int_equal(allowed, 0);
+		return;
+	}
+	struct ks_need need = ks_need_of_rule(plain.rule);
+	struct ks_reach reach = ks_person_reach(&w->f.ring, user, &need, KS_RING_NONE);
+	assert_int_equal(reach.reason == KS_REASON_OK, allowed != 0);
+	for (uint32_t t = 0; t < w->tenant_count; t++) {
+		reach = ks_person_reach(&w->f.ring, user, &need, t);
+		assert_int_equal(reach.reason == KS_REASON_OK, allowed >> t & 1);
+	}
+}
+
+static void people_agree_with_the_decision(void **state)
+{
+	static struct world w;
+	size_t allowed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < WORLDS; i++) {
+		world_open(&w);
+		for (size_t session = 0; session < w.session_count; session++) {
+			for (size_t n = 0; n < 12; n++) {
+				const char *method = ANY_OF(method_names), *path = ANY_OF(paths);
+
+				check_person(&w, session, method, path);
+				allowed += world_ask_session(&w, session, method, path, SIZE_MAX).reason == KS_REASON_OK;
+			}
+		}
+		world_close(&w);
+	}
+	assert_true(allowed > 20);
+}
+
 static bool same_class(const struct ks_class *a, const struct ks_class *b)
 {
 	return a->kind == b->kind && a->binding == b->binding && a->environment == b->environment
@@ -327,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_can_agrees_with_the_decision),
+		cmocka_unit_test(people_agree_with_the_decision),
 		cmocka_unit_test(the_census_counts_each_accepted_key_once),
 		cmocka_unit_test(the_census_keeps_to_the_tenants_that_are_seen),
 		cmocka_unit_test(regions_are_all_there_is),

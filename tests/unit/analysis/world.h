@@ -31,6 +31,11 @@ struct world {
 		char token[KS_TOKEN_TEXT_SIZE];
 		char address[16];   /* from which it is taken; empty: from anywhere */
 	} keys[KEYS_MAX];
+	size_t session_count;
+	struct {
+		char token[KS_TOKEN_TEXT_SIZE];
+		uint64_t user;
+	} sessions[8];
 	struct ks_policy *policies[2];
 };
 
@@ -58,6 +63,7 @@ static inline bool chance(size_t percent)
 
 #define ANY_OF(array) (array)[below(KS_ARRAY_LEN(array))]
 
+static const char *const role_names[] = {"administrator", "member", "account_reader", "writer", "reader"};
 static const char *const scope_names[] = {"a:read", "a:write", "b:read", "b:write", "c"};
 
 static inline void put_route(struct ks_buf *text)
@@ -108,7 +114,8 @@ static inline struct ks_policy *make_policy(char *bytes)
 		ks_buf_put_c(&text, "version: 1\nscopes:\n");
 		for (size_t i = 0; i < KS_ARRAY_LEN(scope_names); i++)
 			ks_buf_printf(&text, "  %s: {about: x}\n", scope_names[i]);
-		ks_buf_put_c(&text, "families:\n");
+		ks_buf_put_c(&text, "roles:\n  writer: {about: x, scopes: ['a:write', c]}\n"
+				    "  reader: {about: x, scopes: ['a:read', 'b:read']}\nfamilies:\n");
 		for (size_t i = 0; i < families; i++)
 			put_family(&text, i);
 		if (ks_policy_parse(ks_str_c(ks_buf_z(&text)), KS_STR(""), &policy, &problem) == KS_OK)
@@ -164,8 +171,11 @@ static inline void make_users(struct world *w)
 		add_tenant(w, tenant_of(w, KS_TENANT_KIND_ORGANIZATION), KS_TENANT_KIND_PERSONAL, user);
 		for (size_t t = 0; t < joinable && count < KS_ARRAY_LEN(list); t++)
 			if (chance(25))
-				list[count++] = (struct ks_ring_membership_record){w->tenants[t].id, 0, chance(50)};
+				list[count++] = (struct ks_ring_membership_record){
+					w->tenants[t].id, ks_ring_name_role(&w->f.ring, ks_str_c(ANY_OF(role_names))), chance(50)};
 		fixture_must(ks_ring_put_user(&w->f.ring, user, chance(15), list, count) == KS_OK);
+		w->sessions[w->session_count].user = user;
+		(void)fixture_session_put(&w->f, user, INT64_MAX, false, w->sessions[w->session_count++].token);
 	}
 }
 
@@ -237,6 +247,7 @@ static inline void world_open(struct world *w)
 		w->policies[i] = make_policy(text);
 		fixture_policy_put(&w->f, i ? KS_RING_POLICY_SELF : KS_RING_POLICY_PLATFORM, text);
 	}
+	fixture_must(ks_ring_put_roles(&w->f.ring, (const struct ks_policy *const[]){w->policies[0]}, 1) == KS_OK);
 	make_tenants(w);
 	make_users(w);
 	for (size_t i = 0; i < KEYS_MAX; i++)
@@ -270,6 +281,25 @@ static inline struct ks_decision world_ask(struct world *w, enum ks_ring_policy 
 	ks_credential_authorization(&w->f.credential, ks_buf_str(&value));
 	request.address_known = ks_addr_parse(ks_str_c(w->keys[key].address), &request.address);
 	ks_decide(&w->f.ring, which, &request, &w->f.path, &d);
+	return d;
+}
+
+/* The same for a session, in its cookie. */
+static inline struct ks_decision world_ask_session(struct world *w, size_t session, const char *method,
+						   const char *path, size_t tenant)
+{
+	struct ks_request request = {.credential = &w->f.credential, .method = ks_str_c(method),
+				     .path = ks_str_c(path), .now_ms = NOW};
+	char id[KS_ID_TEXT_SIZE];
+	struct ks_decision d;
+
+	if (tenant != SIZE_MAX) {
+		ks_id_format((enum ks_id_type)w->tenants[tenant].kind, w->tenants[tenant].id, id);
+		request.tenant = ks_str_c(id);
+	}
+	ks_credential_init(&w->f.credential);
+	ks_credential_header(&w->f.credential, ks_str_c(w->sessions[session].token), KS_KIND_BIT(KS_KIND_SESSION));
+	ks_decide(&w->f.ring, KS_RING_POLICY_PLATFORM, &request, &w->f.path, &d);
 	return d;
 }
 
