@@ -169,8 +169,11 @@ struct ks_view {
 	uint64_t organization;
 	uint64_t *tenants;
 	size_t tenant_count;
+	bool many;               /* more than were asked for: `tenants` has some of them */
 };
 bool ks_call_view(struct ks_call *call, uint64_t within, struct ks_view *ret_view);
+/** The same, but it stops at more than `most` tenants. */
+bool ks_call_view_of(struct ks_call *call, uint64_t within, size_t most, struct ks_view *ret_view);
 void ks_view_free(struct ks_view *view);
 
 /** The id of the tenant that `text` names, if it is one in its one spelling and the caller sees it: everything else is one and the same false. */

@@ -47,6 +47,7 @@ struct list {
 	size_t limit;
 	size_t count;
 	uint64_t last;
+	uint64_t before;      /* where to go on after a page that is not full; 0: nowhere */
 	bool more;
 };
 
@@ -61,6 +62,38 @@ static enum ks_err list_row(void *ctx, const struct ks_key_row *row)
 	list->count++;
 	list->last = row->id;
 	return ks_record_key_row(list->call->reader->store, &list->call->out, row, NULL, list->call->exchange->now_ms);
+}
+
+/* With more tenants than this, keys are walked and looked at, instead of merged from each tenant's. */
+#define MERGED_MAX 48
+
+/* Whether a key's tenant may be listed. */
+struct sight {
+	const struct ks_actor *actor;
+	const struct ks_ring *ring;
+	uint32_t root;            /* KS_RING_NONE: any */
+};
+
+static bool is_seen(void *ctx, uint64_t tenant)
+{
+	const struct sight *sight = ctx;
+	uint32_t index = ks_ring_tenant(sight->ring, tenant);
+
+	return index != KS_RING_NONE
+	       && (sight->root == KS_RING_NONE || ks_ring_is_within(sight->ring, index, sight->root))
+	       && ks_actor_sees(sight->actor, sight->ring, tenant);
+}
+
+/* The organization that all of the tenants lie in; 0: none. */
+static uint64_t organization_of(const struct ks_actor *actor, const struct sight *sight)
+{
+	uint32_t root = sight->root;
+
+	if (root == KS_RING_NONE && actor->visible_count == 1)
+		root = ks_ring_tenant(sight->ring, actor->visible[0]);
+	if (root == KS_RING_NONE || sight->ring->tenants[root].organization == KS_RING_NONE)
+		return 0;
+	return sight->ring->tenants[sight->ring->tenants[root].organization].id;
 }
 
 static const char *const statuses[] = {"active", "expired", "revoked"};
@@ -90,7 +123,7 @@ static void read_words(struct ks_call *call, struct ks_key_filter *filter)
 
 /* Which tenants' keys: the one that is named, what is below it if asked, or all that is seen. False: answered, or
  * nothing can be listed. */
-static bool choose_tenants(struct ks_call *call, struct ks_view *view, bool *ret_answered)
+static bool choose_tenants(struct ks_call *call, struct ks_view *view, uint64_t *ret_within, bool *ret_answered)
 {
 	char storage[8];
 	struct ks_str word;
@@ -116,18 +149,28 @@ static bool choose_tenants(struct ks_call *call, struct ks_view *view, bool *ret
 		view->tenant_count = 1;
 		return true;
 	}
-	return ks_call_view(call, tenant, view);
+	*ret_within = tenant;
+	return ks_call_view_of(call, tenant, MERGED_MAX, view);
 }
 
 /* Nothing is seen where a view is empty: to the store, no tenants would mean any. */
-static enum ks_err read_keys(struct ks_call *call, const struct ks_view *view, struct ks_key_filter *filter,
-			     struct list *list)
+static enum ks_err read_keys(struct ks_call *call, const struct ks_view *view, uint64_t within,
+			     struct ks_key_filter *filter, struct list *list)
 {
-	if (!view->all && view->tenant_count == 0)
+	struct sight sight = {&call->actor, ks_call_ring(call), KS_RING_NONE};
+
+	if (!sight.ring || (!view->all && view->tenant_count == 0 && !view->many))
 		return KS_OK;
-	filter->tenants = view->all ? NULL : view->tenants;
-	filter->tenant_count = view->all ? 0 : view->tenant_count;
-	return ks_store_keys(call->reader->store, filter, list_row, list);
+	if (view->many) {
+		sight.root = within ? ks_ring_tenant(sight.ring, within) : KS_RING_NONE;
+		filter->organization = organization_of(&call->actor, &sight);
+		filter->seen = is_seen;
+		filter->seen_ctx = &sight;
+	} else if (!view->all) {
+		filter->tenants = view->tenants;
+		filter->tenant_count = view->tenant_count;
+	}
+	return ks_store_keys_page(call->reader->store, filter, list_row, list, &list->before);
 }
 
 static enum ks_finish list_keys(struct ks_call *call)
@@ -141,6 +184,7 @@ static enum ks_finish list_keys(struct ks_call *call)
 	struct ks_view view = {0};
 	struct ks_page page;
 	char q[KS_STORE_NAME_MAX];
+	uint64_t within = 0;
 	bool answered, chosen;
 	enum ks_finish invalid;
 	enum ks_err err;
@@ -149,7 +193,7 @@ static enum ks_finish list_keys(struct ks_call *call)
 	ks_call_page(call, &page);
 	read_words(call, &filter);
 	(void)ks_call_query(call, "q", q, sizeof(q), &filter.q);
-	chosen = choose_tenants(call, &view, &answered);
+	chosen = choose_tenants(call, &view, &within, &answered);
 	if (answered && !chosen)
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &invalid)) {
@@ -164,11 +208,11 @@ static enum ks_finish list_keys(struct ks_call *call)
 	ks_json_open(&call->out, '{');
 	ks_json_name(&call->out, "items");
 	ks_json_open(&call->out, '[');
-	err = read_keys(call, &view, &filter, &list);
+	err = read_keys(call, &view, within, &filter, &list);
 	ks_view_free(&view);
 	if (err != KS_OK)
 		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
+	ks_call_page_end(call, list.more || list.before, list.more ? list.last : list.before);
 	return ks_call_answer(call, 200);
 }
 

@@ -180,6 +180,8 @@ struct gather {
 	uint64_t *ids;
 	size_t count;
 	size_t cap;
+	size_t most;
+	size_t visits_left;   /* tenants that are not seen cost too */
 	bool failed;
 };
 
@@ -208,8 +210,9 @@ static void add_below(struct gather *g, uint32_t root)
 	for (;;) {
 		if (ks_actor_sees(g->actor, g->ring, tenants[at].id))
 			add(g, tenants[at].id);
-		if (g->failed)
+		if (g->failed || g->count > g->most || g->visits_left == 0)
 			return;
+		g->visits_left--;
 		if (tenants[at].first_child != KS_RING_NONE) {
 			at = tenants[at].first_child;
 			continue;
@@ -252,6 +255,7 @@ static bool take(struct gather *g, struct ks_view *ret_view)
 		if (kept == 0 || g->ids[kept - 1] != g->ids[i])
 			g->ids[kept++] = g->ids[i];
 	}
+	ret_view->many = g->count > g->most || g->visits_left == 0;
 	ret_view->tenants = g->ids;
 	ret_view->tenant_count = kept;
 	return true;
@@ -259,9 +263,15 @@ static bool take(struct gather *g, struct ks_view *ret_view)
 
 bool ks_call_view(struct ks_call *call, uint64_t within, struct ks_view *ret_view)
 {
+	return ks_call_view_of(call, within, SIZE_MAX - 1, ret_view);
+}
+
+bool ks_call_view_of(struct ks_call *call, uint64_t within, size_t most, struct ks_view *ret_view)
+{
 	const struct ks_ring *ring = ks_call_ring(call);
 	const struct ks_actor *actor = &call->actor;
-	struct gather g = {.ring = ring, .actor = actor};
+	struct gather g = {.ring = ring, .actor = actor, .most = most,
+			    .visits_left = most > UINT32_MAX ? SIZE_MAX : 64 * (most + 1)};
 	uint32_t root;
 
 	*ret_view = (struct ks_view){0};

@@ -143,9 +143,31 @@ static enum ks_err list_row(void *ctx, const struct ks_tenant_row *row)
 	return KS_OK;
 }
 
-static enum ks_err read_tenants(struct ks_call *call, const struct ks_view *view, struct ks_tenant_filter *filter,
+/* Leaves in the view what the filter lets pass: kinds and parents are in the ring, so that only rows that are shown are
+ * read. */
+static void narrow(const struct ks_ring *ring, const struct ks_tenant_filter *filter, struct ks_view *view)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < view->tenant_count; i++) {
+		uint32_t index = ks_ring_tenant(ring, view->tenants[i]);
+		const struct ks_ring_tenant *tenant = index == KS_RING_NONE ? NULL : &ring->tenants[index];
+
+		if (!tenant || (filter->kind != KS_TENANT_KIND_COUNT && tenant->kind != (uint8_t)filter->kind))
+			continue;
+		if (filter->parent != 0
+		    && (tenant->depth == 0 || ring->tenants[tenant->path[tenant->depth - 1]].id != filter->parent))
+			continue;
+		view->tenants[kept++] = view->tenants[i];
+	}
+	view->tenant_count = kept;
+}
+
+static enum ks_err read_tenants(struct ks_call *call, struct ks_view *view, struct ks_tenant_filter *filter,
 				struct list *list)
 {
+	if (!view->all && list->ring)
+		narrow(list->ring, filter, view);
 	if (!view->all && view->tenant_count == 0)
 		return KS_OK;
 	filter->ids = view->all ? NULL : view->tenants;

@@ -43,7 +43,8 @@
 	X(0005_issuer_keys, "issuer_keys") \
 	X(0006_notices, "notices") \
 	X(0007_federation, "federation") \
-	X(0008_usage_mark, "usage_mark")
+	X(0008_usage_mark, "usage_mark") \
+	X(0009_lists, "lists")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -37,6 +37,10 @@
 	" AND (u.last_used_at IS NULL OR u.last_used_at < $8)"
 #define SQL_KEYS_FILTER SQL_KEYS_PASS " ORDER BY k.id DESC LIMIT $10"
 
+/* $1 before, $2 how many */
+#define SQL_KEYS_BEHIND(where) \
+	"SELECT min(id), count(*) FROM (SELECT id FROM keys WHERE " where " ORDER BY id DESC LIMIT $2) AS behind"
+
 #define SQL_AUDIT_COLUMNS \
 	"id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail"
 

@@ -296,9 +296,19 @@ struct ks_key_filter {
 	int64_t now_ms;                  /* for status */
 	uint64_t before;                 /* ids below; 0: from the newest */
 	size_t limit;
+	bool (*seen)(void *ctx, uint64_t tenant); /* keys of which tenants; NULL: of any */
+	void *seen_ctx;
 };
-/** Newest first. Driven by an index: of the user, of each of the tenants (merged: a page costs one seek a tenant and
- * two a row), of the organization, or by id. The other filters are applied to the rows on the way. */
+#define KS_STORE_EXAMINED 500 /* rows that one page looks at, where filters leave some out; for a tenant a few more */
+
+/** A page, newest first. Driven by an index: of each of the tenants (merged: a page costs some seeks a tenant and two a
+ * row), of the user, of the organization, of what is not a tenant key, of stopped or of sandbox keys, or by id. Other
+ * filters are applied to the rows on the way, and a page ends when it has looked at KS_STORE_EXAMINED of them, full or
+ * not: *ret_before is then where to go on (the next page's `before`), and 0 where it ended at its limit or at the
+ * end. */
+KS_MUST_USE enum ks_err ks_store_keys_page(struct ks_store *store, const struct ks_key_filter *filter,
+					   ks_key_each *each, void *ctx, uint64_t *ret_before);
+/** The same with as many pages as it takes. */
 KS_MUST_USE enum ks_err ks_store_keys(struct ks_store *store, const struct ks_key_filter *filter, ks_key_each *each,
 				      void *ctx);
 

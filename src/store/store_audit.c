@@ -36,6 +36,8 @@ enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter 
 		id = KS_SQL_AUDIT_OF_TENANT;
 	else if (filter->organization)
 		id = KS_SQL_AUDIT_OF_ORGANIZATION;
+	else if (filter->action.n)
+		id = KS_SQL_AUDIT_OF_ACTION;
 	if (filter->before && filter->before < (uint64_t)to)
 		to = (int64_t)filter->before;
 	return ks_store_query(store, id,

@@ -127,6 +127,11 @@ KS_MUST_USE enum ks_err ks_store_write_one(struct ks_store *store, enum ks_sql_i
 KS_MUST_USE enum ks_err ks_store_read(struct ks_row_taker *taker, enum ks_sql_id id, const struct ks_sql_value *params,
 				      size_t count, size_t columns, ks_store_take *take);
 
+/** Runs a statement whose rows are whole keys. */
+KS_MUST_USE enum ks_err ks_store_query_keys(struct ks_store *store, enum ks_sql_id id,
+					    const struct ks_sql_value *params, size_t count,
+					    ks_key_each *each, void *ctx);
+
 /** KS_TOO_LARGE or KS_MALFORMED for text that may not be stored. */
 KS_MUST_USE enum ks_err ks_store_check_text(struct ks_store *store, struct ks_str text, size_t max);
 

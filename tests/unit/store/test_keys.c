@@ -716,6 +716,76 @@ static void a_list_of_none_is_empty(void **state)
 	assert_int_equal(n, 1);
 }
 
+static enum ks_err count_key(void *ctx, const struct ks_key_row *row)
+{
+	(void)row;
+	++*(size_t *)ctx;
+	return KS_OK;
+}
+
+static bool is_org_b(void *ctx, uint64_t tenant)
+{
+	(void)ctx;
+	return tenant == ORG_B;
+}
+
+/* Nothing of what is asked for is there: each page looks at so many keys and says where to go on. */
+static void check_pages(struct ks_store *store, struct ks_key_filter filter, size_t all)
+{
+	size_t pages = 0, found = 0;
+	uint64_t before = 0;
+
+	filter.limit = 10;
+	do {
+		uint64_t next;
+
+		filter.before = before;
+		assert_ok(ks_store_keys_page(store, &filter, count_key, &found, &next));
+		assert_true(next == 0 || before == 0 || next < before);
+		before = next;
+		pages++;
+	} while (before != 0);
+	assert_int_equal(found, 0);
+	assert_in_range(pages, all / (KS_STORE_EXAMINED + 2) + 1, all / KS_STORE_EXAMINED + 2);
+}
+
+static void pages_look_at_a_bounded_number_of_keys(void **state)
+{
+	const size_t all = 3 * KS_STORE_EXAMINED;
+	const uint64_t tenants[] = {ORG_A};
+	struct ks_key_filter filter = {.status = KS_KEY_STATUS_ANY,
+				       .kind = KS_KIND_COUNT,
+				       .environment = KS_ENVIRONMENT_COUNT,
+				       .unused_since = KS_TIME_NONE,
+				       .now_ms = NOW,
+				       .q = KS_STR("nowhere")};
+	struct fixture *f = *state;
+	size_t found = 0;
+	uint64_t next;
+
+	assert_ok(ks_store_begin(f->store));
+	for (size_t i = 0; i < all; i++)
+		put_key(f->store, 1000 + i);
+	assert_ok(ks_store_commit(f->store));
+	check_pages(f->store, filter, all);
+	filter.organization = ORG_A;
+	check_pages(f->store, filter, all);
+	filter.organization = 0;
+	filter.tenants = tenants;
+	filter.tenant_count = 1;
+	check_pages(f->store, filter, all);
+	filter.tenants = NULL;
+	filter.q = KS_STR("");
+	filter.seen = is_org_b;
+	check_pages(f->store, filter, all);
+	/* Without a filter a page is full. */
+	filter.seen = NULL;
+	filter.limit = all - 1;
+	assert_ok(ks_store_keys_page(f->store, &filter, count_key, &found, &next));
+	assert_int_equal(found, all - 1);
+	assert_int_equal(next, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -734,6 +804,7 @@ int main(void)
 		TEST(a_list_of_none_is_empty),
 		TEST(keys_in_any_order_are_listed_in_order),
 		TEST(lists_are_those_of_a_naive_model),
+		TEST(pages_look_at_a_bounded_number_of_keys),
 	};
 
 	return cmocka_run_group_tests_name("store/keys", tests, NULL, NULL);

@@ -109,7 +109,9 @@ static void nothing_scans_a_table(void **state)
 			bool sorts = strstr(plan.steps[s], "TEMP B-TREE") != NULL;
 			bool scans = strncmp(plan.steps[s], "SCAN ", 5) == 0 &&
 				     !strstr(plan.steps[s], "CONSTANT ROW") &&
-				     strcmp(plan.steps[s], "SCAN newest") != 0;
+				     strcmp(plan.steps[s], "SCAN newest") != 0 &&
+				     /* What a limit has cut short. */
+				     strcmp(plan.steps[s], "SCAN behind") != 0;
 			/* Sums are grouped: over the rows of one key. */
 			if ((scans && !reads_all(id)) || (sorts && id != KS_SQL_USAGE))
 				print_error("%s: %s\n", ks_sql_name(id), plan.steps[s]);
@@ -145,10 +147,20 @@ static void lists_use_their_index(void **state)
 		{KS_SQL_USERS_OF_OPERATOR, "users_organization (organization=? AND rowid<?)"},
 		{KS_SQL_MEMBERSHIPS_OF_TENANT, "memberships_tenant (tenant=? AND user_id<?)"},
 		{KS_SQL_KEYS, "SEARCH k USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
-		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_tenant (segment=? AND tenant=? AND rowid<?)"},
-		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_organization (segment=? AND organization=? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_KIND, "keys_kind (kind=? AND rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_STOPPED, "keys_stopped (stopped=? AND rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_SANDBOX, "keys_sandbox (environment=? AND rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_BEHIND, "SEARCH keys USING INTEGER PRIMARY KEY (rowid<?)"},
+		{KS_SQL_KEYS_OF_KIND_BEHIND, "COVERING INDEX keys_kind (kind=? AND rowid<?)"},
+		{KS_SQL_KEYS_STOPPED_BEHIND, "keys_stopped (stopped=? AND rowid<?)"},
+		{KS_SQL_KEYS_SANDBOX_BEHIND, "COVERING INDEX keys_sandbox (environment=? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_TENANT_BEHIND, "COVERING INDEX keys_tenant (segment=? AND tenant=? AND rowid<?)"},
+		{KS_SQL_KEYS_BELOW_ORGANIZATION_BEHIND, "keys_organization (segment=? AND organization=? AND rowid<?)"},
+		{KS_SQL_AUDIT_OF_ACTION, "audit_action (action=? AND rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_tenant (segment=? AND tenant=? AND rowid>? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_ORGANIZATION, "keys_organization (segment=? AND organization=? AND rowid>? AND rowid<?)"},
 		{KS_SQL_KEYS_OF_USER, "keys_user (user_id=? AND rowid<?)"},
-		{KS_SQL_KEYS_OF_TENANT, "keys_tenant (segment=? AND tenant=? AND rowid<?)"},
+		{KS_SQL_KEYS_OF_TENANT, "keys_tenant (segment=? AND tenant=? AND rowid>? AND rowid<?)"},
 		{KS_SQL_KEYS_OF_TENANT, "SEARCH u USING INTEGER PRIMARY KEY (rowid=?)"},
 		{KS_SQL_KEY_CORES, "SEARCH keys USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{KS_SQL_USAGE, "SEARCH c USING PRIMARY KEY (key_id=? AND step=? AND start>? AND start<?)"},
