@@ -2,6 +2,7 @@
 /* Writes keys for `keystile keys import`, or their tokens; token number i is always the same.
  *
  *	make_keys keys FIRST COUNT < TENANTS    JSON Lines, bound in turn to the tenant ids on standard input
+ *	make_keys mixed FIRST COUNT < TENANTS   the same, with 64 sets of scopes, every 50th a sandbox key, every third with an end
  *	make_keys tokens FIRST COUNT            a token a line */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +49,24 @@ static void read_tenants(void)
 		exit(1);
 }
 
-static void put_key(uint64_t number)
+/* One of 64 sets: a bit a scope. */
+static void put_scopes(struct ks_buf *b, uint64_t set)
 {
-	char token[TOKEN_LEN + 1], text[512];
+	static const char *const names[] = {"contacts:read", "contacts:write", "phone_numbers:read", "voice_calls:read", "voice_sessions:read",
+					    "call_traces:admin_read"};
+	bool any = false;
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(names); i++) {
+		if (!(set >> i & 1))
+			continue;
+		ks_buf_printf(b, "%s\"%s\"", any ? "," : "", names[i]);
+		any = true;
+	}
+}
+
+static void put_key(uint64_t number, bool mixed)
+{
+	char token[TOKEN_LEN + 1], text[768];
 	struct ks_buf b = KS_BUF(text);
 	struct ks_digest digest;
 
@@ -61,7 +77,11 @@ static void put_key(uint64_t number)
 	ks_buf_put_u64(&b, number);
 	ks_buf_put_c(&b, "\",\"tenant\":\"");
 	ks_buf_put_c(&b, tenants[number % tenant_count]);
-	ks_buf_put_c(&b, "\",\"scopes\":[\"contacts:read\",\"phone_numbers:read\"],\"expires_at\":null,\"prefix\":\"ks\",\"last_four\":\"");
+	ks_buf_put_c(&b, "\",\"scopes\":[");
+	put_scopes(&b, mixed ? number % 64 : 5);
+	ks_buf_printf(&b, "],\"environment\":\"%s\",\"expires_at\":%s", mixed && number % 50 == 0 ? "sandbox" : "live",
+		      mixed && number % 3 == 0 ? "\"2099-01-01T00:00:00.000Z\"" : "null");
+	ks_buf_put_c(&b, ",\"prefix\":\"ks\",\"last_four\":\"");
 	ks_buf_put_c(&b, token + TOKEN_LEN - 4);
 	ks_buf_put_c(&b, "\",\"sha256\":\"");
 	ks_buf_put_hex(&b, digest.bytes, sizeof(digest.bytes));
@@ -71,19 +91,20 @@ static void put_key(uint64_t number)
 
 int main(int argc, char **argv)
 {
-	bool keys = argc == 4 && ks_str_eq(ks_str_c(argv[1]), KS_STR("keys"));
+	bool mixed = argc == 4 && ks_str_eq(ks_str_c(argv[1]), KS_STR("mixed"));
+	bool keys = mixed || (argc == 4 && ks_str_eq(ks_str_c(argv[1]), KS_STR("keys")));
 	char token[TOKEN_LEN + 1];
 	uint64_t first, count;
 
 	if (argc != 4 || !ks_str_to_u64(ks_str_c(argv[2]), UINT64_MAX, &first) || !ks_str_to_u64(ks_str_c(argv[3]), UINT64_MAX, &count)) {
-		(void)fprintf(stderr, "usage: make_keys keys|tokens FIRST COUNT\n");
+		(void)fprintf(stderr, "usage: make_keys keys|mixed|tokens FIRST COUNT\n");
 		return 2;
 	}
 	if (keys)
 		read_tenants();
 	for (uint64_t i = first; i < first + count; i++) {
 		if (keys) {
-			put_key(i);
+			put_key(i, mixed);
 		} else {
 			token_of(i, token);
 			(void)puts(token);

@@ -4,14 +4,16 @@
     bench/run.py [--keys N] [--only NAME,...] [--write]
 
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
---write puts the table into bench/RESULTS.md. Names: decision, jose, authorize, scale, create, import, revocation."""
+--write puts the table into bench/RESULTS.md. Names: decision, jose, authorize, scale, create, import, revocation, analysis, lists."""
 import argparse
+import http.client
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -77,6 +79,30 @@ class Service:
         self.log.close()
 
 
+class Local(http.client.HTTPConnection):
+    """The API as the owner of a data directory: over the service's local socket."""
+
+    def __init__(self, data):
+        super().__init__("localhost")
+        self.path = str(pathlib.Path(data) / "keystile.sock")
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)
+
+    def ask(self, method, target, body=None):
+        """The answer and the seconds that it took."""
+        text = None if body is None else json.dumps(body)
+        start = time.monotonic()
+        self.request(method, target, body=text, headers={"Content-Type": "application/json"} if text else {})
+        answer = self.getresponse()
+        content = answer.read()
+        took = time.monotonic() - start
+        if answer.status >= 300:
+            sys.exit(f"{method} {target}: {answer.status} {content[:500]}")
+        return json.loads(content), took
+
+
 def cli(data, *words):
     return run(str(KEYSTILE), *words, "--data", str(data), "--json")
 
@@ -121,13 +147,13 @@ def jose(args, scratch):
             "the crypto library's bare check of the same signature", f"{ratio} x", f"at most {target} x", verdict == "pass")
 
 
-def fill(data, tenants, keys):
+def fill(data, tenants, keys, how="keys"):
     """Organizations, then keys by import; returns the seconds that the import took."""
     ids = pathlib.Path(f"{data}.tenants")
     if not ids.exists():
         ids.write_text(run(tool("populate"), str(data), str(tenants)))
     start = time.monotonic()
-    maker = subprocess.Popen([tool("make_keys"), "keys", "0", str(keys)], stdin=open(ids), stdout=subprocess.PIPE)
+    maker = subprocess.Popen([tool("make_keys"), how, "0", str(keys)], stdin=open(ids), stdout=subprocess.PIPE)
     subprocess.run([str(KEYSTILE), "keys", "import", "-", "--data", str(data)], stdin=maker.stdout, check=True,
                    stdout=subprocess.DEVNULL, env={**os.environ, "KEYSTILE_POLICY": str(ROOT / "policies" / "demo.yaml")})
     maker.wait()
@@ -289,7 +315,131 @@ def revocation(args, scratch):
     row("revocation, call to return, p99", "see above", "the commit of 64 alone", f"{ratio:.2f} x", "at most 3 x", ratio <= 3)
 
 
-SECTIONS = {"decision": decision, "jose": jose, "authorize": authorize, "scale": scale, "create": create, "import": import_, "revocation": revocation}
+def analysis(args, scratch):
+    keys = min(args.keys, 1000000)
+    data = scratch / "analysis"
+    fill(data, 100000, keys, "mixed")
+    demo = (ROOT / "policies" / "demo.yaml").read_text()
+    new = demo.replace('"*": contacts:write', '"*": contacts:read')
+    tenant = open(f"{data}.tenants").readline().strip()
+    service = Service(data)
+    local = Local(data)
+    questions = {
+        "policy who-can": ("GET", "/v1/policy/who-can?method=GET&path=/api/v1/contacts", None, 2),
+        "policy who-can --tenant": ("GET", f"/v1/policy/who-can?method=GET&path=/api/v1/contacts&tenant={tenant}", None, 2),
+        "policy diff": ("POST", "/v1/policy/diff", {"old": demo, "new": new}, 2),
+        "policy test, three assertions": ("POST", "/v1/policy/test", {"assertions": "version: 1\nassertions:\n"
+                                          "  - never: partner keys reach call_traces\n  - only: live keys reach anything\n"
+                                          "  - always: keys with scope contacts:read reach GET contacts\n"}, 2),
+        "policy audit": ("GET", "/v1/policy/audit", None, 10),
+    }
+    took = {name: [] for name in questions}
+    passes = []
+    for _ in range(3):
+        passes.append(int(re.search(r"best_ns (\d+)", run(tool("ring_pass"), str(data / "ring"))).group(1)) / 1e9)
+        for name, (method, target, body, _) in questions.items():
+            took[name].append(local.ask(method, target, body)[1])
+    service.stop()
+    remove(data)
+    bare = median(passes)
+    for name, (_, _, _, most) in questions.items():
+        seconds = median(took[name])
+        row(f"{name}, {keys:,} keys, 100,000 tenants", f"{seconds:.3f} s", f"a bare pass over the slots {bare * 1000:.1f} ms", f"{seconds / bare:.0f} x",
+            f"at most {most} s", seconds <= most)
+
+
+class Remote(http.client.HTTPConnection):
+    """The API over TCP, with a token."""
+
+    def __init__(self, service, token):
+        host, port = service.address.rsplit(":", 1)
+        super().__init__(host, int(port))
+        self.token = token
+
+    def get(self, target):
+        """The answer and the seconds that it took."""
+        start = time.monotonic()
+        self.request("GET", target, headers={"Authorization": f"Bearer {self.token}"})
+        answer = self.getresponse()
+        content = answer.read()
+        took = time.monotonic() - start
+        if answer.status != 200:
+            sys.exit(f"GET {target}: {answer.status} {content[:500]}")
+        return json.loads(content), took
+
+
+ADMINISTRATOR = ["keystile:tenants:read", "keystile:users:read", "keystile:keys:read", "keystile:audit:read"]
+
+
+def people_the_world(local, data):
+    """What the lists are about beside a million keys: partners, a deep organization, users, revoked keys. Tokens of three callers."""
+    def make(path, **body):
+        return local.ask("POST", path, body)[0]
+
+    def key(tenant, **members):
+        return make("/v1/keys", **{"name": "caller", "tenant": tenant, "scopes": ADMINISTRATOR, "expires_at": None, **members})
+    first = open(f"{data}.tenants").readline().strip()
+    partner = make("/v1/tenants", kind="partner", name="Partner")["id"]
+    for i in range(1000):
+        of_partner = make("/v1/tenants", kind="organization", parent=partner, name=f"Of the partner {i}")["id"]
+        if i % 100 == 0:
+            key(of_partner)
+    deep = make("/v1/tenants", kind="organization", name="Deep")["id"]
+    for i in range(1000):
+        sub = make("/v1/tenants", kind="sub_entity", parent=deep, name=f"Below {i}")["id"]
+        if i % 100 == 0:
+            key(sub)
+    for i in range(200):
+        user = make("/v1/users", organization=deep, email=f"user{i}@example.com", name=f"User {i}")["id"]
+        local.ask("PUT", f"/v1/tenants/{deep}/members/{user}", {"role": "member"})
+    # Old ones, so that a walk from the newest comes to them last.
+    for old in local.ask("GET", f"/v1/keys?tenant={first}")[0]["items"][-3:]:
+        local.ask("DELETE", f"/v1/keys/{old['id']}")
+    make(f"/v1/tenants/{first}/suspend")
+    return {"operator": key(local.ask("GET", "/v1/tenants?kind=operator")[0]["items"][0]["id"])["token"],
+            "partner": key(partner, kind="partner")["token"], "organization": key(deep)["token"]}, first, partner, deep
+
+
+def lists(args, scratch):
+    keys = min(args.keys, 1000000)
+    data = scratch / "lists"
+    fill(data, 100000, keys, "mixed")
+    service = Service(data)
+    local = Local(data)
+    tokens, first, partner, deep = people_the_world(local, data)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    asked = [("operator", q) for q in (
+        "/v1/keys", f"/v1/keys?tenant={first}", f"/v1/keys?tenant={deep}&below=true", f"/v1/keys?tenant={partner}&below=true",
+        "/v1/keys?status=active", "/v1/keys?status=expired", "/v1/keys?status=revoked", "/v1/keys?kind=tenant", "/v1/keys?kind=partner",
+        "/v1/keys?kind=runtime", "/v1/keys?environment=live", "/v1/keys?environment=sandbox", "/v1/keys?kind=partner&environment=sandbox",
+        f"/v1/keys?unused_since={now}", "/v1/keys?unused_since=2020-01-01T00:00:00Z", "/v1/keys?q=key", "/v1/keys?q=nosuchname",
+        f"/v1/keys?tenant={first}&q=nosuchname", "/v1/tenants", "/v1/tenants?kind=partner", "/v1/tenants?kind=project",
+        f"/v1/tenants?parent={partner}", f"/v1/tenants?parent={partner}&kind=sub_entity", "/v1/users", f"/v1/users?organization={deep}",
+        f"/v1/tenants/{deep}/members", "/v1/audit", f"/v1/audit?tenant={first}", "/v1/audit?actor=local", "/v1/audit?actor=system",
+        "/v1/audit?action=tenant.suspend", "/v1/audit?action=nosuch")]
+    asked += [(who, q) for who in ("partner", "organization") for q in (
+        "/v1/keys", "/v1/keys?status=revoked", "/v1/keys?q=nosuchname", "/v1/tenants", "/v1/tenants?kind=project", "/v1/audit",
+        "/v1/audit?action=nosuch")] + [("organization", "/v1/users")]
+    callers = {who: Remote(service, token) for who, token in tokens.items()}
+    ones = {who: f"/v1/keys/{caller.get('/v1/keys?limit=1')[0]['items'][0]['id']}" for who, caller in callers.items()}
+    for who, target in asked:
+        caller = callers[who]
+        caller.close()   # the service ends what has been idle
+        one, many = [], []
+        for _ in range(21):
+            one.append(caller.get(ones[who])[1])
+            answer, took = caller.get(target)
+            many.append(took)
+        shown = re.sub(r"(org|prt|sub)_\w+", r"\1_…", target)
+        ratio = median(many) / median(one)
+        row(f"{who}: {shown}", f"{median(many) * 1000:.2f} ms, {len(answer['items'])} items{', more' if answer['next'] else ''}",
+            f"a row read {median(one) * 1000:.2f} ms", f"{ratio:.1f} x", "at most 10 x", ratio <= 10)
+    service.stop()
+    remove(data)
+
+
+SECTIONS = {"decision": decision, "jose": jose, "authorize": authorize, "scale": scale, "create": create, "import": import_,
+            "revocation": revocation, "analysis": analysis, "lists": lists}
 
 
 def machine():
