@@ -124,6 +124,24 @@ static enum ks_err add_built_in(struct resolving *r, const struct ks_policy *pol
 	return KS_OK;
 }
 
+enum ks_err ks_grant_check_role(struct ks_str role, const struct ks_engine_policy *policy,
+				const struct ks_granting *granting, struct ks_refusal *refusal)
+{
+	const struct ks_policy *both[] = {policy->platform, policy->self};
+	struct ks_scopes places;
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(both); i++) {
+		if (!both[i] || !ks_policy_role_scopes(both[i], role, KS_KIND_SESSION, &places))
+			continue;
+		for (uint16_t k = 0; k < both[i]->scope_count; k++) {
+			struct ks_str scope = ks_str_c(both[i]->scopes[k].name);
+			if (ks_scopes_has(&places, k) && !may_grant(granting, scope))
+				return refuse_grant(refusal, "/role", scope);
+		}
+	}
+	return KS_OK;
+}
+
 /* A role is what both policies say of it: the service's part of it, and the platform's. */
 static enum ks_err add_role(struct resolving *r, struct ks_str name, const char *pointer)
 {

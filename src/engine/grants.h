@@ -34,6 +34,11 @@ struct ks_granting {
 /** What `actor` may give to a key whose home is the tenant with this id (ks_actor_grantable). */
 struct ks_granting ks_granting_of(const struct ks_actor *actor, const struct ks_ring *ring, uint64_t tenant);
 
+/** Refuses a role that gives a user more than is to be given (not_grantable, "/role"): who may manage members must not
+ * make himself, or somebody else, stronger than he is. */
+KS_MUST_USE enum ks_err ks_grant_check_role(struct ks_str role, const struct ks_engine_policy *policy,
+					    const struct ks_granting *granting, struct ks_refusal *refusal);
+
 /** Writes the canonical text of what `ask` comes to under `policy` today. Refusals: unknown scope or role, a scope that
  * the kind may not hold, limits out of range (invalid, with the pointer); a scope that is not to be given
  * (not_grantable). KS_TOO_LARGE: `body` is too small (KS_GRANT_BODY_MAX is enough). */

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "engine/events.h"
+#include "engine/grants.h"
 #include "engine/keys_check.h"
 #include "engine/people_priv.h"
 
@@ -343,6 +344,18 @@ static enum ks_err count_membership(void *ctx, const struct ks_membership_row *r
 	return KS_OK;
 }
 
+/* Nobody gives more on a tenant than he has there. */
+static enum ks_err check_role(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, struct ks_str role,
+			      struct ks_refusal *refusal)
+{
+	const struct ks_granting granting = ks_granting_of(actor, tx->ring, tenant);
+	struct ks_engine_policy policy = ks_engine_policy(tx->engine);
+	enum ks_err err = ks_grant_check_role(role, &policy, &granting, refusal);
+
+	ks_engine_policy_release(&policy);
+	return err;
+}
+
 enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, uint64_t user,
 			   struct ks_str role, struct ks_refusal *ret_refusal)
 {
@@ -355,6 +368,7 @@ enum ks_err ks_members_put(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	KS_TRY(find(tx, actor, user, &kept, ret_refusal));
 	if (!is_role(tx, role))
 		return ks_refuse_invalid(ret_refusal, "/role", "there is no such role");
+	KS_TRY(check_role(tx, actor, tenant, role, ret_refusal));
 	KS_TRY(ks_store_memberships_of_user(tx->store, user, count_membership, &count));
 	if (!count.has && count.count >= KS_RING_MEMBERSHIPS_MAX)
 		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "",

@@ -167,3 +167,15 @@ def test_a_partner_acts_in_one_organization_at_a_time(world, callers, things):
     organization = callers["partner"].make_tenant("organization")
     assert organization["parent"] == world.partner
     callers["partner"].on_behalf(world.acme).get("/v1/keys", expect=403, code="tenant_forbidden")
+
+
+def test_nobody_gives_a_role_beyond_what_he_has(world, operator):
+    user = operator.post("/v1/users", {"organization": world.acme, "email": unique("u") + "@x.test"}).json["id"]
+    members = f"/v1/tenants/{world.acme}/members"
+    caller = operator.as_key(tenant=world.acme, scopes=["keystile:users:read", "keystile:users:write"])
+    for role in ("administrator", "member"):
+        refused = caller.put(f"{members}/{user}", {"role": role}, expect=403, code="not_grantable")
+        assert [e["pointer"] for e in refused.json["errors"]] == ["/role"]
+    assert user not in [m["user"] for m in caller.pages(members, 500)]
+    operator.put(f"{members}/{user}", {"role": "administrator"})
+    assert user in [m["user"] for m in caller.pages(members, 500)]
