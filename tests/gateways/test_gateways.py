@@ -2,6 +2,7 @@
 with the identity that Keystile decided on, what is refused does not reach it, and no client gains anything by what it
 sends."""
 import base64
+import os
 import re
 import urllib.parse
 
@@ -708,6 +709,7 @@ def test_without_keystile_nothing_is_allowed(gateway, application):
                 assert status() == 200
                 application.taken()
                 daemon.process.send_signal(keystile.signal.SIGSTOP)
+                os.waitpid(daemon.process.pid, os.WUNTRACED)   # not before it stands still
                 try:
                     assert status() == hung
                 finally:

@@ -674,7 +674,7 @@ def take_one(world, key, now_ms):
     following = max(tat, now) + interval
     if following - now > window:
         wait = following - now - window
-        raise Refused("rate_limited", retry_after_s=(wait + SECOND - 1) // SECOND)
+        raise Refused("rate_limited", retry_after_s=min((wait + SECOND - 1) // SECOND, 2**32 - 1))
     world.arrival[key["id"]] = following
     return (window - (following - now)) // interval
 

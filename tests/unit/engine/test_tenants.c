@@ -417,7 +417,8 @@ static void memberships_refused(void **state)
 		{{NULL, 4711, user, "member"}, KS_NOT_FOUND},
 		{{&actor, other, user, "member"}, KS_NOT_FOUND},
 		{{&actor, org, stranger, "member"}, KS_NOT_FOUND},
-		{{&actor, org, user, "call_operator"}, KS_OK},
+		{{&actor, org, user, "call_operator"}, KS_FORBIDDEN},
+		{{NULL, org, user, "call_operator"}, KS_OK},
 	};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(cases); i++) {
