@@ -425,8 +425,8 @@ def test_bad_backup_changes_nothing(store, kind):
         assert "version" in done.err
     with keystile.Daemon(store) as daemon:
         assert daemon.authorize(token).status == 200
-    assert {p.name for p in store.iterdir()} <= {"keystile.db", "keystile.db-lock", "keystile.db-wal", "keystile.db-shm", "lock", "ring",
-                                                 "settings.yaml"}
+    assert {p.name for p in store.iterdir()} <= {"keystile.db", "keystile.db-lock", "keystile.db-wal", "keystile.db-shm", "lock",
+                                                 "master.key", "ring", "settings.yaml"}
 
 
 # ---- what it finds ----

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -496,6 +497,9 @@ def test_kill_during_backup():
                     torn += 1
                     continue
                 whole += 1
+                # A backup is worth nothing to whoever does not have the key.
+                other.mkdir(mode=0o700)
+                shutil.copy2(data / "master.key", other)
                 restored = keystile.run("restore", folder / "b.db", "--json", data=other)
                 assert restored.code == 0, restored
                 assert restored.json["keys"] == 20001
