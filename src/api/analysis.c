@@ -194,14 +194,11 @@ void ks_survey_put_scopes(struct ks_json *out, const char *name, const struct ks
 
 /* ---- who can ---- */
 
-#define METHOD_MAX 33
 #define REQUIRED "This is required."
 
 struct who {
-	char method[METHOD_MAX];
-	char path[KS_PATH_MAX + 1];
+	struct ks_request_words words;
 	uint64_t tenant;          /* id; 0: any */
-	enum ks_ring_policy which;
 	struct ks_page page;
 	uint64_t total;
 	struct ks_newest newest;
@@ -209,7 +206,7 @@ struct who {
 	struct ks_need need;
 };
 
-static const char *acts_in(const struct ks_reach *reach)
+const char *ks_survey_acts_in(const struct ks_reach *reach)
 {
 	return !reach->others ? "own" : reach->own ? "seen" : "others";
 }
@@ -261,7 +258,7 @@ static enum ks_err put_who(const struct ks_survey *s, struct who *who)
 		if (err == KS_NOT_FOUND)
 			continue;
 		KS_TRY(err);
-		ks_json_put_c(out, "acts_in", acts_in(&reach));
+		ks_json_put_c(out, "acts_in", ks_survey_acts_in(&reach));
 		ks_json_close(out, '}');
 	}
 	return KS_OK;
@@ -269,20 +266,18 @@ static enum ks_err put_who(const struct ks_survey *s, struct who *who)
 
 static enum ks_finish answer_who(const struct ks_survey *s, struct who *who)
 {
-	const struct ks_policy_table *table = ks_ring_policy_table(s->ring, who->which);
+	const struct ks_policy_table *table = ks_ring_policy_table(s->ring, who->words.which);
 	struct ks_json *out = &s->call->out;
-	struct ks_path *path = &ks_api_thread(s->call->api)->path;
 	uint64_t last;
 	enum ks_err err;
 
-	if (table && ks_path_read(ks_str_c(who->path), path) == KS_PATH_OK)
-		who->rule = ks_policy_match(table, path, ks_str_c(who->method));
+	who->rule = ks_survey_match(s->call, table, &who->words);
 	err = find_who(s, who);
 	if (err != KS_OK)
 		return ks_survey_fail(s->call, err);
 	ks_json_open(out, '{');
-	ks_json_put_c(out, "method", who->method);
-	ks_json_put_c(out, "path", who->path);
+	ks_json_put_c(out, "method", who->words.method);
+	ks_json_put_c(out, "path", who->words.path);
 	ks_json_put_some(out, "family", who->rule ? ks_rule_family(table, who->rule) : KS_STR(""));
 	ks_json_put_u64(out, "total", who->total);
 	ks_json_name(out, "items");
@@ -312,17 +307,28 @@ static enum ks_finish who_can(struct ks_call *call)
 	return finish;
 }
 
-static void read_request(struct ks_call *call, struct who *who)
+const struct ks_rule *ks_survey_match(struct ks_call *call, const struct ks_policy_table *table,
+				      const struct ks_request_words *words)
+{
+	struct ks_path *path = &ks_api_thread(call->api)->path;
+
+	if (!table || ks_path_read(ks_str_c(words->path), path) != KS_PATH_OK)
+		return NULL;
+	return ks_policy_match(table, path, ks_str_c(words->method));
+}
+
+void ks_survey_words(struct ks_call *call, struct ks_request_words *words)
 {
 	struct ks_path *scratch = &ks_api_thread(call->api)->path;
 	struct ks_str text;
 	enum ks_path_problem problem;
 
-	if (!ks_call_query(call, "method", who->method, sizeof(who->method) - 1, &text))
+	*words = (struct ks_request_words){.which = ks_survey_which(call)};
+	if (!ks_call_query(call, "method", words->method, sizeof(words->method) - 1, &text))
 		ks_call_query_problem(call, "method", REQUIRED);
 	else if (!ks_method_ok(text))
 		ks_call_query_problem(call, "method", "This is no method.");
-	if (!ks_call_query(call, "path", who->path, sizeof(who->path) - 1, &text)) {
+	if (!ks_call_query(call, "path", words->path, sizeof(words->path) - 1, &text)) {
 		ks_call_query_problem(call, "path", REQUIRED);
 		return;
 	}
@@ -342,8 +348,7 @@ enum ks_finish ks_api_who_can(struct ks_call *call)
 	call->extra = who;
 	ks_call_query_known(call, known);
 	ks_survey_page(call, &who->page);
-	read_request(call, who);
-	who->which = ks_survey_which(call);
+	ks_survey_words(call, &who->words);
 	if (!ks_call_tenant_query(call, "tenant", &who->tenant))
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &finish))
@@ -394,7 +399,7 @@ static void put_entry(struct ks_call *call, const struct ks_policy *policy, cons
 	put_methods(out, regions, region->methods);
 	ks_json_put_bool(out, "allow", reach->reason == KS_REASON_OK);
 	ks_json_put_c(out, "code", ks_reason_info(reach->reason)->code);
-	ks_json_put_c(out, "acts_in", reach->reason == KS_REASON_OK ? acts_in(reach) : NULL);
+	ks_json_put_c(out, "acts_in", reach->reason == KS_REASON_OK ? ks_survey_acts_in(reach) : NULL);
 	ks_json_put_some(out, "required_scope",
 			 reach->reason == KS_REASON_SCOPE_MISSING ? ks_scope_name(ring->scopes, reach->missing_scope)
 								  : KS_STR(""));

@@ -27,6 +27,20 @@ enum ks_finish ks_survey_fail(struct ks_call *call, enum ks_err err);
 enum ks_ring_policy ks_survey_which(struct ks_call *call);
 const struct ks_policy *ks_survey_catalogue(const struct ks_survey *survey, enum ks_ring_policy which);
 
+/** A request that is asked about, from the query. */
+struct ks_request_words {
+	char method[33];
+	char path[KS_PATH_MAX + 1];
+	enum ks_ring_policy which;
+};
+/** Reads method, path and policy; what is wrong goes to call->in. */
+void ks_survey_words(struct ks_call *call, struct ks_request_words *ret_words);
+/** The rule that decides the request, or NULL. `table` may be NULL. On a thread of the analyses. */
+const struct ks_rule *ks_survey_match(struct ks_call *call, const struct ks_policy_table *table,
+				      const struct ks_request_words *words);
+/** "own", "seen", "others": where a reach acts. */
+const char *ks_survey_acts_in(const struct ks_reach *reach);
+
 /** The greatest ids of many that are below a bound: a page of a list that is gathered in any order. */
 struct ks_newest {
 	struct ks_newest_one {

@@ -145,6 +145,26 @@ static void show_keys(const json_t *answer)
 	ks_show_list(answer, columns);
 }
 
+static void show_users(struct ks_cli *cli, const json_t *answer)
+{
+	static const char *const columns[] = {"user", "email", "acts_in", "as", NULL};
+	const json_t *user, *membership;
+	size_t i, k;
+
+	(void)cli;
+	(void)printf("%lld people, with a session\n", number(answer, "total"));
+	json_array_foreach(json_object_get(answer, "items"), i, user) {
+		json_t *as = json_array();
+
+		json_array_foreach(json_object_get(user, "memberships"), k, membership)
+			(void)json_array_append_new(as, json_sprintf("%s of %s", text(membership, "role") ? text(membership, "role") : "-",
+								     text(membership, "tenant")));
+		(void)json_object_set_new((json_t *)(uintptr_t)user, "as", as);
+	}
+	if (number(answer, "total") > 0)
+		ks_show_list(answer, columns);
+}
+
 static void show_who(struct ks_cli *cli, const json_t *answer)
 {
 	const char *family = text(answer, "family");
@@ -231,13 +251,15 @@ int ks_cmd_policy_who_can(struct ks_cli *cli)
 	char target[TARGET_MAX];
 	struct ks_buf b = KS_BUF(target);
 
-	ks_buf_put_c(&b, "/v1/policy/who-can?method=");
+	ks_buf_put_c(&b, ks_cli_option(cli, "users") ? "/v1/policy/who-can/users?method=" : "/v1/policy/who-can?method=");
 	ks_cli_put_encoded(&b, cli->words[0]);
 	ks_buf_put_c(&b, "&path=");
 	ks_cli_put_encoded(&b, cli->words[1]);
 	ks_put_query(cli, &b, "tenant", "tenant");
 	if (ks_cli_option(cli, "own"))
 		ks_buf_put_c(&b, "&policy=own");
+	if (ks_cli_option(cli, "users"))
+		return list(cli, &b, show_users);
 	if (!ks_cli_option(cli, "all"))
 		return list(cli, &b, show_who);
 	if (!ks_buf_ok(&b))

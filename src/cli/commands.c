@@ -149,6 +149,7 @@ static const struct ks_option request_options[] = {REQUEST_OPTIONS, END};
 
 static const struct ks_option who_can_options[] = {
 	{"tenant", "ID", "who could act in this tenant", false},
+	{"users", NULL, "people with a session, instead of keys", false},
 	OWN_OPTION,
 	PAGE_OPTIONS,
 	{"all", NULL, "all of them, a line each; with --json an object a line", false},

@@ -207,6 +207,72 @@ def test_both_scopes_are_needed(world, scopes, target):
     world.caller(world.acme, scopes=scopes).get(target, expect=403, code="scope_missing")
 
 
+# ---- people ----
+
+PEOPLE = "/v1/policy/who-can/users?method=GET&path=/api/v1/contacts"
+
+
+@pytest.fixture(scope="module")
+def people(world):
+    """An administrator of acme, a member of nested who is at home elsewhere, and one without any role."""
+    def make(home, **roles):
+        user = world.operator.post("/v1/users", {"organization": getattr(world, home), "email": f"{unique('user')}@example.com",
+                                                 "name": "U"}).json["id"]
+        for place, role in roles.items():
+            world.operator.put(f"/v1/tenants/{getattr(world, place)}/members/{user}", {"role": role})
+        return user
+    return {"administrator": make("acme", acme="administrator"), "guest": make("other", nested="member"), "nobody": make("acme")}
+
+
+def users(answer):
+    return {i["user"] for i in answer["items"]}
+
+
+def test_people_who_can(world, people):
+    answer = world.operator.get(PEOPLE).json
+    assert users(answer) & set(people.values()) == {people["administrator"], people["guest"]}
+    by_user = {i["user"]: i for i in answer["items"]}
+    assert by_user[people["administrator"]]["memberships"] == [{"tenant": world.acme, "role": "administrator"}]
+    assert users(world.operator.get(f"{PEOPLE}&tenant={world.sub}").json) == {people["administrator"]}
+    assert users(world.operator.get(f"{PEOPLE}&tenant={world.nested}").json) == {people["administrator"], people["guest"]}
+    assert world.operator.get(f"{PEOPLE}&tenant={world.other}").json["total"] == 0
+
+
+def test_people_follow_their_roles(world, people):
+    writes = "/v1/policy/who-can/users?method=POST&path=/api/v1/contacts"
+    assert people["guest"] not in users(world.operator.get(writes).json)
+    world.operator.put(f"/v1/tenants/{world.nested}/members/{people['guest']}", {"role": "campaign_manager"})
+    assert people["guest"] in users(world.operator.get(f"{writes}&tenant={world.nested}").json)
+    world.operator.put(f"/v1/tenants/{world.nested}/members/{people['guest']}", {"role": "member"})
+    assert people["guest"] not in users(world.operator.get(writes).json)
+    world.operator.post(f"/v1/users/{people['guest']}/disable", expect=200)
+    assert people["guest"] not in users(world.operator.get(PEOPLE).json)
+    world.operator.post(f"/v1/users/{people['guest']}/enable", expect=200)
+
+
+def test_people_are_told_to_those_who_see_them(world, people):
+    acme = world.caller(world.acme)
+    seen = {i["user"]: i for i in acme.get(PEOPLE).json["items"]}
+    assert set(seen) == {people["administrator"], people["guest"]}
+    # Seen by its membership alone.
+    assert (seen[people["guest"]]["email"], seen[people["guest"]]["name"]) == (None, None)
+    assert seen[people["administrator"]]["email"]
+    other = world.caller(world.other)
+    answer = other.get(PEOPLE).json
+    assert users(answer) & set(people.values()) == {people["guest"]} and answer["total"] == len(answer["items"])
+    assert {i["user"]: i for i in answer["items"]}[people["guest"]]["memberships"] == []
+    first = world.caller(world.first)
+    assert not users(first.get(PEOPLE).json) & set(people.values())
+    first.get(f"{PEOPLE}&tenant={world.acme}", expect=403, code="tenant_forbidden")
+    world.caller(world.acme, scopes=["keystile:policy:read", "keystile:keys:read"]).get(PEOPLE, expect=403, code="scope_missing")
+
+
+def test_people_in_pages(world, people):
+    assert world.operator.pages(PEOPLE, 1) == world.operator.pages(PEOPLE, 500)
+    assert world.operator.get("/v1/policy/who-can/users?method=GET&path=/nowhere").json["items"] == []
+    assert "?path" in pointers(world.operator.get("/v1/policy/who-can/users?method=GET", expect=400, code="query_malformed"))
+
+
 # ---- diff ----
 
 def diff(world, new, **members):

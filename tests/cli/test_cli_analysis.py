@@ -57,6 +57,15 @@ def test_who_can_in_pages_and_whole(line, things):
     assert {row.split("\t")[0] for row in line.run(*ask, "--all").out.splitlines()} == everybody
 
 
+def test_who_can_as_people(line, things):
+    user = line.json("users", "create", "--organization", things["tenant"], "--email", "ada@example.com", "--name", "Ada")["id"]
+    line.run("members", "put", things["tenant"], user, "--role", "administrator")
+    ask = ("policy", "who-can", "GET", "/api/v1/contacts", "--users")
+    assert [i["user"] for i in line.json(*ask)["items"]] == [user]
+    assert f"administrator of {things['tenant']}" in line.run(*ask, "--tenant", things["tenant"]).out
+    assert line.run("policy", "who-can", "GET", "/nowhere", "--users").out == "0 people, with a session\n"
+
+
 def test_what_can(line, things):
     items = line.json("policy", "what-can", things["reader"])["items"]
     assert {(i["family"], *i["methods"]) for i in items} == {("contacts", "GET", "HEAD")}
