@@ -18,6 +18,7 @@
 #define FOLD_AT_ONCE 2000
 #define TRIM_AT_ONCE 2000
 #define ENDS_EVERY_MS 1000
+#define ENDS_JOBS 32           /* in a row; other jobs have their turn between them */
 #define WALK_CHORES 1440u      /* the walk over all keys takes a day of chores */
 #define MINUTE_MS 60000
 #define SWEEP_EVERY_MS 15000   /* less where sessions end sooner */
@@ -427,7 +428,10 @@ static void notice(struct ks_engine *engine)
 		notice_by(engine, run_unknown, &count);
 	if (o->lead_count == 0 || now_ms < u->next_ends_ms)
 		return;
-	notice_by(engine, run_ends, &more);
+	for (int i = 0; i < ENDS_JOBS && (i == 0 || more); i++) {
+		more = false;
+		notice_by(engine, run_ends, &more);
+	}
 	/* Many segments take longer: at most a hundredth of the time goes there. */
 	u->next_ends_ms = more ? now_ms : now_ms + KS_MAX((int64_t)ENDS_EVERY_MS, 100 * (ks_engine_now_ms() - now_ms));
 }
