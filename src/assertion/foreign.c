@@ -137,8 +137,9 @@ static enum ks_lookup_detail read_tenant(struct ks_verifier *verifier, struct ks
 {
 	struct ks_buf room = KS_BUF(verifier->room);
 	struct ks_str path, tenants, value, text, meant;
+	bool asked = rule_text(rules, KS_STR("tenant_claim"), &path);
 
-	if (rule_text(rules, KS_STR("tenant_claim"), &path) && ks_claims_find(&verifier->claims, path, &value)) {
+	if (asked && ks_claims_find(&verifier->claims, path, &value)) {
 		if (!ks_json_string(value, &room, &text))
 			return KS_LOOKUP_JWT_CLAIMS;
 		if (!rule(rules, KS_STR("tenants"), &tenants) || !ks_json_member(tenants, text, &meant)
@@ -146,9 +147,10 @@ static enum ks_lookup_detail read_tenant(struct ks_verifier *verifier, struct ks
 			return KS_LOOKUP_JWT_TENANT;
 		return KS_LOOKUP_NONE;
 	}
-	if (rule(rules, KS_STR("default_tenant"), &value) && !tenant_id(value, &a->tenant))
-		return KS_LOOKUP_JWT_TENANT;
-	return KS_LOOKUP_NONE;
+	/* A claim that says where, and is not there, does not mean everywhere. */
+	if (!rule(rules, KS_STR("default_tenant"), &value))
+		return asked ? KS_LOOKUP_JWT_TENANT : KS_LOOKUP_NONE;
+	return tenant_id(value, &a->tenant) ? KS_LOOKUP_NONE : KS_LOOKUP_JWT_TENANT;
 }
 
 /* Beyond the limit roles are left out: a token with fewer roles may less. */

@@ -321,9 +321,8 @@ static void an_organizations_issuer_is_read_by_its_rules(void **state)
 	assert_int_equal(bed->a.roles[0], KS_ROLE_MEMBER);
 	assert_int_equal(bed->a.roles[1], KS_ROLE_ADMINISTRATOR);
 	assert_false(bed->a.has_scopes);
-	/* Nothing is said: the organization, and the roles of those who have none. */
-	assert_int_equal(check(bed, token_of(bed->foreign, "", IDP(""))), KS_LOOKUP_NONE);
-	assert_int_equal(bed->a.tenant, 0);
+	/* Nothing is said of roles: those of who has none. */
+	assert_int_equal(check(bed, token_of(bed->foreign, "", IDP(",\"org\":\"a\""))), KS_LOOKUP_NONE);
 	assert_int_equal(bed->a.role_count, 1);
 	assert_int_equal(bed->a.roles[0], KS_ROLE_ACCOUNT_READER);
 }
@@ -334,7 +333,10 @@ static void an_organizations_issuer_says_no_more_than_its_rules(void **state)
 
 	assert_int_equal(check(bed, token_of(bed->foreign, "JWT", IDP(",\"org\":\"b\""))), KS_LOOKUP_JWT_TENANT);
 	assert_int_equal(check(bed, token_of(bed->foreign, "JWT", IDP(",\"org\":7"))), KS_LOOKUP_JWT_CLAIMS);
-	assert_int_equal(check(bed, token_of(bed->foreign, "JWT", IDP(",\"realm\":{\"roles\":7}"))), KS_LOOKUP_JWT_CLAIMS);
+	/* Where a claim says the tenant, silence is not the whole organization. */
+	assert_int_equal(check(bed, token_of(bed->foreign, "JWT", IDP(""))), KS_LOOKUP_JWT_TENANT);
+	assert_int_equal(check(bed, token_of(bed->foreign, "JWT", IDP(",\"org\":\"a\",\"realm\":{\"roles\":7}"))),
+			 KS_LOOKUP_JWT_CLAIMS);
 	assert_int_equal(check(bed, token_of(bed->foreign, "ks-session+jwt", IDP(""))), KS_LOOKUP_JWT_TYPE);
 	assert_int_equal(check(bed, token_of(bed->foreign, "logout+jwt", IDP(""))), KS_LOOKUP_JWT_TYPE);
 	assert_int_equal(check(bed, token_of(bed->es256, "JWT", IDP(""))), KS_LOOKUP_JWT_KEY);
