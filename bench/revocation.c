@@ -160,21 +160,32 @@ static void *call(void *ctx)
 
 /* ---- the reference: the commit alone ---- */
 
-static enum ks_err revoke_rows(struct ks_store *store, uint64_t first, uint64_t end)
+static enum ks_err note_tenant(void *ctx, const struct ks_key_row *row)
+{
+	*(uint64_t *)ctx = row->tenant;
+	return KS_OK;
+}
+
+/* The rows that the engine writes for each: the key's, the change's, the audit's and the event's. */
+static enum ks_err revoke_rows(struct ks_store *store, uint64_t tenant, uint64_t first, uint64_t end)
 {
 	char id[KS_ID_TEXT_SIZE];
 	uint64_t seq;
 
 	KS_TRY(ks_store_begin(store));
 	for (uint64_t i = first; i < end; i++) {
-		struct ks_audit_row audit = {.id = (UINT64_C(1) << 62) + i, .at = 1, .actor = KS_STR("local"), .action = KS_STR("key.revoke"),
-					     .outcome = KS_STR("ok"), .request_id = KS_STR("")};
+		struct ks_audit_row audit = {.id = (UINT64_C(1) << 62) + i, .at = 1, .tenant = tenant, .actor = KS_STR("local"),
+					     .action = KS_STR("key.revoke"), .outcome = KS_STR("ok"), .detail = KS_STR("{\"name\":\"watched\"}")};
+		struct ks_event_row event = {.id = (UINT64_C(1) << 62) + i, .at = 1, .type = KS_STR("key.revoked"), .tenant = tenant,
+					     .data = KS_STR("{\"name\":\"watched\",\"kind\":\"tenant\",\"binding\":\"operator\","
+							    "\"environment\":\"live\",\"last_four\":\"0000\",\"expires_at\":null}")};
 
 		ks_id_format(KS_ID_KEY, keys[i].id, id);
-		audit.object = ks_str_c(id);
+		audit.object = event.object = ks_str_c(id);
 		KS_TRY(ks_store_key_revoke(store, keys[i].id, 1, KS_STR("local")));
 		KS_TRY(ks_store_change_append(store, KS_CHANGE_KEY, keys[i].id, keys[i].id, &seq));
 		KS_TRY(ks_store_audit_append(store, &audit));
+		KS_TRY(ks_store_event_append(store, &event));
 	}
 	return ks_store_commit(store);
 }
@@ -198,17 +209,19 @@ static uint64_t commit_alone_p99(const char *data, uint64_t *ret_p50)
 	char uri[4200];
 	struct ks_buf b = KS_BUF(uri);
 	struct ks_store *store = NULL;
-	uint64_t n = 0;
+	uint64_t n = 0, tenant = 0;
 
 	ks_buf_put_c(&b, "sqlite:");
 	ks_buf_put_c(&b, data);
 	ks_buf_put_c(&b, "/keystile.db");
 	if (ks_store_open(ks_buf_z(&b), KS_STORE_WRITER, &store) != KS_OK)
 		die("store", "cannot be opened");
+	if (ks_store_key_get(store, keys[0].id, note_tenant, &tenant) != KS_OK)
+		die("store", ks_store_error(store));
 	for (uint64_t i = key_count; i + CALLERS <= 2 * key_count; i += CALLERS) {
 		uint64_t start = now_ns();
 
-		if (revoke_rows(store, i, i + CALLERS) != KS_OK)
+		if (revoke_rows(store, tenant, i, i + CALLERS) != KS_OK)
 			die("store", ks_store_error(store));
 		took[n++] = now_ns() - start;
 	}

@@ -35,6 +35,8 @@ struct ks_waiter {
 struct ks_tx_log {
 	struct ks_change *changes;   /* to project once they are durable */
 	size_t change_count, change_cap;
+	struct ks_key_core *cores;   /* of each change: the key as it is then; id 0: the store tells */
+	size_t core_cap;
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
 	size_t event_count;          /* written */
@@ -118,6 +120,7 @@ struct ks_engine {
 	uint32_t id_random[64];                 /* fetched ahead, one system call for many ids */
 	size_t id_random_left;
 	struct ks_tx_log log;
+	uint64_t commit_ns;                     /* how long the last commit took */
 	uint64_t last_change;                   /* of the truth, durable */
 	uint64_t trimmed_to;                    /* change-log entries up to here are forgotten */
 	bool behind;                            /* the truth may have more than the ring: first catch up */
@@ -184,6 +187,9 @@ bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 /** Remembers a tenant that this transaction deletes. */
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
 
+/** Appends the change of a key that now is as `row` says, so that the projection need not read it back. */
+KS_MUST_USE enum ks_err ks_tx_change_key(struct ks_tx *tx, const struct ks_key_row *row);
+
 /** Appends one change for consecutive new keys; `cores` (at least one, ids ascending) stay as they are until the
  * transaction is over, so that the projection need not read them back. One such range a transaction. */
 KS_MUST_USE enum ks_err ks_tx_change_range(struct ks_tx *tx, const struct ks_key_core *cores, size_t count);
@@ -192,7 +198,8 @@ void ks_writer_note_ring(struct ks_engine *engine);
 
 /* ---- projector.c: from rows of the truth to records of the ring; the writer's ---- */
 /** Brings what one change is about into the ring, as the truth says it now. Makes the ring larger where it must. */
-KS_MUST_USE enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change);
+KS_MUST_USE enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change,
+				   const struct ks_key_core *core);
 /** Applies the change log from the ring's position to its end. KS_CONFLICT: the log does not reach back that far, or
  * the ring is ahead of it: rebuild. */
 KS_MUST_USE enum ks_err ks_project_rest(struct ks_engine *engine);

@@ -71,7 +71,7 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 
 	KS_TRY(ks_store_key_insert(tx->store, row));
-	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, row->id, 0));
+	KS_TRY(ks_tx_change_key(tx, row));
 	ks_audit_put(&detail, "name", row->name);
 	ks_audit_put(&detail, "kind", ks_str_c(ks_kind_text(row->kind)));
 	ks_audit_put(&detail, "binding", ks_str_c(ks_binding_text(row->binding)));
@@ -283,7 +283,8 @@ enum ks_err ks_keys_revoke(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	if (kept.row.revoked_at != KS_TIME_NONE)
 		return KS_OK;
 	KS_TRY(ks_store_key_revoke(tx->store, id, tx->now_ms, ks_str_c(actor->id)));
-	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, id, 0));
+	kept.row.revoked_at = tx->now_ms;
+	KS_TRY(ks_tx_change_key(tx, &kept.row));
 	ks_audit_put(&detail, "name", kept.row.name);
 	KS_TRY(audit(tx, actor, "key.revoke", &kept.row, &detail));
 	ks_event_put_key(&data, &kept.row);

@@ -130,6 +130,7 @@ enum ks_err ks_project_cores(struct ks_ring *ring, const struct ks_key_core *cor
 struct applying {
 	struct ks_engine *engine;
 	struct ks_ring *ring;
+	const struct ks_key_core *core; /* the changed key; NULL, or id 0: the store tells */
 	struct ks_key_core cores[CORES_AT_ONCE];
 	size_t core_count;
 };
@@ -203,6 +204,8 @@ static enum ks_err apply_keys(struct applying *a, uint64_t first, uint64_t last)
 
 static enum ks_err apply_key(struct applying *a, const struct ks_change *change)
 {
+	if (a->core && a->core->id == change->object)
+		return ks_project_cores(a->ring, a->core, 1);
 	return apply_keys(a, change->object, change->object);
 }
 
@@ -265,7 +268,7 @@ static uint64_t room_for(const struct ks_change *change)
 	return change->kind == KS_CHANGE_KEY_RANGE ? change->object_end - change->object + 1 : 1;
 }
 
-enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change)
+enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change, const struct ks_key_core *core)
 {
 	struct applying a;
 	enum ks_err err;
@@ -273,6 +276,7 @@ enum ks_err ks_project(struct ks_engine *engine, const struct ks_change *change)
 	if ((unsigned)change->kind >= KS_CHANGE_KIND_COUNT)
 		return KS_CORRUPT;
 	a.engine = engine;
+	a.core = core;
 	for (int tries = 0;; tries++) {
 		a.ring = ks_ringmap_writer_ring(engine->ringmap);
 		err = appliers[change->kind](&a, change);
@@ -336,7 +340,7 @@ static enum ks_err replay_some(struct ks_engine *engine, uint64_t position, uint
 		return KS_CONFLICT;
 	KS_TRY(err);
 	for (size_t i = 0; i < r->count; i++) {
-		KS_TRY(ks_project(engine, &r->changes[i]));
+		KS_TRY(ks_project(engine, &r->changes[i], NULL));
 		ks_ring_set_position(ks_ringmap_writer_ring(engine->ringmap), r->changes[i].seq);
 	}
 	ks_engine_progress(engine, "replay", r->changes[r->count - 1].seq, last);

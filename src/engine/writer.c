@@ -33,11 +33,36 @@ enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t ob
 	struct ks_tx_log *log = &tx->engine->log;
 	uint64_t seq;
 
-	if (!grow_array((void **)&log->changes, &log->change_cap, log->change_count, sizeof(*log->changes)))
+	if (!grow_array((void **)&log->changes, &log->change_cap, log->change_count, sizeof(*log->changes)) ||
+	    !grow_array((void **)&log->cores, &log->core_cap, log->change_count, sizeof(*log->cores)))
 		return KS_MEMORY;
 	KS_TRY(ks_store_change_append(tx->store, kind, object, object_end, &seq));
+	log->cores[log->change_count].id = 0;
 	log->changes[log->change_count++] =
 		(struct ks_change){.seq = seq, .kind = kind, .object = object, .object_end = object_end};
+	return KS_OK;
+}
+
+enum ks_err ks_tx_change_key(struct ks_tx *tx, const struct ks_key_row *row)
+{
+	struct ks_tx_log *log = &tx->engine->log;
+	int64_t expires = row->expires_at == KS_TIME_NONE ? INT64_MAX : row->expires_at;
+	bool retires = row->retires_at != KS_TIME_NONE && row->retires_at <= expires;
+
+	KS_TRY(ks_tx_change(tx, KS_CHANGE_KEY, row->id, 0));
+	log->cores[log->change_count - 1] = (struct ks_key_core){
+		.id = row->id,
+		.digest = row->digest,
+		.tenant = row->tenant,
+		.grant = row->grant,
+		.ends_ms = retires ? row->retires_at : expires,
+		.kind = row->kind,
+		.binding = row->binding,
+		.environment = row->environment,
+		.revoked = row->revoked_at != KS_TIME_NONE,
+		.rotated_out = retires,
+		.imported = row->imported,
+	};
 	return KS_OK;
 }
 
@@ -169,7 +194,9 @@ static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struc
 		return KS_OK;
 	}
 	KS_TRY(trim(engine));
+	uint64_t began = ks_engine_tick_ns();
 	KS_TRY(ks_store_commit(engine->store));
+	engine->commit_ns = ks_engine_tick_ns() - began;
 	*ret_committed = true;
 	return KS_OK;
 }
@@ -191,7 +218,7 @@ static enum ks_err project_log(struct ks_engine *engine)
 	struct ks_tx_log *log = &engine->log;
 
 	for (size_t i = 0; i < log->change_count; i++)
-		KS_TRY(ks_project(engine, &log->changes[i]));
+		KS_TRY(ks_project(engine, &log->changes[i], &log->cores[i]));
 	if (log->change_count > 0) {
 		engine->last_change = log->changes[log->change_count - 1].seq;
 		ks_ring_set_position(ks_ringmap_writer_ring(engine->ringmap), engine->last_change);
@@ -345,8 +372,8 @@ static struct pace run_batch(struct ks_engine *engine, struct ks_job *jobs)
 		run_apart(engine, jobs, &tx);
 	else
 		committed = run_transaction(engine, jobs, &tx);
-	pace.ns = ks_engine_tick_ns() - began;
-	note_batch(engine, jobs, committed, pace.ns);
+	note_batch(engine, jobs, committed, ks_engine_tick_ns() - began);
+	pace.ns = committed ? engine->commit_ns : 0;
 	pthread_mutex_lock(&engine->queue_lock);
 	pace.callers += engine->queue_count;
 	pthread_mutex_unlock(&engine->queue_lock);

@@ -309,7 +309,7 @@ def test_kill_under_write_load():
 # ---- import ----
 
 # Lines that share a transaction: such a batch is there whole or not at all.
-BATCH = 50000
+BATCH = 32768   # keys of one transaction of an import
 
 
 def import_line(number, tag):
