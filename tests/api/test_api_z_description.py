@@ -1,8 +1,5 @@
 """The description is of this program: what it says is there, and what is there it says."""
-import pathlib
 import re
-
-import pytest
 
 import keystile
 
@@ -43,10 +40,7 @@ def test_examples_are_as_described():
     walk(CONTRACT.document["components"]["responses"])
 
 
-def test_every_operation_was_seen_to_succeed(request):
-    """Last of all: of a run of the whole suite."""
-    mine = pathlib.Path(__file__).parent.glob("test_api_*.py")
-    if {p.name for p in mine} - {item.path.name for item in request.session.items}:
-        pytest.skip("not all tests of the API are run")
+def test_every_operation_was_seen_to_succeed():
+    """Last of all; conftest.py leaves it out where not the whole suite is run."""
     succeeded = {(method, template) for method, template, status in CONTRACT.seen if status < 400}
     assert {(method, template) for _, _, method, template, _ in CONTRACT.operations} - succeeded == set()
