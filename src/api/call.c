@@ -112,6 +112,19 @@ const struct ks_ring *ks_call_ring(struct ks_call *call)
 	return ks_ringmap_reader_ring(call->reader->ring);
 }
 
+enum ks_finish ks_call_answer_read(struct ks_call *call, enum ks_err err)
+{
+	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+}
+
+bool ks_call_id(struct ks_call *call, size_t at, enum ks_id_type type, uint64_t *ret_id)
+{
+	if (ks_id_parse(call->params[at], type, ret_id))
+		return true;
+	(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
+	return false;
+}
+
 enum ks_finish ks_call_answer(struct ks_call *call, int status)
 {
 	struct ks_exchange *x = call->exchange;

@@ -122,6 +122,10 @@ enum ks_finish ks_call_answer(struct ks_call *call, int status);
 enum ks_finish ks_call_problem(struct ks_call *call, enum ks_problem problem, const char *detail);
 /** Answers with a reason of the decision (401, 403, …), with its challenge. */
 enum ks_finish ks_call_refuse(struct ks_call *call, const struct ks_ring *ring, const struct ks_decision *decision, bool basic_tried);
+/** Answers a reading: 200 with what stands in call->out, or the problem of its error. */
+enum ks_finish ks_call_answer_read(struct ks_call *call, enum ks_err err);
+/** Parameter `at` of the route as an id of this type. False: answered as whatever does not exist. */
+bool ks_call_id(struct ks_call *call, size_t at, enum ks_id_type type, uint64_t *ret_id);
 /** Answers 422 with call->in's problems if there are any: true, and *ret_finish is to be returned. */
 bool ks_call_invalid(struct ks_call *call, enum ks_finish *ret_finish);
 
@@ -129,6 +133,15 @@ bool ks_call_invalid(struct ks_call *call, enum ks_finish *ret_finish);
  * renders the answer into call->out from what it wrote. With an Idempotency-Key the answer is kept in the same transaction, but for its top-level
  * members "token" and the tokens of "first_key" and "invitation", and a repetition is answered with it, without `run`. */
 enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx), int status);
+
+/** What a switch of the thing in the path works with, in call->extra. */
+struct ks_switch {
+	uint64_t id;
+	bool on;
+};
+/** As ks_call_write, for turning the thing with the id in the path (of this type) on or off, or removing it. */
+enum ks_finish ks_call_switch(struct ks_call *call, enum ks_id_type type, bool on,
+			      enum ks_err (*run_switch)(struct ks_call *call, struct ks_tx *tx));
 
 /** Runs `handler` on a thread for reading, so that a long list delays no decision, and answers when it has returned (KS_FINISH_DONE). There call->reader is
  * that thread's. */
@@ -151,16 +164,25 @@ bool ks_call_no_query(struct ks_call *call);
 void ks_call_query_problem(struct ks_call *call, const char *name, const char *detail);
 void ks_call_query_known(struct ks_call *call, const char *const *names);
 
-/** `limit` and `cursor` of a list. */
+/** `limit` and `cursor` of a list, and how far the page has come. */
 struct ks_page {
 	size_t limit;
 	uint64_t before;
+	size_t count;
+	uint64_t last;    /* id of the last row taken */
+	bool more;        /* there was one that the page has no place for */
 };
 void ks_call_page(struct ks_call *call, struct ks_page *ret_page);
 /** The same where `limit` may be up to `max`. */
 void ks_call_page_up_to(struct ks_call *call, uint64_t max, struct ks_page *ret_page);
+/** Begins a list: what is written next stands in "items". */
+void ks_call_page_open(struct ks_call *call);
+/** True: the row with this id has a place on the page, and is written now. Ask for one row more than `limit`. */
+bool ks_page_take(struct ks_page *page, uint64_t id);
 /** Ends a list: closes "items" and writes "next": a cursor if `more`, else null. */
 void ks_call_page_end(struct ks_call *call, bool more, uint64_t last_id);
+/** Ends the list with what the page has taken and answers with it, or with the problem of the reading. */
+enum ks_finish ks_call_page_answer(struct ks_call *call, const struct ks_page *page, enum ks_err err);
 
 /** The tenant ids that a list for this actor may show: *ret_organization (one index range) or *ret_tenants (heap; ascending), or everything (both 0, all true).
  * `within` (0: none) narrows to one tenant and what is below; false: not seen. */

@@ -108,7 +108,7 @@ enum ks_finish ks_api_events_read(struct ks_call *call)
 	if (!ks_id_parse(call->params[0], KS_ID_EVENT, &id))
 		return ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
 	err = ks_store_event_get(call->reader->store, id, show, call);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 /* ---- types ---- */

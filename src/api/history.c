@@ -133,9 +133,7 @@ enum ks_finish ks_history_answer(struct ks_history *h, enum ks_err (*ask)(struct
 	struct ks_call *call = h->call;
 	enum ks_err err;
 
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
+	ks_call_page_open(call);
 	do {
 		h->got = 0;
 		err = ask(h, ctx);

@@ -127,21 +127,15 @@ enum ks_finish ks_api_identity_providers_create(struct ks_call *call)
 
 struct list {
 	struct showing showing;
-	size_t limit, count;
-	uint64_t last;
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_identity_provider_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->id))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->id;
 	return put_row(&list->showing, row);
 }
 
@@ -150,26 +144,19 @@ static enum ks_finish list_providers(struct ks_call *call)
 	static const char *const known[] = {"organization", "limit", "cursor", NULL};
 	struct list list = {.showing = {&call->out, ks_call_ring(call)}};
 	uint64_t organization;
-	struct ks_page page;
 	enum ks_finish answered;
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	if (!ks_call_organization_query(call, &organization))
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
 		return answered;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
-	err = ks_store_identity_providers(call->reader->store, organization, page.before, page.limit + 1, list_row,
+	ks_call_page_open(call);
+	err = ks_store_identity_providers(call->reader->store, organization, list.page.before, list.page.limit + 1, list_row,
 					  &list);
-	if (err != KS_OK)
-		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
-	return ks_call_answer(call, 200);
+	return ks_call_page_answer(call, &list.page, err);
 }
 
 enum ks_finish ks_api_identity_providers_list(struct ks_call *call)
@@ -187,75 +174,46 @@ static enum ks_err put_seen(void *ctx, const struct ks_identity_provider_row *ro
 	return put_row(&s, row);
 }
 
-static bool id_of(struct ks_call *call, uint64_t *ret_id)
-{
-	if (ks_id_parse(call->params[0], KS_ID_IDENTITY_PROVIDER, ret_id))
-		return true;
-	(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
-	return false;
-}
-
 enum ks_finish ks_api_identity_providers_read(struct ks_call *call)
 {
 	uint64_t id;
 	enum ks_err err;
 
-	if (!ks_call_no_query(call) || !id_of(call, &id))
+	if (!ks_call_no_query(call) || !ks_call_id(call, 0, KS_ID_IDENTITY_PROVIDER, &id))
 		return KS_FINISH_DONE;
 	err = ks_store_identity_provider_get(call->reader->store, id, put_seen, call);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 /* ---- change ---- */
 
-struct change {
-	uint64_t id;
-	bool enabled;
-};
-
 static enum ks_err run_enable(struct ks_call *call, struct ks_tx *tx)
 {
-	const struct change *change = call->extra;
+	const struct ks_switch *change = call->extra;
 
-	KS_TRY(ks_identity_providers_set_enabled(tx, &call->actor, change->id, change->enabled, &call->job.refusal));
+	KS_TRY(ks_identity_providers_set_enabled(tx, &call->actor, change->id, change->on, &call->job.refusal));
 	return show_in(call, tx->store, tx->ring, change->id);
 }
 
 static enum ks_err run_delete(struct ks_call *call, struct ks_tx *tx)
 {
-	const struct change *change = call->extra;
+	const struct ks_switch *change = call->extra;
 
 	KS_TRY(ks_identity_providers_delete(tx, &call->actor, change->id, &call->job.refusal));
 	return show_in(call, tx->store, tx->ring, change->id);
 }
 
-static enum ks_finish submit(struct ks_call *call, bool enabled,
-			     enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx))
-{
-	struct change *change;
-	uint64_t id;
-
-	if (!id_of(call, &id))
-		return KS_FINISH_DONE;
-	change = calloc(1, sizeof(*change));
-	if (!change)
-		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	*change = (struct change){id, enabled};
-	call->extra = change;
-	return ks_call_write(call, run, 200);
-}
-
 enum ks_finish ks_api_identity_providers_delete(struct ks_call *call)
 {
-	return submit(call, false, run_delete);
+	return ks_call_switch(call, KS_ID_IDENTITY_PROVIDER, false, run_delete);
 }
 
 enum ks_finish ks_api_identity_providers_disable(struct ks_call *call)
 {
-	return ks_call_no_members(call) ? submit(call, false, run_enable) : KS_FINISH_DONE;
+	return ks_call_no_members(call) ? ks_call_switch(call, KS_ID_IDENTITY_PROVIDER, false, run_enable) : KS_FINISH_DONE;
 }
 
 enum ks_finish ks_api_identity_providers_enable(struct ks_call *call)
 {
-	return ks_call_no_members(call) ? submit(call, true, run_enable) : KS_FINISH_DONE;
+	return ks_call_no_members(call) ? ks_call_switch(call, KS_ID_IDENTITY_PROVIDER, true, run_enable) : KS_FINISH_DONE;
 }

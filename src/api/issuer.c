@@ -174,7 +174,7 @@ enum ks_finish ks_api_issuer_show(struct ks_call *call)
 	if (!is_operator(call) || !ks_call_no_query(call))
 		return KS_FINISH_DONE;
 	err = put_issuer(call, call->reader->store);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 static enum ks_err run_rotate(struct ks_call *call, struct ks_tx *tx)

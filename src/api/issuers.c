@@ -182,21 +182,15 @@ enum ks_finish ks_api_issuers_create(struct ks_call *call)
 
 struct list {
 	struct ks_json *json;
-	size_t limit, count;
-	uint64_t last;
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_foreign_issuer_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->id))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->id;
 	put_issuer(list->json, row);
 	return KS_OK;
 }
@@ -206,25 +200,19 @@ static enum ks_finish list_issuers(struct ks_call *call)
 	static const char *const known[] = {"organization", "limit", "cursor", NULL};
 	struct list list = {.json = &call->out};
 	uint64_t organization;
-	struct ks_page page;
 	enum ks_finish answered;
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	if (!ks_call_organization_query(call, &organization))
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
 		return answered;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
-	err = ks_store_foreign_issuers(call->reader->store, organization, page.before, page.limit + 1, list_row, &list);
-	if (err != KS_OK)
-		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
-	return ks_call_answer(call, 200);
+	ks_call_page_open(call);
+	err = ks_store_foreign_issuers(call->reader->store, organization, list.page.before, list.page.limit + 1,
+				       list_row, &list);
+	return ks_call_page_answer(call, &list.page, err);
 }
 
 enum ks_finish ks_api_issuers_list(struct ks_call *call)
@@ -232,81 +220,57 @@ enum ks_finish ks_api_issuers_list(struct ks_call *call)
 	return ks_call_later(call, list_issuers);
 }
 
-static bool id_of(struct ks_call *call, uint64_t *ret_id)
-{
-	if (ks_id_parse(call->params[0], KS_ID_ISSUER, ret_id))
-		return true;
-	(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
-	return false;
-}
-
 static enum ks_finish show(struct ks_call *call, uint64_t id)
 {
 	enum ks_err err = ks_store_foreign_issuer_get(call->reader->store, id, put_seen, call);
 
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 enum ks_finish ks_api_issuers_read(struct ks_call *call)
 {
 	uint64_t id;
 
-	return ks_call_no_query(call) && id_of(call, &id) ? show(call, id) : KS_FINISH_DONE;
+	return ks_call_no_query(call) && ks_call_id(call, 0, KS_ID_ISSUER, &id) ? show(call, id) : KS_FINISH_DONE;
 }
 
 /* ---- change ---- */
 
-struct change {
-	uint64_t id;
-	bool enabled;
-};
-
 static enum ks_err run_enable(struct ks_call *call, struct ks_tx *tx)
 {
-	const struct change *change = call->extra;
+	const struct ks_switch *change = call->extra;
 
-	KS_TRY(ks_foreign_issuers_set_enabled(tx, &call->actor, change->id, change->enabled, &call->job.refusal));
+	KS_TRY(ks_foreign_issuers_set_enabled(tx, &call->actor, change->id, change->on, &call->job.refusal));
 	return ks_store_foreign_issuer_get(tx->store, change->id, put_row, &call->out);
 }
 
 static enum ks_err run_delete(struct ks_call *call, struct ks_tx *tx)
 {
-	const struct change *change = call->extra;
+	const struct ks_switch *change = call->extra;
 
 	KS_TRY(ks_foreign_issuers_delete(tx, &call->actor, change->id, &call->job.refusal));
 	return ks_store_foreign_issuer_get(tx->store, change->id, put_row, &call->out);
 }
 
-static enum ks_finish submit(struct ks_call *call, bool enabled,
-			     enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx))
+static enum ks_finish change(struct ks_call *call, bool on, enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx))
 {
-	struct change *change;
-	uint64_t id;
-
-	if (!id_of(call, &id))
-		return KS_FINISH_DONE;
-	change = calloc(1, sizeof(*change));
-	if (!change)
-		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	*change = (struct change){id, enabled};
-	call->extra = change;
 	call->drop = drop;
-	return ks_call_write(call, run, 200);
+	return ks_call_switch(call, KS_ID_ISSUER, on, run);
 }
 
 enum ks_finish ks_api_issuers_delete(struct ks_call *call)
 {
-	return submit(call, false, run_delete);
+	return change(call, false, run_delete);
 }
 
 enum ks_finish ks_api_issuers_disable(struct ks_call *call)
 {
-	return ks_call_no_members(call) ? submit(call, false, run_enable) : KS_FINISH_DONE;
+	return ks_call_no_members(call) ? change(call, false, run_enable) : KS_FINISH_DONE;
 }
 
 enum ks_finish ks_api_issuers_enable(struct ks_call *call)
 {
-	return ks_call_no_members(call) ? submit(call, true, run_enable) : KS_FINISH_DONE;
+	return ks_call_no_members(call) ? change(call, true, run_enable) : KS_FINISH_DONE;
 }
 
 /* ---- refresh ---- */
@@ -332,7 +296,7 @@ enum ks_finish ks_api_issuers_refresh(struct ks_call *call)
 {
 	uint64_t id, *kept;
 
-	if (!ks_call_no_query(call) || !ks_call_no_members(call) || !id_of(call, &id))
+	if (!ks_call_no_query(call) || !ks_call_no_members(call) || !ks_call_id(call, 0, KS_ID_ISSUER, &id))
 		return KS_FINISH_DONE;
 	kept = malloc(sizeof(*kept));
 	if (!kept)

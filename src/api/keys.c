@@ -44,23 +44,16 @@ enum ks_finish ks_api_keys_create(struct ks_call *call)
 
 struct list {
 	struct ks_call *call;
-	size_t limit;
-	size_t count;
-	uint64_t last;
 	uint64_t before;      /* where to go on after a page that is not full; 0: nowhere */
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_key_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->id))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->id;
 	return ks_record_key_row(list->call->reader->store, &list->call->out, row, NULL, list->call->exchange->now_ms);
 }
 
@@ -182,7 +175,6 @@ static enum ks_finish list_keys(struct ks_call *call)
 				       .now_ms = call->exchange->now_ms};
 	struct list list = {.call = call};
 	struct ks_view view = {0};
-	struct ks_page page;
 	char q[KS_STORE_NAME_MAX];
 	uint64_t within = 0;
 	bool answered, chosen;
@@ -190,7 +182,7 @@ static enum ks_finish list_keys(struct ks_call *call)
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	read_words(call, &filter);
 	(void)ks_call_query(call, "q", q, sizeof(q), &filter.q);
 	chosen = choose_tenants(call, &view, &within, &answered);
@@ -202,17 +194,14 @@ static enum ks_finish list_keys(struct ks_call *call)
 	}
 	if (!chosen)
 		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	filter.before = page.before;
-	filter.limit = page.limit + 1;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
+	filter.before = list.page.before;
+	filter.limit = list.page.limit + 1;
+	ks_call_page_open(call);
 	err = read_keys(call, &view, within, &filter, &list);
 	ks_view_free(&view);
 	if (err != KS_OK)
 		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more || list.before, list.more ? list.last : list.before);
+	ks_call_page_end(call, list.page.more || list.before, list.page.more ? list.page.last : list.before);
 	return ks_call_answer(call, 200);
 }
 
@@ -222,15 +211,6 @@ enum ks_finish ks_api_keys_list(struct ks_call *call)
 }
 
 /* ---- one key ---- */
-
-/* The id in the path; false: answered as whatever does not exist. */
-static bool id_of(struct ks_call *call, uint64_t *ret_id)
-{
-	if (ks_id_parse(call->params[0], KS_ID_KEY, ret_id))
-		return true;
-	(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
-	return false;
-}
 
 static enum ks_err put_seen(void *ctx, const struct ks_key_row *row)
 {
@@ -247,10 +227,10 @@ enum ks_finish ks_api_keys_read(struct ks_call *call)
 	uint64_t id;
 	enum ks_err err;
 
-	if (!ks_call_no_query(call) || !id_of(call, &id))
+	if (!ks_call_no_query(call) || !ks_call_id(call, 0, KS_ID_KEY, &id))
 		return KS_FINISH_DONE;
 	err = ks_store_key_get(call->reader->store, id, put_seen, call);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 struct change {
@@ -267,7 +247,7 @@ static struct change *change_of(struct ks_call *call)
 	struct change *change;
 	uint64_t id;
 
-	if (!id_of(call, &id))
+	if (!ks_call_id(call, 0, KS_ID_KEY, &id))
 		return NULL;
 	change = calloc(1, sizeof(*change));
 	if (!change) {

@@ -153,13 +153,36 @@ void ks_call_page_up_to(struct ks_call *call, uint64_t max, struct ks_page *ret_
 		if (!ours)
 			query_problem(call, KS_STR("cursor"), "This is no cursor of ours.");
 	}
-	ret_page->limit = (size_t)number;
-	ret_page->before = before;
+	*ret_page = (struct ks_page){.limit = (size_t)number, .before = before};
 }
 
 void ks_call_page(struct ks_call *call, struct ks_page *ret_page)
 {
 	ks_call_page_up_to(call, PAGE_MAX, ret_page);
+}
+
+void ks_call_page_open(struct ks_call *call)
+{
+	ks_json_open(&call->out, '{');
+	ks_json_name(&call->out, "items");
+	ks_json_open(&call->out, '[');
+}
+
+bool ks_page_take(struct ks_page *page, uint64_t id)
+{
+	page->more = page->count == page->limit;
+	if (page->more)
+		return false;
+	page->count++;
+	page->last = id;
+	return true;
+}
+
+enum ks_finish ks_call_page_answer(struct ks_call *call, const struct ks_page *page, enum ks_err err)
+{
+	if (err == KS_OK)
+		ks_call_page_end(call, page->more, page->last);
+	return ks_call_answer_read(call, err);
 }
 
 void ks_call_page_end(struct ks_call *call, bool more, uint64_t last_id)

@@ -42,22 +42,15 @@ static enum ks_err put_member(struct member *m, const struct ks_membership_row *
 
 struct list {
 	struct member member;
-	size_t limit;
-	size_t count;
-	uint64_t last;
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_membership_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->user))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->user;
 	return put_member(&list->member, row);
 }
 
@@ -74,26 +67,20 @@ static enum ks_finish list_members(struct ks_call *call)
 {
 	static const char *const known[] = {"limit", "cursor", NULL};
 	struct list list = {.member = {.store = call->reader->store, .json = &call->out, .tenant = call->params[0]}};
-	struct ks_page page;
 	enum ks_finish answered;
 	uint64_t tenant;
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	if (ks_call_invalid(call, &answered))
 		return answered;
 	if (!tenant_of(call, &tenant))
 		return KS_FINISH_DONE;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
-	err = ks_store_memberships_of_tenant(call->reader->store, tenant, page.before, page.limit + 1, list_row, &list);
-	if (err != KS_OK)
-		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
-	return ks_call_answer(call, 200);
+	ks_call_page_open(call);
+	err = ks_store_memberships_of_tenant(call->reader->store, tenant, list.page.before, list.page.limit + 1,
+					     list_row, &list);
+	return ks_call_page_answer(call, &list.page, err);
 }
 
 enum ks_finish ks_api_members_list(struct ks_call *call)

@@ -42,9 +42,7 @@ static bool begin_list(struct ks_call *call, struct ks_page *ret_page)
 	ks_call_page(call, ret_page);
 	if (ks_call_invalid(call, &answered))
 		return false;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
+	ks_call_page_open(call);
 	return true;
 }
 

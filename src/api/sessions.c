@@ -19,22 +19,15 @@ bool ks_call_own_user(struct ks_call *call, bool cookie_alone, uint64_t *ret_use
 
 struct list {
 	struct ks_call *call;
-	size_t limit;
-	size_t count;
-	uint64_t last;
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_session_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->id))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->id;
 	ks_record_session(&list->call->out, row, list->call->actor.session);
 	return KS_OK;
 }
@@ -42,23 +35,16 @@ static enum ks_err list_row(void *ctx, const struct ks_session_row *row)
 static enum ks_finish list_sessions(struct ks_call *call, uint64_t user)
 {
 	struct list list = {.call = call};
-	struct ks_page page;
 	enum ks_finish answered;
 	enum ks_err err;
 
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	if (ks_call_invalid(call, &answered))
 		return answered;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
-	err = ks_store_sessions_of_user(call->reader->store, user, call->exchange->now_ms, page.before, page.limit + 1,
-					list_row, &list);
-	if (err != KS_OK)
-		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
-	return ks_call_answer(call, 200);
+	ks_call_page_open(call);
+	err = ks_store_sessions_of_user(call->reader->store, user, call->exchange->now_ms, list.page.before,
+					list.page.limit + 1, list_row, &list);
+	return ks_call_page_answer(call, &list.page, err);
 }
 
 static const char *const list_query[] = {"limit", "cursor", NULL};
@@ -143,7 +129,7 @@ enum ks_finish ks_api_session_read(struct ks_call *call)
 	if (!ks_call_no_query(call) || !ks_call_own_user(call, false, &user))
 		return KS_FINISH_DONE;
 	err = put_self(call, user);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 /* ---- end ---- */

@@ -123,22 +123,15 @@ enum ks_finish ks_api_tenants_create(struct ks_call *call)
 struct list {
 	struct ks_call *call;
 	const struct ks_ring *ring;
-	size_t limit;
-	size_t count;
-	uint64_t last;
-	bool more;
+	struct ks_page page;
 };
 
 static enum ks_err list_row(void *ctx, const struct ks_tenant_row *row)
 {
 	struct list *list = ctx;
 
-	if (list->count == list->limit) {
-		list->more = true;
+	if (!ks_page_take(&list->page, row->id))
 		return KS_OK;
-	}
-	list->count++;
-	list->last = row->id;
 	ks_record_tenant(&list->call->out, row, list->ring, &list->call->actor);
 	return KS_OK;
 }
@@ -181,14 +174,13 @@ static enum ks_finish list_tenants(struct ks_call *call)
 	struct ks_tenant_filter filter = {.kind = KS_TENANT_KIND_COUNT};
 	struct list list = {.call = call, .ring = ks_call_ring(call)};
 	struct ks_view view = {0};
-	struct ks_page page;
 	char storage[32];
 	struct ks_str word;
 	enum ks_finish answered;
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
-	ks_call_page(call, &page);
+	ks_call_page(call, &list.page);
 	if (ks_call_query(call, "kind", storage, sizeof(storage), &word) && !ks_tenant_kind_parse(word, &filter.kind))
 		ks_call_query_problem(call, "kind",
 				      "This must be operator, partner, organization, sub_entity, project or personal.");
@@ -198,18 +190,12 @@ static enum ks_finish list_tenants(struct ks_call *call)
 		return answered;
 	if (!ks_call_view(call, 0, &view))
 		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	filter.before = page.before;
-	filter.limit = page.limit + 1;
-	list.limit = page.limit;
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
+	filter.before = list.page.before;
+	filter.limit = list.page.limit + 1;
+	ks_call_page_open(call);
 	err = read_tenants(call, &view, &filter, &list);
 	ks_view_free(&view);
-	if (err != KS_OK)
-		return ks_call_problem(call, ks_problem_of_err(err), NULL);
-	ks_call_page_end(call, list.more, list.last);
-	return ks_call_answer(call, 200);
+	return ks_call_page_answer(call, &list.page, err);
 }
 
 enum ks_finish ks_api_tenants_list(struct ks_call *call)
@@ -241,7 +227,7 @@ enum ks_finish ks_api_tenants_read(struct ks_call *call)
 	if (!ks_call_no_query(call) || !id_of(call, &id))
 		return KS_FINISH_DONE;
 	err = ks_record_tenant_by_id(call->reader->store, &call->out, id, ks_call_ring(call), &call->actor);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 /* call->extra for the tenant that the path names; NULL: answered. */

@@ -214,7 +214,7 @@ static enum ks_finish read_usage(struct ks_call *call)
 	err = ks_store_key_get(call->reader->store, id, see, call);
 	if (err == KS_OK)
 		err = put_usage(call, id, &span);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 enum ks_finish ks_api_keys_usage(struct ks_call *call)

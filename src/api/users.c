@@ -149,9 +149,7 @@ static enum ks_err put_page(struct list *list, uint64_t before)
 	for (size_t i = 0; i < list->home_count; i++)
 		KS_TRY(ks_store_users(call->reader->store, list->homes[i], before, list->cap, offer_row, list));
 	shown = KS_MIN(list->count, list->cap - 1);
-	ks_json_open(&call->out, '{');
-	ks_json_name(&call->out, "items");
-	ks_json_open(&call->out, '[');
+	ks_call_page_open(call);
 	for (size_t i = 0; i < shown; i++)
 		KS_TRY(ks_record_user_by_id(call->reader->store, &call->out, list->ids[i]));
 	ks_call_page_end(call, list->count == list->cap, shown ? list->ids[shown - 1] : 0);
@@ -185,7 +183,7 @@ static enum ks_finish list_users(struct ks_call *call)
 	}
 	err = put_page(list, page.before);
 	free(list->ids);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
 
 enum ks_finish ks_api_users_list(struct ks_call *call)
@@ -208,51 +206,28 @@ static enum ks_err put_seen(void *ctx, const struct ks_user_row *row)
 	return KS_OK;
 }
 
-static bool id_of(struct ks_call *call, uint64_t *ret_id)
-{
-	if (ks_id_parse(call->params[0], KS_ID_USER, ret_id))
-		return true;
-	(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
-	return false;
-}
-
 enum ks_finish ks_api_users_read(struct ks_call *call)
 {
 	uint64_t id;
 	enum ks_err err;
 
-	if (!ks_call_no_query(call) || !id_of(call, &id))
+	if (!ks_call_no_query(call) || !ks_call_id(call, 0, KS_ID_USER, &id))
 		return KS_FINISH_DONE;
 	err = ks_store_user_get(call->reader->store, id, put_seen, call);
-	return err == KS_OK ? ks_call_answer(call, 200) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return ks_call_answer_read(call, err);
 }
-
-struct change {
-	uint64_t id;
-	bool disabled;
-};
 
 static enum ks_err run_change(struct ks_call *call, struct ks_tx *tx)
 {
-	const struct change *change = call->extra;
+	const struct ks_switch *change = call->extra;
 
-	KS_TRY(ks_users_set_disabled(tx, &call->actor, change->id, change->disabled, &call->job.refusal));
+	KS_TRY(ks_users_set_disabled(tx, &call->actor, change->id, change->on, &call->job.refusal));
 	return ks_record_user_by_id(tx->store, &call->out, change->id);
 }
 
 static enum ks_finish set_disabled(struct ks_call *call, bool disabled)
 {
-	struct change *change;
-	uint64_t id;
-
-	if (!id_of(call, &id) || !ks_call_no_members(call))
-		return KS_FINISH_DONE;
-	change = calloc(1, sizeof(*change));
-	if (!change)
-		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	*change = (struct change){id, disabled};
-	call->extra = change;
-	return ks_call_write(call, run_change, 200);
+	return ks_call_no_members(call) ? ks_call_switch(call, KS_ID_USER, disabled, run_change) : KS_FINISH_DONE;
 }
 
 enum ks_finish ks_api_users_disable(struct ks_call *call)

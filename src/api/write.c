@@ -180,3 +180,19 @@ enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*handler)(struct
 		return ks_call_problem(call, ks_problem_of_err(err), NULL);
 	return KS_FINISH_PENDING;
 }
+
+enum ks_finish ks_call_switch(struct ks_call *call, enum ks_id_type type, bool on,
+			      enum ks_err (*run_switch)(struct ks_call *call, struct ks_tx *tx))
+{
+	struct ks_switch *change;
+	uint64_t id;
+
+	if (!ks_call_id(call, 0, type, &id))
+		return KS_FINISH_DONE;
+	change = calloc(1, sizeof(*change));
+	if (!change)
+		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
+	*change = (struct ks_switch){id, on};
+	call->extra = change;
+	return ks_call_write(call, run_switch, 200);
+}
