@@ -146,7 +146,7 @@ static void *call(void *ctx)
 
 	(void)ctx;
 	while ((i = atomic_fetch_add(&next_key, 1)) < key_count) {
-		struct ks_job job = {.run = revoke_one, .ctx = &r};
+		struct ks_job job = {.run = revoke_one, .ctx = &r, .refuses_first = true};
 		uint64_t start = now_ns();
 
 		r.id = keys[i].id;

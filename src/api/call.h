@@ -98,6 +98,7 @@ struct ks_call {
 	int status;                           /* of a successful write */
 	struct ks_digest fingerprint;         /* of the request, for Idempotency-Key */
 	struct ks_str idempotency_key;        /* empty: none */
+	bool refuses_first;                   /* struct ks_job */
 	bool unkept;                          /* nothing of request and answer is remembered: there are secrets in them */
 	bool replayed;
 	void (*succeeded)(struct ks_call *call); /* runs when the change is in force, before the answer; NULL: nothing */

@@ -286,7 +286,10 @@ static enum ks_err run_delete(struct ks_call *call, struct ks_tx *tx)
 
 enum ks_finish ks_api_keys_delete(struct ks_call *call)
 {
-	return change_of(call) ? ks_call_write(call, run_delete, 200) : KS_FINISH_DONE;
+	if (!change_of(call))
+		return KS_FINISH_DONE;
+	call->refuses_first = true;
+	return ks_call_write(call, run_delete, 200);
 }
 
 static enum ks_err run_rotate(struct ks_call *call, struct ks_tx *tx)

@@ -174,7 +174,7 @@ enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*handler)(struct
 				       "Idempotency-Key must be sent once, with 1 to 128 visible ASCII characters.");
 	if (!ks_str_empty(call->idempotency_key) && fingerprint(call) != KS_OK)
 		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	call->job = (struct ks_job){.run = run, .done = done, .ctx = call};
+	call->job = (struct ks_job){.run = run, .done = done, .ctx = call, .refuses_first = call->refuses_first};
 	err = ks_engine_submit(call->api->engine, &call->job);
 	if (err != KS_OK)
 		return ks_call_problem(call, ks_problem_of_err(err), NULL);

@@ -150,22 +150,31 @@ static bool is_store_failure(enum ks_err err)
 	return err == KS_STORE || err == KS_DISK_FULL || err == KS_BUSY || err == KS_CORRUPT;
 }
 
+static enum ks_err undo_job(const struct ks_job *job, struct ks_store *store, uint64_t writes_before)
+{
+	if (is_store_failure(job->err))
+		return job->err;
+	if (job->refuses_first)
+		return ks_store_writes(store) == writes_before ? KS_OK : KS_STORE;
+	ks_store_rollback_to(store);
+	return KS_OK;
+}
+
 static enum ks_err run_job(struct ks_engine *engine, struct ks_job *job, struct ks_tx *tx)
 {
 	struct ks_tx_mark mark = mark_of(engine);
+	uint64_t writes = ks_store_writes(tx->store);
 
-	KS_TRY(ks_store_savepoint(tx->store));
+	if (!job->refuses_first)
+		KS_TRY(ks_store_savepoint(tx->store));
 	tx->ring = ks_ringmap_writer_ring(engine->ringmap);
 	job->err = job->run(job, tx);
 	job->changed = engine->log.change_count > mark.changes;
 	if (job->err == KS_OK)
-		return ks_store_release(tx->store);
+		return job->refuses_first ? KS_OK : ks_store_release(tx->store);
 	forget_after(engine, mark);
 	job->changed = false;
-	if (is_store_failure(job->err))
-		return job->err;
-	ks_store_rollback_to(tx->store);
-	return KS_OK;
+	return undo_job(job, tx->store, writes);
 }
 
 /* Entries that the ring has applied are of no more use. Within a transaction that is made anyway. */

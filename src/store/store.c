@@ -164,6 +164,11 @@ void ks_store_rollback(struct ks_store *store)
 	ks_store_forget_memos(store);
 }
 
+uint64_t ks_store_writes(const struct ks_store *store)
+{
+	return store->writes;
+}
+
 enum ks_err ks_store_savepoint(struct ks_store *store)
 {
 	if (!store->in_transaction || store->in_savepoint || store->spoiled != KS_OK) {
@@ -228,8 +233,10 @@ static enum ks_err start(struct ks_store *store, enum ks_sql_id id, const struct
 
 static enum ks_err may_write(struct ks_store *store)
 {
-	if (KS_LIKELY(store->in_transaction && store->mode == KS_STORE_WRITER))
+	if (KS_LIKELY(store->in_transaction && store->mode == KS_STORE_WRITER)) {
+		store->writes++;
 		return KS_OK;
+	}
 	ks_sql_explain(&store->error, store->mode == KS_STORE_WRITER ? "changes are made within a transaction"
 								     : "a reader changes nothing");
 	return KS_STORE;

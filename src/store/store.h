@@ -88,6 +88,8 @@ KS_MUST_USE enum ks_err ks_store_savepoint(struct ks_store *store);
 KS_MUST_USE enum ks_err ks_store_release(struct ks_store *store);
 /** Undoes what was done since the savepoint, and releases it. Without a savepoint it does nothing. */
 void ks_store_rollback_to(struct ks_store *store);
+/** How many statements that write were tried on this handle: who finds the number unchanged has nothing to undo. */
+uint64_t ks_store_writes(const struct ks_store *store);
 
 /* ---- change log: what the projection must apply, in order ---- */
 /** X(name, text) */

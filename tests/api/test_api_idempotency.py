@@ -66,11 +66,12 @@ def test_every_other_change(world, operator, key):
 
 def test_another_request_with_the_same_key(world, operator, key):
     body = new_key(tenant=world.acme)
+    another = unique("another")
     operator.call("POST", "/v1/keys", body, key, expect=201)
-    operator.call("POST", "/v1/keys", {**body, "name": "another"}, key, expect=409, code="idempotency_conflict")
+    operator.call("POST", "/v1/keys", {**body, "name": another}, key, expect=409, code="idempotency_conflict")
     operator.call("POST", "/v1/tenants", {"kind": "organization", "name": "x"}, key, expect=409,
                   code="idempotency_conflict")
-    assert not [k for k in operator.pages("/v1/keys", 500) if k["name"] == "another"]
+    assert not [k for k in operator.pages("/v1/keys", 500) if k["name"] == another]
 
 
 def test_keys_are_the_callers_own(world, operator, key):

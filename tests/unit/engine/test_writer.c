@@ -92,6 +92,7 @@ struct task {
 	enum ks_err fails_with;      /* after its writes */
 	bool idle;                   /* without any */
 	bool new_grant;
+	bool refuses_first;          /* or so it says */
 	struct ks_key_made made;
 	unsigned order;              /* in which it was done */
 };
@@ -128,7 +129,7 @@ static void task_done(struct ks_job *job)
 static void submit_task(struct world *w, struct tasks *all, struct task *task)
 {
 	task->all = all;
-	task->job = (struct ks_job){.run = run_task, .done = task_done, .ctx = task};
+	task->job = (struct ks_job){.run = run_task, .done = task_done, .ctx = task, .refuses_first = task->refuses_first};
 	assert_int_equal(ks_engine_submit(w->engine, &task->job), KS_OK);
 }
 
@@ -223,6 +224,50 @@ static void a_store_that_fails_fails_the_whole_transaction(void **state)
 	wait_for(&all, 4);
 	assert_int_equal(later.job.err, KS_OK);
 	assert_int_equal(ask(w, later.made.token), KS_REASON_OK);
+}
+
+static void run_three(struct world *w, struct tasks *all, struct task *tasks)
+{
+	struct gate gate;
+
+	shut(w, &gate);
+	for (size_t i = 0; i < 3; i++)
+		submit_task(w, all, &tasks[i]);
+	open_gate(&gate);
+	wait_for(all, 3);
+}
+
+static void a_job_that_refuses_first_harms_no_other(void **state)
+{
+	struct world *w = *state;
+	struct tasks all = TASKS;
+	struct task tasks[3] = {{.refuses_first = true}, {.refuses_first = true, .idle = true, .fails_with = KS_CONFLICT}, {.tenant = 0}};
+
+	run_three(w, &all, tasks);
+	assert_int_equal(tasks[1].job.err, KS_CONFLICT);
+	for (size_t i = 0; i < 3; i += 2) {
+		assert_int_equal(tasks[i].job.err, KS_OK);
+		assert_int_equal(ask(w, tasks[i].made.token), KS_REASON_OK);
+	}
+}
+
+/* It has no savepoint to go back to: nothing of its transaction may be kept, least of all its own half. */
+static void a_job_that_refuses_after_all_fails_the_whole_transaction(void **state)
+{
+	struct world *w = *state;
+	struct tasks all = TASKS;
+	struct task tasks[3] = {{.tenant = 0}, {.refuses_first = true, .fails_with = KS_CONFLICT}, {.tenant = 0}};
+	struct key_seen seen;
+
+	run_three(w, &all, tasks);
+	assert_int_equal(tasks[0].job.err, KS_STORE);
+	assert_int_equal(tasks[1].job.err, KS_CONFLICT);
+	assert_int_equal(tasks[2].job.err, KS_STORE);
+	for (size_t i = 0; i < 2; i++) {
+		assert_false(see_key(w, tasks[i].made.id, &seen));
+		assert_int_equal(ask(w, tasks[i].made.token), KS_REASON_CREDENTIAL_INVALID);
+	}
+	assert_in_step(w);
 }
 
 static void the_queue_is_bounded(void **state)
@@ -451,6 +496,8 @@ int main(void)
 		TEST(a_job_that_fails_harms_no_other),
 		TEST(jobs_that_all_fail_commit_nothing),
 		TEST(a_store_that_fails_fails_the_whole_transaction),
+		TEST(a_job_that_refuses_first_harms_no_other),
+		TEST(a_job_that_refuses_after_all_fails_the_whole_transaction),
 		TEST(the_queue_is_bounded),
 		TEST(those_who_wait_together_share_a_commit),
 		TEST(what_was_submitted_before_the_end_is_finished),
