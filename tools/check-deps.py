@@ -12,6 +12,7 @@ LAYERS = {
     "model": {"base"},
     "token": {"base", "model"},
     "jose": {"base", "crypto", "model"},
+    "secretstore": {"base", "crypto", "fetch", "model", "jose"},
     "urlpath": {"base"},
     "policy": {"base", "model", "urlpath"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
@@ -27,7 +28,7 @@ LAYERS = {
     "api": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
+    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch"},
 }
 PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "analysis", "login", "assertion"}
