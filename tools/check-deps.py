@@ -14,7 +14,8 @@ LAYERS = {
     "jose": {"base", "crypto", "model"},
     "secretstore": {"base", "crypto", "fetch", "model", "jose"},
     "urlpath": {"base"},
-    "policy": {"base", "model", "urlpath"},
+    "yaml": {"base"},
+    "policy": {"base", "model", "urlpath", "yaml"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
     "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring", "decision"},
@@ -31,7 +32,7 @@ LAYERS = {
     "daemon": {"base", "crypto", "fetch", "secretstore", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch"},
 }
-PURE = {"base", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "analysis", "login", "assertion"}
+PURE = {"base", "model", "token", "jose", "urlpath", "yaml", "policy", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
@@ -41,7 +42,7 @@ LIBRARIES = {
     "gnutls/gnutls.h": {"src/http/"},
     "openssl/": {"src/crypto/"},
     "sodium.h": {"src/crypto/"},
-    "yaml.h": {"src/policy/", "src/config/"},
+    "yaml.h": {"src/yaml/", "src/config/"},
     "curl/curl.h": {"src/cli/", "src/fetch/"},
 }
 BANNED = re.compile(r"(?<![A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|atoi|strtok|gets|alloca|scanf|sscanf)\s*\(")

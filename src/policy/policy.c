@@ -6,15 +6,33 @@
 /* What ks_policy_parse hands out is the first member of this. */
 struct whole {
 	struct ks_policy policy;
-	struct policy_arena arena;
+	struct ks_yaml_arena arena;
 };
 
+const struct ks_yaml_limits ks_policy_yaml_limits = {
+	.thing = "policy",
+	.text_max = KS_POLICY_TEXT_MAX,
+	.text_unit = 1u << 20,
+	.text_unit_name = "MiB",
+	.nodes_max = POLICY_NODES_MAX,
+	.depth_max = POLICY_DEPTH_MAX,
+};
+
+struct ks_policy_problem ks_policy_problem_of(const struct ks_yaml_log *log)
+{
+	struct ks_policy_problem problem = {.line = log->first.line, .column = log->first.column};
+
+	_Static_assert(sizeof(problem.text) == sizeof(log->first.text), "both are of one size");
+	memcpy(problem.text, log->first.text, sizeof(problem.text));
+	return problem;
+}
+
 static void read_and_check(struct ks_str yaml, struct ks_str reserved, struct whole *whole,
-			   struct policy_arena *scratch, struct policy_log *log)
+			   struct ks_yaml_arena *scratch, struct ks_yaml_log *log)
 {
 	struct policy_reading reading = {
 		.policy = &whole->policy, .arena = &whole->arena, .scratch = scratch, .log = log, .reserved = reserved};
-	const struct policy_node *root = ks_policy_yaml_read(yaml, scratch, log);
+	const struct ks_yaml_node *root = ks_yaml_read(yaml, &ks_policy_yaml_limits, scratch, log);
 
 	if (!root || log->memory)
 		return;
@@ -27,13 +45,13 @@ enum ks_err ks_policy_parse(struct ks_str yaml, struct ks_str reserved, struct k
 			    struct ks_policy_problem *ret_problem)
 {
 	struct whole *whole = calloc(1, sizeof(*whole));
-	struct policy_arena scratch = {0};
-	struct policy_log log = {0};
+	struct ks_yaml_arena scratch = {0};
+	struct ks_yaml_log log = {0};
 
 	if (!whole)
 		return KS_MEMORY;
 	read_and_check(yaml, reserved, whole, &scratch, &log);
-	ks_policy_arena_free(&scratch);
+	ks_yaml_arena_free(&scratch);
 	if (!log.memory && !log.any) {
 		*ret_policy = &whole->policy;
 		return KS_OK;
@@ -42,7 +60,7 @@ enum ks_err ks_policy_parse(struct ks_str yaml, struct ks_str reserved, struct k
 	ks_policy_free(&policy);
 	if (log.memory)
 		return KS_MEMORY;
-	*ret_problem = log.first;
+	*ret_problem = ks_policy_problem_of(&log);
 	return KS_MALFORMED;
 }
 
@@ -51,7 +69,7 @@ void ks_policy_free(struct ks_policy **policy)
 	if (!*policy)
 		return;
 	struct whole *whole = (struct whole *)*policy;
-	ks_policy_arena_free(&whole->arena);
+	ks_yaml_arena_free(&whole->arena);
 	free(whole);
 	*policy = NULL;
 }

@@ -24,12 +24,12 @@ static int by_shape_then_place(const void *a, const void *b)
 }
 
 /* The route with "{}" for every parameter. The text becomes no longer by that. */
-static bool shape_of(struct policy_arena *arena, const char *text, struct ks_str *ret_shape)
+static bool shape_of(struct ks_yaml_arena *arena, const char *text, struct ks_str *ret_shape)
 {
 	struct policy_route route;
 	struct ks_str culprit;
 	size_t room = strlen(text);
-	char *bytes = ks_policy_arena_take(arena, room);
+	char *bytes = ks_yaml_arena_take(arena, room);
 
 	if (!bytes || ks_policy_route_read(ks_str_c(text), &route, &culprit))
 		return false;
@@ -46,15 +46,15 @@ static bool shape_of(struct policy_arena *arena, const char *text, struct ks_str
 static void check_run(struct policy_reading *reading, const struct claim *claims, size_t count)
 {
 	const struct ks_policy_family *holders[KS_POLICY_METHODS_MAX + 1] = {0};
-	char quoted[2][POLICY_QUOTE_SIZE];
+	char quoted[2][KS_YAML_QUOTE_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
 		const struct ks_policy_family *family = &reading->policy->families[claims[i].family];
-		struct policy_mark at = reading->families[claims[i].family].routes[claims[i].route];
-		const char *route = ks_policy_quote(ks_str_c(family->routes[claims[i].route]), quoted[0]);
+		struct ks_yaml_mark at = reading->families[claims[i].family].routes[claims[i].route];
+		const char *route = ks_yaml_quote(ks_str_c(family->routes[claims[i].route]), quoted[0]);
 
 		if (i > 0 && claims[i - 1].family == claims[i].family) {
-			ks_policy_report(reading->log, at,
+			ks_yaml_report(reading->log, at,
 					 "%s stands twice in this family (names of parameters do not count)", route);
 			continue;
 		}
@@ -65,9 +65,9 @@ static void check_run(struct policy_reading *reading, const struct claim *claims
 			if (!ks_policy_methods_number(&reading->methods, ks_str_c(method), &number))
 				continue;
 			if (holders[number])
-				ks_policy_report(reading->log, at, "%s %s is claimed by the family %s (line %u) too",
+				ks_yaml_report(reading->log, at, "%s %s is claimed by the family %s (line %u) too",
 						 method, route,
-						 ks_policy_quote(ks_str_c(holders[number]->name), quoted[1]),
+						 ks_yaml_quote(ks_str_c(holders[number]->name), quoted[1]),
 						 holders[number]->line);
 			else
 				holders[number] = family;
@@ -82,7 +82,7 @@ static void check_claims(struct policy_reading *reading)
 
 	for (size_t f = 0; f < policy->family_count; f++)
 		room += policy->families[f].route_count;
-	struct claim *claims = ks_policy_arena_take(reading->scratch, room * sizeof(*claims));
+	struct claim *claims = ks_yaml_arena_take(reading->scratch, room * sizeof(*claims));
 	if (!claims) {
 		reading->log->memory = true;
 		return;
@@ -110,7 +110,7 @@ static void check_claims(struct policy_reading *reading)
 static void check_reach(struct policy_reading *reading, const struct policy_automaton *automaton)
 {
 	const struct ks_policy *policy = reading->policy;
-	bool *reached = ks_policy_arena_take(reading->scratch, automaton->rule_count + 1);
+	bool *reached = ks_yaml_arena_take(reading->scratch, automaton->rule_count + 1);
 	size_t rule = 0;
 
 	if (!reached) {
@@ -125,7 +125,7 @@ static void check_reach(struct policy_reading *reading, const struct policy_auto
 		for (size_t m = 0; m < policy->families[f].method_count; m++)
 			any |= reached[++rule];
 		if (!any)
-			ks_policy_report(reading->log, reading->families[f].name,
+			ks_yaml_report(reading->log, reading->families[f].name,
 					 "nothing can ever reach this family: more specific routes of others take all "
 					 "that it claims");
 	}
@@ -144,7 +144,7 @@ void ks_policy_check(struct policy_reading *reading)
 		ks_policy_automaton_free(&automaton);
 		break;
 	case KS_FULL:
-		ks_policy_report(reading->log, reading->families[0].name,
+		ks_yaml_report(reading->log, reading->families[0].name,
 				 "the routes combine into too many cases to compile: use fewer {name} segments beside "
 				 "literal ones");
 		break;

@@ -11,25 +11,25 @@
 /* What ks_expectations_parse hands out is the first member of this. */
 struct whole {
 	struct ks_expectations assertions;
-	struct policy_arena arena;
+	struct ks_yaml_arena arena;
 };
 
 struct word {
 	struct ks_str text;
-	struct policy_mark mark;
+	struct ks_yaml_mark mark;
 };
 
 struct reading {
 	struct whole *whole;
-	struct policy_arena scratch;
-	struct policy_log log;
+	struct ks_yaml_arena scratch;
+	struct ks_yaml_log log;
 };
 
 /* A sentence being read. */
 struct sentence {
-	struct policy_log *log;
+	struct ks_yaml_log *log;
 	struct ks_expectation *into;
-	struct policy_mark end;    /* for what is missing */
+	struct ks_yaml_mark end;    /* for what is missing */
 	size_t count, at;
 	struct word words[WORDS_MAX];
 };
@@ -45,7 +45,7 @@ const char *ks_expectation_verb_text(enum ks_expectation_verb verb)
 	return verb_texts[verb];
 }
 
-#define QUOTE(text) ks_policy_quote((text), (char[POLICY_QUOTE_SIZE]){0})
+#define QUOTE(text) ks_yaml_quote((text), (char[KS_YAML_QUOTE_SIZE]){0})
 
 static bool is(struct ks_str text, const char *word)
 {
@@ -54,13 +54,13 @@ static bool is(struct ks_str text, const char *word)
 
 /* ---- words ---- */
 
-static struct ks_expectation_mark mark_of(struct policy_mark mark)
+static struct ks_expectation_mark mark_of(struct ks_yaml_mark mark)
 {
 	return (struct ks_expectation_mark){mark.line, mark.column};
 }
 
 /* Divides at blanks; a comma is a word of its own. Where the text stands in the file as it is, words have columns. */
-static void take_words(struct sentence *s, const struct policy_node *node)
+static void take_words(struct sentence *s, const struct ks_yaml_node *node)
 {
 	struct ks_str text = node->text;
 	size_t i = 0;
@@ -78,10 +78,10 @@ static void take_words(struct sentence *s, const struct policy_node *node)
 			while (i < text.n && text.p[i] != ' ' && text.p[i] != '\n' && text.p[i] != '\t' && text.p[i] != ',')
 				i++;
 		if (s->count == WORDS_MAX) {
-			ks_policy_report(s->log, node->mark, "more than %d words in one sentence", WORDS_MAX);
+			ks_yaml_report(s->log, node->mark, "more than %d words in one sentence", WORDS_MAX);
 			return;
 		}
-		struct policy_mark mark = node->mark;
+		struct ks_yaml_mark mark = node->mark;
 		if (node->plain)
 			mark.column += (unsigned)from;
 		s->words[s->count++] = (struct word){ks_str_sub(text, from, i - from), mark};
@@ -119,9 +119,9 @@ static bool want(struct sentence *s, struct word word, bool good, const char *wh
 	if (good)
 		return true;
 	if (word.text.n == 0)
-		ks_policy_report(s->log, word.mark, "the sentence ends where it should go on with %s", what);
+		ks_yaml_report(s->log, word.mark, "the sentence ends where it should go on with %s", what);
 	else
-		ks_policy_report(s->log, word.mark, "%s is not %s", QUOTE(word.text), what);
+		ks_yaml_report(s->log, word.mark, "%s is not %s", QUOTE(word.text), what);
 	return false;
 }
 
@@ -132,7 +132,7 @@ static struct ks_condition *add_condition(struct sentence *s, struct word word, 
 	struct ks_condition *condition;
 
 	if (s->into->condition_count == KS_EXPECTATION_CONDITIONS_MAX) {
-		ks_policy_report(s->log, word.mark, "more than %d conditions in one sentence", KS_EXPECTATION_CONDITIONS_MAX);
+		ks_yaml_report(s->log, word.mark, "more than %d conditions in one sentence", KS_EXPECTATION_CONDITIONS_MAX);
 		return NULL;
 	}
 	condition = &s->into->conditions[s->into->condition_count++];
@@ -266,7 +266,7 @@ static bool read_methods(struct sentence *s, struct ks_expectation_target *targe
 		if (!want(s, word, ks_method_ok(method), "a method, or methods such as GET|HEAD"))
 			return false;
 		if (target->method_count == KS_EXPECTATION_METHODS_MAX) {
-			ks_policy_report(s->log, word.mark, "more than %d methods", KS_EXPECTATION_METHODS_MAX);
+			ks_yaml_report(s->log, word.mark, "more than %d methods", KS_EXPECTATION_METHODS_MAX);
 			return false;
 		}
 		target->methods[target->method_count++] = method;
@@ -286,7 +286,7 @@ static bool read_target(struct sentence *s)
 	const char *why;
 
 	if (s->into->target_count == KS_EXPECTATION_TARGETS_MAX) {
-		ks_policy_report(s->log, word.mark, "more than %d targets in one sentence", KS_EXPECTATION_TARGETS_MAX);
+		ks_yaml_report(s->log, word.mark, "more than %d targets in one sentence", KS_EXPECTATION_TARGETS_MAX);
 		return false;
 	}
 	target = &s->into->targets[s->into->target_count++];
@@ -300,7 +300,7 @@ static bool read_target(struct sentence *s)
 		target->route = word.text;
 		if (ks_policy_route_ok(word.text, &why))
 			return true;
-		ks_policy_report(s->log, word.mark, "%s %s", QUOTE(word.text), why);
+		ks_yaml_report(s->log, word.mark, "%s %s", QUOTE(word.text), why);
 		return false;
 	}
 	target->family = word.text;
@@ -330,21 +330,21 @@ static void read_sentence(struct sentence *s)
 	}
 	word = next(s);
 	if (word.text.n > 0)
-		ks_policy_report(s->log, word.mark, "%s comes after the end of the sentence", QUOTE(word.text));
+		ks_yaml_report(s->log, word.mark, "%s comes after the end of the sentence", QUOTE(word.text));
 }
 
 /* ---- the file ---- */
 
-static void report(struct reading *r, const struct policy_node *node, const char *what)
+static void report(struct reading *r, const struct ks_yaml_node *node, const char *what)
 {
-	if (node->type != POLICY_UNKNOWN)
-		ks_policy_report(&r->log, node->mark, "%s", what);
+	if (node->type != KS_YAML_UNKNOWN)
+		ks_yaml_report(&r->log, node->mark, "%s", what);
 }
 
 /* The text outlives the nodes. */
-static bool keep(struct reading *r, struct policy_node *node)
+static bool keep(struct reading *r, struct ks_yaml_node *node)
 {
-	char *copy = ks_policy_arena_copy(&r->whole->arena, node->text);
+	char *copy = ks_yaml_arena_copy(&r->whole->arena, node->text);
 
 	r->log.memory |= !copy;
 	if (copy)
@@ -352,10 +352,10 @@ static bool keep(struct reading *r, struct policy_node *node)
 	return copy != NULL;
 }
 
-static void read_assertion_verb(struct reading *r, struct policy_node *value, struct ks_expectation *into,
+static void read_assertion_verb(struct reading *r, struct ks_yaml_node *value, struct ks_expectation *into,
 				enum ks_expectation_verb verb)
 {
-	struct sentence *s = ks_policy_arena_take(&r->scratch, sizeof(*s));
+	struct sentence *s = ks_yaml_arena_take(&r->scratch, sizeof(*s));
 
 	r->log.memory |= !s;
 	if (!s || !keep(r, value))
@@ -369,23 +369,23 @@ static void read_assertion_verb(struct reading *r, struct policy_node *value, st
 	read_sentence(s);
 }
 
-static void read_assertion(struct reading *r, struct policy_node *node, struct ks_expectation *into)
+static void read_assertion(struct reading *r, struct ks_yaml_node *node, struct ks_expectation *into)
 {
 	static const char form[] = "an assertion is a map with never, always or only, and perhaps about";
-	struct policy_node *value;
+	struct ks_yaml_node *value;
 	bool any = false, about = false;
 
-	if (node->type != POLICY_MAP) {
+	if (node->type != KS_YAML_MAP) {
 		report(r, node, form);
 		return;
 	}
-	for (struct policy_node *name = node->first; name && !r->log.memory; name = value->next) {
+	for (struct ks_yaml_node *name = node->first; name && !r->log.memory; name = value->next) {
 		size_t verb = 0;
 
 		value = name->next;
 		while (verb < KS_EXPECTATION_VERB_COUNT && !is(name->text, verb_texts[verb]))
 			verb++;
-		if (value->type != POLICY_TEXT) {
+		if (value->type != KS_YAML_TEXT) {
 			report(r, value, "this must be text");
 			any |= verb < KS_EXPECTATION_VERB_COUNT;
 		} else if (verb < KS_EXPECTATION_VERB_COUNT && !any) {
@@ -395,18 +395,18 @@ static void read_assertion(struct reading *r, struct policy_node *node, struct k
 			about = true;
 			into->about = value->text;
 		} else {
-			ks_policy_report(&r->log, name->mark, "%s does not belong here: %s", QUOTE(name->text), form);
+			ks_yaml_report(&r->log, name->mark, "%s does not belong here: %s", QUOTE(name->text), form);
 		}
 	}
 	if (!any)
 		report(r, node, form);
 }
 
-static void read_list(struct reading *r, struct policy_node *list)
+static void read_list(struct reading *r, struct ks_yaml_node *list)
 {
 	struct ks_expectations *out = &r->whole->assertions;
 
-	if (list->type != POLICY_LIST || list->count == 0) {
+	if (list->type != KS_YAML_LIST || list->count == 0) {
 		report(r, list, "assertions must be a list with at least one of them");
 		return;
 	}
@@ -414,33 +414,33 @@ static void read_list(struct reading *r, struct policy_node *list)
 		report(r, list, "more than 1000 assertions");
 		return;
 	}
-	out->items = ks_policy_arena_take(&r->whole->arena, list->count * sizeof(*out->items));
+	out->items = ks_yaml_arena_take(&r->whole->arena, list->count * sizeof(*out->items));
 	r->log.memory |= !out->items;
-	for (struct policy_node *item = list->first; item && !r->log.memory; item = item->next)
+	for (struct ks_yaml_node *item = list->first; item && !r->log.memory; item = item->next)
 		read_assertion(r, item, &out->items[out->count++]);
 }
 
-static void read_file(struct reading *r, struct policy_node *root)
+static void read_file(struct reading *r, struct ks_yaml_node *root)
 {
-	struct policy_node *version = NULL, *list = NULL, *value;
+	struct ks_yaml_node *version = NULL, *list = NULL, *value;
 
-	if (root->type != POLICY_MAP) {
+	if (root->type != KS_YAML_MAP) {
 		report(r, root, "an assertions file is a map with version and assertions");
 		return;
 	}
-	for (struct policy_node *name = root->first; name; name = value->next) {
+	for (struct ks_yaml_node *name = root->first; name; name = value->next) {
 		value = name->next;
 		if (is(name->text, "version") && !version)
 			version = value;
 		else if (is(name->text, "assertions") && !list)
 			list = value;
 		else
-			ks_policy_report(&r->log, name->mark, "%s does not belong here: version and assertions do, each once",
+			ks_yaml_report(&r->log, name->mark, "%s does not belong here: version and assertions do, each once",
 					 QUOTE(name->text));
 	}
 	if (!version)
 		report(r, root, "the file has no version: write version: 1");
-	else if (version->type != POLICY_TEXT || !version->plain || !is(version->text, "1"))
+	else if (version->type != KS_YAML_TEXT || !version->plain || !is(version->text, "1"))
 		report(r, version, "this version of the file is not known: write version: 1");
 	if (list)
 		read_list(r, list);
@@ -452,14 +452,14 @@ enum ks_err ks_expectations_parse(struct ks_str yaml, struct ks_expectations **r
 				struct ks_policy_problem *ret_problem)
 {
 	struct reading r = {.whole = calloc(1, sizeof(*r.whole))};
-	struct policy_node *root;
+	struct ks_yaml_node *root;
 
 	if (!r.whole)
 		return KS_MEMORY;
-	root = ks_policy_yaml_read(yaml, &r.scratch, &r.log);
+	root = ks_yaml_read(yaml, &ks_policy_yaml_limits, &r.scratch, &r.log);
 	if (root && !r.log.memory)
 		read_file(&r, root);
-	ks_policy_arena_free(&r.scratch);
+	ks_yaml_arena_free(&r.scratch);
 	if (!r.log.memory && !r.log.any) {
 		*ret_assertions = &r.whole->assertions;
 		return KS_OK;
@@ -468,7 +468,7 @@ enum ks_err ks_expectations_parse(struct ks_str yaml, struct ks_expectations **r
 	ks_expectations_free(&assertions);
 	if (r.log.memory)
 		return KS_MEMORY;
-	*ret_problem = r.log.first;
+	*ret_problem = ks_policy_problem_of(&r.log);
 	return KS_MALFORMED;
 }
 
@@ -477,7 +477,7 @@ void ks_expectations_free(struct ks_expectations **assertions)
 	if (!*assertions)
 		return;
 	struct whole *whole = (struct whole *)*assertions;
-	ks_policy_arena_free(&whole->arena);
+	ks_yaml_arena_free(&whole->arena);
 	free(whole);
 	*assertions = NULL;
 }

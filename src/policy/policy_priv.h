@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What the files of this module share, and its tests may look at. The way of a policy:
- * policy_yaml.c (text to nodes), policy_read.c (nodes to the catalogue), policy_check.c (what the families claim
+ * src/yaml (text to nodes), policy_read.c (nodes to the catalogue), policy_check.c (what the families claim
  * together), policy_automaton.c (routes to states), policy_compile.c (states to the table). */
 #pragma once
 
 #include "policy/policy.h"
+#include "yaml/nodes.h"
 
 /* Containers in containers: the deepest thing that a policy has is root, families, family, scopes, list. */
 #define POLICY_DEPTH_MAX 8
@@ -15,59 +16,11 @@
 #define POLICY_WORK_MAX (1u << 25)
 #define POLICY_TABLE_MAX (64u << 20)
 
-/** Memory that is freed at once. Zero-initialise it. */
-struct policy_arena {
-	struct policy_arena_block *head;
-};
+/** What a policy file may be. */
+extern const struct ks_yaml_limits ks_policy_yaml_limits;
 
-/** `n` zeroed bytes, aligned for anything; NULL without memory. */
-void *ks_policy_arena_take(struct policy_arena *arena, size_t n);
-
-/** A terminated copy; NULL without memory. */
-char *ks_policy_arena_copy(struct policy_arena *arena, struct ks_str text);
-void ks_policy_arena_free(struct policy_arena *arena);
-
-/** A place in the file, 1-based. */
-struct policy_mark {
-	unsigned line;
-	unsigned column;
-};
-
-/** The problem that stands first in the file, of all that were reported. */
-struct policy_log {
-	bool any;
-	bool memory; /* the operation must end with KS_MEMORY */
-	struct ks_policy_problem first;
-};
-
-void ks_policy_report(struct policy_log *log, struct policy_mark at, const char *fmt, ...) KS_PRINTF(3, 4);
-
-#define POLICY_QUOTE_SIZE 88
-/** `text` for a message: between single quotes, cut to 80 bytes at most, control bytes as '?'. Returns ret_text. */
-const char *ks_policy_quote(struct ks_str text, char ret_text[POLICY_QUOTE_SIZE]);
-
-enum policy_node_type {
-	POLICY_TEXT,
-	POLICY_LIST,
-	POLICY_MAP,    /* children are key, value, key, value, ... */
-	POLICY_UNKNOWN /* already reported; nothing more is said of it */
-};
-
-struct policy_node {
-	enum policy_node_type type;
-	bool plain; /* a text without quotes */
-	bool flow;  /* a container in braces or brackets */
-	struct policy_mark mark;
-	struct ks_str text; /* terminated, but may hold NUL */
-	struct policy_node *first;
-	struct policy_node *last;
-	struct policy_node *next;
-	size_t count; /* of children */
-};
-
-/** Reads the one document of `yaml` into nodes of `arena`. NULL where what there is cannot be judged further (the log
- * says why). */
-struct policy_node *ks_policy_yaml_read(struct ks_str yaml, struct policy_arena *arena, struct policy_log *log);
+/** The first problem of the log, as callers of this module get it. */
+struct ks_policy_problem ks_policy_problem_of(const struct ks_yaml_log *log);
 
 enum policy_segment_type { POLICY_LITERAL, POLICY_PARAMETER, POLICY_REST };
 
@@ -98,8 +51,8 @@ KS_MUST_USE bool ks_policy_methods_number(struct policy_methods *methods, struct
 
 /** Where the things of a family stand. */
 struct policy_family_marks {
-	struct policy_mark name;
-	struct policy_mark *routes;
+	struct ks_yaml_mark name;
+	struct ks_yaml_mark *routes;
 };
 
 struct policy_scope_entry {
@@ -110,9 +63,9 @@ struct policy_scope_entry {
 /** What is read, and what only the checks need. */
 struct policy_reading {
 	struct ks_policy *policy;
-	struct policy_arena *arena;   /* of what the policy keeps */
-	struct policy_arena *scratch; /* of the nodes and all else */
-	struct policy_log *log;
+	struct ks_yaml_arena *arena;   /* of what the policy keeps */
+	struct ks_yaml_arena *scratch; /* of the nodes and all else */
+	struct ks_yaml_log *log;
 	struct ks_str reserved;
 	struct policy_methods methods;
 	struct policy_scope_entry *scope_order; /* of policy->scopes, by name */
@@ -120,7 +73,7 @@ struct policy_reading {
 };
 
 /** Fills reading->policy from the document. Problems go to the log. */
-void ks_policy_read(struct policy_reading *reading, const struct policy_node *root);
+void ks_policy_read(struct policy_reading *reading, const struct ks_yaml_node *root);
 
 /** Finds routes that are claimed twice, and (where nothing else is wrong) families that never decide. */
 void ks_policy_check(struct policy_reading *reading);

@@ -9,7 +9,7 @@
 /* One member of a map: how it is read into `into`, and what to say where it is missing (NULL: it may be). */
 struct member {
 	const char *name;
-	void (*read)(struct policy_reading *reading, const struct policy_node *value, void *into);
+	void (*read)(struct policy_reading *reading, const struct ks_yaml_node *value, void *into);
 	const char *missing;
 };
 
@@ -20,12 +20,6 @@ struct shape {
 	const char *member_names;
 	const struct member *members;
 	size_t count;
-};
-
-/* A key and its value in a map. */
-struct pair {
-	const struct policy_node *key;
-	const struct policy_node *value;
 };
 
 /* A closed set of words that become bits. */
@@ -40,9 +34,9 @@ struct family_reading {
 	struct policy_family_marks *marks;
 };
 
-static void *take_from(struct policy_reading *reading, struct policy_arena *arena, size_t count, size_t size)
+static void *take_from(struct policy_reading *reading, struct ks_yaml_arena *arena, size_t count, size_t size)
 {
-	void *p = ks_policy_arena_take(arena, count * size);
+	void *p = ks_yaml_arena_take(arena, count * size);
 
 	if (!p)
 		reading->log->memory = true;
@@ -59,25 +53,12 @@ static void *take_scratch(struct policy_reading *reading, size_t count, size_t s
 	return take_from(reading, reading->scratch, count, size);
 }
 
-/* Says what is wrong with `node`, unless it is one that was already reported. */
-#define REPORT(reading, node, ...)                                                   \
-	do {                                                                         \
-		if ((node)->type != POLICY_UNKNOWN)                                  \
-			ks_policy_report((reading)->log, (node)->mark, __VA_ARGS__); \
-	} while (0)
+#define REPORT(reading, node, ...) KS_YAML_REPORT((reading)->log, node, __VA_ARGS__)
 
-#define QUOTE(text) ks_policy_quote((text), (char[POLICY_QUOTE_SIZE]){0})
-
-static bool is_null(const struct policy_node *node)
-{
-	return node->type == POLICY_TEXT && node->plain &&
-	       (node->text.n == 0 || ks_str_eq(node->text, KS_STR("~")) || ks_str_eq(node->text, KS_STR("null")));
-}
-
-static bool want_type(struct policy_reading *reading, const struct policy_node *node, enum policy_node_type type,
+static bool want_type(struct policy_reading *reading, const struct ks_yaml_node *node, enum ks_yaml_node_type type,
 		      const char *thing, const char *form)
 {
-	bool null = is_null(node);
+	bool null = ks_yaml_is_null(node);
 
 	if (node->type == type && !null)
 		return true;
@@ -85,68 +66,24 @@ static bool want_type(struct policy_reading *reading, const struct policy_node *
 	return false;
 }
 
-static bool want_filled_list(struct policy_reading *reading, const struct policy_node *node, const char *thing,
+static bool want_filled_list(struct policy_reading *reading, const struct ks_yaml_node *node, const char *thing,
 			     const char *form)
 {
-	if (!want_type(reading, node, POLICY_LIST, thing, form))
+	if (!want_type(reading, node, KS_YAML_LIST, thing, form))
 		return false;
 	if (node->count == 0)
 		REPORT(reading, node, "%s is an empty list: %s", thing, form);
 	return node->count != 0;
 }
 
-static bool want_name(struct policy_reading *reading, const struct policy_node *node, const char *thing)
+static bool want_name(struct policy_reading *reading, const struct ks_yaml_node *node, const char *thing)
 {
 	if (ks_scope_name_ok(node->text))
 		return true;
 	REPORT(reading, node,
 	       "%s is no name for %s: 1 to 63 of a-z, 0-9, _ and -, a letter first, single colons between words",
-	       QUOTE(node->text), thing);
+	       KS_YAML_QUOTE(node->text), thing);
 	return false;
-}
-
-static int by_text_then_place(const void *a, const void *b)
-{
-	const struct policy_node *left = ((const struct pair *)a)->key, *right = ((const struct pair *)b)->key;
-	int order = ks_str_order(left->text, right->text);
-
-	if (order != 0)
-		return order;
-	if (left->mark.line != right->mark.line)
-		return left->mark.line < right->mark.line ? -1 : 1;
-	return left->mark.column < right->mark.column ? -1 : left->mark.column > right->mark.column;
-}
-
-/* The pairs of `map` whose keys are text, in the file's order; of doubled ones the first. Returns their number. */
-static size_t read_pairs(struct policy_reading *reading, const struct policy_node *map, struct pair **ret_pairs)
-{
-	struct pair *pairs = take_scratch(reading, map->count, sizeof(*pairs));
-	struct pair *sorted = take_scratch(reading, map->count, sizeof(*sorted));
-	size_t n = 0, kept = 0;
-
-	if (!pairs || !sorted)
-		return 0;
-	for (const struct policy_node *key = map->first; key && key->next; key = key->next->next) {
-		if (key->type == POLICY_TEXT)
-			sorted[n++] = (struct pair){key, key->next};
-		else
-			REPORT(reading, key, "a key has the wrong form: it must be text");
-	}
-	memcpy(pairs, sorted, n * sizeof(*pairs));
-	qsort(sorted, n, sizeof(*sorted), by_text_then_place);
-	for (size_t i = 1; i < n; i++)
-		if (ks_str_eq(sorted[i].key->text, sorted[i - 1].key->text))
-			REPORT(reading, sorted[i].key, "%s stands twice in the same map (before in line %u)",
-			       QUOTE(sorted[i].key->text), sorted[i - 1].key->mark.line);
-	for (size_t i = 0; i < n; i++) {
-		const struct pair *found = bsearch(&pairs[i], sorted, n, sizeof(*sorted), by_text_then_place);
-		bool first = found == sorted || !ks_str_eq(found[-1].key->text, found->key->text);
-
-		if (first)
-			pairs[kept++] = pairs[i];
-	}
-	*ret_pairs = pairs;
-	return kept;
 }
 
 static const struct member *find_member(const struct shape *shape, struct ks_str name)
@@ -157,7 +94,7 @@ static const struct member *find_member(const struct shape *shape, struct ks_str
 	return NULL;
 }
 
-static const struct policy_node *find_value(const struct pair *pairs, size_t count, const char *name)
+static const struct ks_yaml_node *find_value(const struct ks_yaml_pair *pairs, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (ks_str_eq(pairs[i].key->text, ks_str_c(name)))
@@ -165,13 +102,13 @@ static const struct policy_node *find_value(const struct pair *pairs, size_t cou
 	return NULL;
 }
 
-static bool is_nothing(const struct policy_node *node)
+static bool is_nothing(const struct ks_yaml_node *node)
 {
-	return node->type == POLICY_TEXT && node->plain && node->text.n == 0;
+	return node->type == KS_YAML_TEXT && node->plain && node->text.n == 0;
 }
 
 /* True if `key` is more than one word and none of them, joined, is the name of a member. */
-static bool is_prose(const struct shape *shape, const struct policy_node *key)
+static bool is_prose(const struct shape *shape, const struct ks_yaml_node *key)
 {
 	char joined[32];
 	struct ks_buf buf = KS_BUF(joined);
@@ -185,23 +122,23 @@ static bool is_prose(const struct shape *shape, const struct policy_node *key)
 
 /* In braces YAML ends a text without quotes at a comma: {about: Create, change and delete contacts} has a second key,
  * without a value. What follows `about` in this way is given back to it. Returns how many pairs are left. */
-static size_t join_about(struct policy_reading *reading, const struct shape *shape, const struct policy_node *map,
-			 struct pair *pairs, size_t count)
+static size_t join_about(struct policy_reading *reading, const struct shape *shape, const struct ks_yaml_node *map,
+			 struct ks_yaml_pair *pairs, size_t count)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		struct pair *before = kept > 0 ? &pairs[kept - 1] : NULL;
+		struct ks_yaml_pair *before = kept > 0 ? &pairs[kept - 1] : NULL;
 
 		if (!before || !map->flow || !is_nothing(pairs[i].value) || !is_prose(shape, pairs[i].key) ||
-		    !ks_str_eq(before->key->text, KS_STR("about")) || before->value->type != POLICY_TEXT ||
+		    !ks_str_eq(before->key->text, KS_STR("about")) || before->value->type != KS_YAML_TEXT ||
 		    !before->value->plain) {
 			pairs[kept++] = pairs[i];
 			continue;
 		}
 		struct ks_str head = before->value->text, tail = pairs[i].key->text;
 		char *bytes = take_scratch(reading, head.n + tail.n + 2, 1);
-		struct policy_node *joined = take_scratch(reading, 1, sizeof(*joined));
+		struct ks_yaml_node *joined = take_scratch(reading, 1, sizeof(*joined));
 		if (!bytes || !joined)
 			return 0;
 		struct ks_buf text = ks_buf_of(bytes, head.n + tail.n + 2);
@@ -216,23 +153,23 @@ static size_t join_about(struct policy_reading *reading, const struct shape *sha
 }
 
 /* Reads a map of fixed members, in the order of the table; `at` is where to say that one is missing. */
-static void read_shape(struct policy_reading *reading, const struct shape *shape, const struct policy_node *at,
-		       const struct policy_node *map, void *into)
+static void read_shape(struct policy_reading *reading, const struct shape *shape, const struct ks_yaml_node *at,
+		       const struct ks_yaml_node *map, void *into)
 {
-	struct pair *pairs = NULL;
+	struct ks_yaml_pair *pairs = NULL;
 
-	if (!want_type(reading, map, POLICY_MAP, shape->thing, shape->example))
+	if (!want_type(reading, map, KS_YAML_MAP, shape->thing, shape->example))
 		return;
-	size_t count = read_pairs(reading, map, &pairs);
+	size_t count = ks_yaml_pairs(map, reading->scratch, reading->log, &pairs);
 	count = join_about(reading, shape, map, pairs, count);
 	for (size_t i = 0; i < count; i++)
 		if (!find_member(shape, pairs[i].key->text))
-			REPORT(reading, pairs[i].key, "%s is no member of %s: it has %s%s", QUOTE(pairs[i].key->text),
+			REPORT(reading, pairs[i].key, "%s is no member of %s: it has %s%s", KS_YAML_QUOTE(pairs[i].key->text),
 			       shape->thing, shape->member_names,
 			       map->flow && is_nothing(pairs[i].value) ? " (a text with a comma needs quotes)" : "");
 	for (size_t i = 0; i < shape->count && !reading->log->memory; i++) {
 		const struct member *member = &shape->members[i];
-		const struct policy_node *value = find_value(pairs, count, member->name);
+		const struct ks_yaml_node *value = find_value(pairs, count, member->name);
 
 		if (value)
 			member->read(reading, value, into);
@@ -241,21 +178,21 @@ static void read_shape(struct policy_reading *reading, const struct shape *shape
 	}
 }
 
-static void read_bool(struct policy_reading *reading, const struct policy_node *node, const char *thing,
+static void read_bool(struct policy_reading *reading, const struct ks_yaml_node *node, const char *thing,
 		      bool *ret_value)
 {
-	bool yes = node->type == POLICY_TEXT && node->plain && ks_str_eq(node->text, KS_STR("true"));
+	bool yes = node->type == KS_YAML_TEXT && node->plain && ks_str_eq(node->text, KS_STR("true"));
 
-	if (yes || (node->type == POLICY_TEXT && node->plain && ks_str_eq(node->text, KS_STR("false"))))
+	if (yes || (node->type == KS_YAML_TEXT && node->plain && ks_str_eq(node->text, KS_STR("false"))))
 		*ret_value = yes;
 	else
 		REPORT(reading, node, "%s is true or false", thing);
 }
 
-static void read_about(struct policy_reading *reading, const struct policy_node *node,
+static void read_about(struct policy_reading *reading, const struct ks_yaml_node *node,
 		       char ret_about[KS_POLICY_ABOUT_MAX + 1])
 {
-	if (!want_type(reading, node, POLICY_TEXT, "about", "one line of text"))
+	if (!want_type(reading, node, KS_YAML_TEXT, "about", "one line of text"))
 		return;
 	struct ks_str text = node->text;
 	/* A folded text of YAML ends with a line break. */
@@ -297,20 +234,20 @@ static const struct word_set environment_words = {"environments", "a list of " K
 
 /* Reads a list of different words into bits. Bits that were wrong are left out; none right leaves *ret_bits as it is.
  */
-static void read_words(struct policy_reading *reading, const struct policy_node *node, const struct word_set *words,
+static void read_words(struct policy_reading *reading, const struct ks_yaml_node *node, const struct word_set *words,
 		       uint8_t *ret_bits)
 {
 	uint8_t bits = 0;
 
 	if (!want_filled_list(reading, node, words->thing, words->form))
 		return;
-	for (const struct policy_node *item = node->first; item; item = item->next) {
+	for (const struct ks_yaml_node *item = node->first; item; item = item->next) {
 		uint8_t bit;
 
 		if (!words->parse(item->text, &bit))
-			REPORT(reading, item, "%s is none of the %s: %s", QUOTE(item->text), words->thing, words->form);
+			REPORT(reading, item, "%s is none of the %s: %s", KS_YAML_QUOTE(item->text), words->thing, words->form);
 		else if (bits & bit)
-			REPORT(reading, item, "%s stands twice in the list", QUOTE(item->text));
+			REPORT(reading, item, "%s stands twice in the list", KS_YAML_QUOTE(item->text));
 		else
 			bits |= bit;
 	}
@@ -320,27 +257,27 @@ static void read_words(struct policy_reading *reading, const struct policy_node 
 
 /* Scopes. */
 
-static void scope_about(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void scope_about(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_about(reading, value, ((struct ks_policy_scope *)into)->about);
 }
 
-static void scope_opt_in(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void scope_opt_in(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_bool(reading, value, "opt_in", &((struct ks_policy_scope *)into)->opt_in);
 }
 
-static void scope_default(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void scope_default(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct ks_policy_scope *scope = into;
 
 	read_bool(reading, value, "default", &scope->is_default);
 	if (scope->is_default && scope->opt_in)
 		REPORT(reading, value, "the scope %s is opt_in, so it cannot be default: take one of the two away",
-		       QUOTE(ks_str_c(scope->name)));
+		       KS_YAML_QUOTE(ks_str_c(scope->name)));
 }
 
-static void scope_kinds(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void scope_kinds(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_words(reading, value, &kind_words, &((struct ks_policy_scope *)into)->kinds);
 }
@@ -361,7 +298,7 @@ static const struct shape scope_shape = {
 	KS_ARRAY_LEN(scope_members),
 };
 
-static void read_scope(struct policy_reading *reading, const struct pair *pair)
+static void read_scope(struct policy_reading *reading, const struct ks_yaml_pair *pair)
 {
 	struct ks_policy *policy = reading->policy;
 	struct ks_policy_scope *scope = &policy->scopes[policy->scope_count];
@@ -370,7 +307,7 @@ static void read_scope(struct policy_reading *reading, const struct pair *pair)
 		return;
 	if (!ks_str_empty(reading->reserved) && ks_str_starts(pair->key->text, reading->reserved))
 		REPORT(reading, pair->key, "%s is reserved: names that begin with %s belong to the service itself",
-		       QUOTE(pair->key->text), QUOTE(reading->reserved));
+		       KS_YAML_QUOTE(pair->key->text), KS_YAML_QUOTE(reading->reserved));
 	if (policy->scope_count == KS_SCOPES_MAX) {
 		REPORT(reading, pair->key, "more than %d scopes", KS_SCOPES_MAX);
 		return;
@@ -386,14 +323,14 @@ static int by_name(const void *a, const void *b)
 	return ks_str_order(((const struct policy_scope_entry *)a)->name, ((const struct policy_scope_entry *)b)->name);
 }
 
-static void read_scopes(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void read_scopes(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct ks_policy *policy = into;
-	struct pair *pairs = NULL;
+	struct ks_yaml_pair *pairs = NULL;
 
-	if (!want_type(reading, value, POLICY_MAP, "scopes", "a map such as {contacts:read: {about: Read contacts}}"))
+	if (!want_type(reading, value, KS_YAML_MAP, "scopes", "a map such as {contacts:read: {about: Read contacts}}"))
 		return;
-	size_t count = read_pairs(reading, value, &pairs);
+	size_t count = ks_yaml_pairs(value, reading->scratch, reading->log, &pairs);
 	size_t room = KS_MIN(count, (size_t)KS_SCOPES_MAX) + 1;
 	policy->scopes = take(reading, room, sizeof(*policy->scopes));
 	reading->scope_order = take_scratch(reading, room, sizeof(*reading->scope_order));
@@ -407,11 +344,11 @@ static void read_scopes(struct policy_reading *reading, const struct policy_node
 }
 
 /* Reads the name of a scope that the file describes. */
-static bool read_scope_use(struct policy_reading *reading, const struct policy_node *node, uint16_t *ret_position)
+static bool read_scope_use(struct policy_reading *reading, const struct ks_yaml_node *node, uint16_t *ret_position)
 {
 	const struct policy_scope_entry wanted = {.name = node->text};
 
-	if (!want_type(reading, node, POLICY_TEXT, "a scope", "its name"))
+	if (!want_type(reading, node, KS_YAML_TEXT, "a scope", "its name"))
 		return false;
 	const struct policy_scope_entry *found = reading->scope_order ? bsearch(&wanted, reading->scope_order,
 										reading->policy->scope_count,
@@ -419,7 +356,7 @@ static bool read_scope_use(struct policy_reading *reading, const struct policy_n
 								      : NULL;
 	if (!found) {
 		REPORT(reading, node, "%s is no scope of this file: describe it under scopes, or correct the name",
-		       QUOTE(node->text));
+		       KS_YAML_QUOTE(node->text));
 		return false;
 	}
 	*ret_position = found->position;
@@ -427,19 +364,19 @@ static bool read_scope_use(struct policy_reading *reading, const struct policy_n
 }
 
 /* Reads a list of different scopes, `max` at most; returns how many were right. */
-static size_t read_scope_list(struct policy_reading *reading, const struct policy_node *list, size_t max,
+static size_t read_scope_list(struct policy_reading *reading, const struct ks_yaml_node *list, size_t max,
 			      uint16_t *ret_positions)
 {
 	struct ks_scopes seen = {{0}};
 	size_t n = 0;
 
-	for (const struct policy_node *item = list->first; item; item = item->next) {
+	for (const struct ks_yaml_node *item = list->first; item; item = item->next) {
 		uint16_t position;
 
 		if (!read_scope_use(reading, item, &position))
 			continue;
 		if (ks_scopes_has(&seen, position)) {
-			REPORT(reading, item, "%s stands twice in the list", QUOTE(item->text));
+			REPORT(reading, item, "%s stands twice in the list", KS_YAML_QUOTE(item->text));
 			continue;
 		}
 		if (n == max) {
@@ -454,12 +391,12 @@ static size_t read_scope_list(struct policy_reading *reading, const struct polic
 
 /* Roles. */
 
-static void role_about(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void role_about(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_about(reading, value, ((struct ks_policy_role *)into)->about);
 }
 
-static void role_scopes(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void role_scopes(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct ks_policy_role *role = into;
 
@@ -483,7 +420,7 @@ static const struct shape role_shape = {
 	KS_ARRAY_LEN(role_members),
 };
 
-static void read_role(struct policy_reading *reading, const struct pair *pair)
+static void read_role(struct policy_reading *reading, const struct ks_yaml_pair *pair)
 {
 	struct ks_policy *policy = reading->policy;
 	struct ks_policy_role *role = &policy->roles[policy->role_count];
@@ -499,14 +436,14 @@ static void read_role(struct policy_reading *reading, const struct pair *pair)
 	read_shape(reading, &role_shape, pair->key, pair->value, role);
 }
 
-static void read_roles(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void read_roles(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct ks_policy *policy = into;
-	struct pair *pairs = NULL;
+	struct ks_yaml_pair *pairs = NULL;
 
-	if (!want_type(reading, value, POLICY_MAP, "roles", "a map such as {call_operator: {scopes: [calls:read]}}"))
+	if (!want_type(reading, value, KS_YAML_MAP, "roles", "a map such as {call_operator: {scopes: [calls:read]}}"))
 		return;
-	size_t count = read_pairs(reading, value, &pairs);
+	size_t count = ks_yaml_pairs(value, reading->scratch, reading->log, &pairs);
 	policy->roles = take(reading, KS_MIN(count, (size_t)KS_POLICY_ROLES_MAX) + 1, sizeof(*policy->roles));
 	for (size_t i = 0; i < count && !reading->log->memory; i++)
 		read_role(reading, &pairs[i]);
@@ -514,51 +451,51 @@ static void read_roles(struct policy_reading *reading, const struct policy_node 
 
 /* Families. */
 
-static void family_about(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_about(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_about(reading, value, ((struct family_reading *)into)->family->about);
 }
 
-static void family_kinds(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_kinds(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_words(reading, value, &kind_words, &((struct family_reading *)into)->family->kinds);
 }
 
-static void family_environments(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_environments(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_words(reading, value, &environment_words, &((struct family_reading *)into)->family->environments);
 }
 
-static void family_inherited(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_inherited(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	read_bool(reading, value, "inherited", &((struct family_reading *)into)->family->inherited);
 }
 
-static void family_tenant_header(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_tenant_header(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 #define X(name, text) text ", "
 	static const char form[] = "one of " KS_TENANT_HEADERS(X) "and optional unless said";
 #undef X
 	struct ks_policy_family *family = ((struct family_reading *)into)->family;
 
-	if (want_type(reading, value, POLICY_TEXT, "tenant_header", form) &&
+	if (want_type(reading, value, KS_YAML_TEXT, "tenant_header", form) &&
 	    !ks_tenant_header_parse(value->text, &family->tenant_header))
-		REPORT(reading, value, "%s is no tenant_header: %s", QUOTE(value->text), form);
+		REPORT(reading, value, "%s is no tenant_header: %s", KS_YAML_QUOTE(value->text), form);
 }
 
-static void read_route(struct policy_reading *reading, const struct policy_node *node, struct family_reading *into)
+static void read_route(struct policy_reading *reading, const struct ks_yaml_node *node, struct family_reading *into)
 {
 	struct policy_route route;
 	struct ks_str culprit;
 
-	if (!want_type(reading, node, POLICY_TEXT, "a route", "text such as /api/v1/contacts/{id}"))
+	if (!want_type(reading, node, KS_YAML_TEXT, "a route", "text such as /api/v1/contacts/{id}"))
 		return;
 	const char *why = ks_policy_route_read(node->text, &route, &culprit);
 	if (why) {
-		REPORT(reading, node, "%s %s", QUOTE(culprit), why);
+		REPORT(reading, node, "%s %s", KS_YAML_QUOTE(culprit), why);
 		return;
 	}
-	char *copy = ks_policy_arena_copy(reading->arena, node->text);
+	char *copy = ks_yaml_arena_copy(reading->arena, node->text);
 	if (!copy) {
 		reading->log->memory = true;
 		return;
@@ -567,7 +504,7 @@ static void read_route(struct policy_reading *reading, const struct policy_node 
 	into->family->routes[into->family->route_count++] = copy;
 }
 
-static void family_routes(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_routes(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct family_reading *family = into;
 	size_t seen = 0;
@@ -577,7 +514,7 @@ static void family_routes(struct policy_reading *reading, const struct policy_no
 	size_t room = KS_MIN(value->count, (size_t)KS_POLICY_ROUTES_MAX);
 	family->family->routes = take(reading, room, sizeof(*family->family->routes));
 	family->marks->routes = take_scratch(reading, room, sizeof(*family->marks->routes));
-	for (const struct policy_node *item = value->first; item && !reading->log->memory; item = item->next) {
+	for (const struct ks_yaml_node *item = value->first; item && !reading->log->memory; item = item->next) {
 		if (seen++ == KS_POLICY_ROUTES_MAX) {
 			REPORT(reading, item, "more than %d routes in one family", KS_POLICY_ROUTES_MAX);
 			return;
@@ -588,9 +525,9 @@ static void family_routes(struct policy_reading *reading, const struct policy_no
 
 /* Reports scopes that no kind of the family may hold, alone or together: such an entry refuses everyone. */
 static void check_holders(struct policy_reading *reading, const struct ks_policy_family *family,
-			  const struct ks_policy_method *method, const struct policy_node *value)
+			  const struct ks_policy_method *method, const struct ks_yaml_node *value)
 {
-	const struct policy_node *node = value->type == POLICY_LIST ? value->first : value;
+	const struct ks_yaml_node *node = value->type == KS_YAML_LIST ? value->first : value;
 	uint8_t together = family->kinds;
 
 	if (family->kinds == 0)
@@ -602,7 +539,7 @@ static void check_holders(struct policy_reading *reading, const struct ks_policy
 			node = node->next;
 		if (node && (scope->kinds & family->kinds) == 0) {
 			REPORT(reading, node, "none of the kinds of this family may hold %s: nothing could ever pass",
-			       QUOTE(node->text));
+			       KS_YAML_QUOTE(node->text));
 			return;
 		}
 		together &= scope->kinds;
@@ -611,15 +548,15 @@ static void check_holders(struct policy_reading *reading, const struct ks_policy
 		REPORT(reading, value, "no kind of this family may hold all of these scopes: nothing could ever pass");
 }
 
-static void read_method(struct policy_reading *reading, const struct pair *pair, struct ks_policy_family *family)
+static void read_method(struct policy_reading *reading, const struct ks_yaml_pair *pair, struct ks_policy_family *family)
 {
 	struct ks_policy_method *method = &family->methods[family->method_count];
-	const struct policy_node *value = pair->value;
+	const struct ks_yaml_node *value = pair->value;
 	uint32_t number;
 
 	if (!ks_method_ok(pair->key->text)) {
 		REPORT(reading, pair->key, "%s is no method: 1 to 32 characters such as GET, or \"*\" for every other",
-		       QUOTE(pair->key->text));
+		       KS_YAML_QUOTE(pair->key->text));
 		return;
 	}
 	if (!ks_policy_methods_number(&reading->methods, pair->key->text, &number)) {
@@ -628,24 +565,24 @@ static void read_method(struct policy_reading *reading, const struct pair *pair,
 	}
 	memcpy(method->name, pair->key->text.p, pair->key->text.n);
 	family->method_count++;
-	if (value->type == POLICY_TEXT && !is_null(value))
+	if (value->type == KS_YAML_TEXT && !ks_yaml_is_null(value))
 		method->scope_count = read_scope_use(reading, value, &method->scopes[0]) ? 1 : 0;
 	else if (want_filled_list(reading, value, "what the method needs", "one scope, or a list of 1 to 8"))
 		method->scope_count = read_scope_list(reading, value, KS_POLICY_RULE_SCOPES_MAX, method->scopes);
 	check_holders(reading, family, method, value);
 }
 
-static void family_scopes(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void family_scopes(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	static const char form[] = "a map of methods such as {GET: contacts:read, \"*\": contacts:write}";
 	struct ks_policy_family *family = ((struct family_reading *)into)->family;
-	struct pair *pairs = NULL;
+	struct ks_yaml_pair *pairs = NULL;
 
-	if (!want_type(reading, value, POLICY_MAP, "scopes", form))
+	if (!want_type(reading, value, KS_YAML_MAP, "scopes", form))
 		return;
 	if (value->count == 0)
 		REPORT(reading, value, "scopes is empty, so no request could match: %s", form);
-	size_t count = KS_MIN(read_pairs(reading, value, &pairs), (size_t)FAMILY_METHODS_MAX + 1);
+	size_t count = KS_MIN(ks_yaml_pairs(value, reading->scratch, reading->log, &pairs), (size_t)FAMILY_METHODS_MAX + 1);
 	family->methods = take(reading, count, sizeof(*family->methods));
 	for (size_t i = 0; i < count && !reading->log->memory; i++)
 		read_method(reading, &pairs[i], family);
@@ -671,7 +608,7 @@ static const struct shape family_shape = {
 	KS_ARRAY_LEN(family_members),
 };
 
-static void read_family(struct policy_reading *reading, const struct pair *pair)
+static void read_family(struct policy_reading *reading, const struct ks_yaml_pair *pair)
 {
 	struct ks_policy *policy = reading->policy;
 	struct family_reading into = {&policy->families[policy->family_count],
@@ -687,14 +624,14 @@ static void read_family(struct policy_reading *reading, const struct pair *pair)
 	read_shape(reading, &family_shape, pair->key, pair->value, &into);
 }
 
-static void read_families(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void read_families(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	struct ks_policy *policy = into;
-	struct pair *pairs = NULL;
+	struct ks_yaml_pair *pairs = NULL;
 
-	if (!want_type(reading, value, POLICY_MAP, "families", "a map of route families"))
+	if (!want_type(reading, value, KS_YAML_MAP, "families", "a map of route families"))
 		return;
-	size_t count = read_pairs(reading, value, &pairs);
+	size_t count = ks_yaml_pairs(value, reading->scratch, reading->log, &pairs);
 	if (count > KS_POLICY_FAMILIES_MAX) {
 		REPORT(reading, pairs[KS_POLICY_FAMILIES_MAX].key, "more than %d families", KS_POLICY_FAMILIES_MAX);
 		count = KS_POLICY_FAMILIES_MAX;
@@ -705,10 +642,10 @@ static void read_families(struct policy_reading *reading, const struct policy_no
 		read_family(reading, &pairs[i]);
 }
 
-static void read_version(struct policy_reading *reading, const struct policy_node *value, void *into)
+static void read_version(struct policy_reading *reading, const struct ks_yaml_node *value, void *into)
 {
 	(void)into;
-	if (value->type != POLICY_TEXT || !value->plain || !ks_str_eq(value->text, KS_STR("1")))
+	if (value->type != KS_YAML_TEXT || !value->plain || !ks_str_eq(value->text, KS_STR("1")))
 		REPORT(reading, value, "this version of the policy file is not known: write version: 1");
 }
 
@@ -728,7 +665,7 @@ static const struct shape policy_shape = {
 	KS_ARRAY_LEN(policy_members),
 };
 
-void ks_policy_read(struct policy_reading *reading, const struct policy_node *root)
+void ks_policy_read(struct policy_reading *reading, const struct ks_yaml_node *root)
 {
 	ks_policy_methods_init(&reading->methods);
 	read_shape(reading, &policy_shape, root, root, reading->policy);

@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <yaml.h>
 
-#include "policy/policy_priv.h"
+#include "yaml/nodes.h"
 
 struct yaml_reader {
 	yaml_parser_t parser;
 	struct ks_str text;
-	struct policy_arena *arena;
-	struct policy_log *log;
-	struct policy_node *open[POLICY_DEPTH_MAX]; /* containers that are not closed yet */
+	const struct ks_yaml_limits *limits;
+	struct ks_yaml_arena *arena;
+	struct ks_yaml_log *log;
+	struct ks_yaml_node *open[KS_YAML_DEPTH_MAX]; /* containers that are not closed yet */
 	size_t depth;
 	size_t node_count;
-	struct policy_node *root;
+	struct ks_yaml_node *root;
 	unsigned documents;
 	bool ended;
 	bool broken; /* the tree is not whole */
 };
 
-static struct policy_mark mark_of(yaml_mark_t mark)
+static struct ks_yaml_mark mark_of(yaml_mark_t mark)
 {
-	return (struct policy_mark){(unsigned)mark.line + 1, (unsigned)mark.column + 1};
+	return (struct ks_yaml_mark){(unsigned)mark.line + 1, (unsigned)mark.column + 1};
 }
 
 /* The place of byte `at`, with columns in characters, as libyaml counts them. */
-static struct policy_mark mark_at(struct ks_str text, size_t at)
+static struct ks_yaml_mark mark_at(struct ks_str text, size_t at)
 {
-	struct policy_mark mark = {1, 1};
+	struct ks_yaml_mark mark = {1, 1};
 
 	for (size_t i = 0; i < at && i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
@@ -58,11 +59,11 @@ static size_t find_bad_byte(struct ks_str text)
 	return SIZE_MAX;
 }
 
-static bool text_ok(struct ks_str text, struct policy_log *log)
+static bool text_ok(struct ks_str text, const struct ks_yaml_limits *limits, struct ks_yaml_log *log)
 {
-	if (text.n > KS_POLICY_TEXT_MAX) {
-		ks_policy_report(log, (struct policy_mark){1, 1}, "the file is larger than %u MiB",
-				 KS_POLICY_TEXT_MAX >> 20);
+	if (text.n > limits->text_max) {
+		ks_yaml_report(log, (struct ks_yaml_mark){1, 1}, "the file is larger than %zu %s",
+			       limits->text_max / limits->text_unit, limits->text_unit_name);
 		return false;
 	}
 	size_t bad = find_bad_byte(text);
@@ -70,9 +71,9 @@ static bool text_ok(struct ks_str text, struct policy_log *log)
 		return true;
 	unsigned char c = (unsigned char)text.p[bad];
 	if (c < 0x80)
-		ks_policy_report(log, mark_at(text, bad), "the control byte 0x%02x may not stand in a policy file", c);
+		ks_yaml_report(log, mark_at(text, bad), "the control byte 0x%02x may not stand in a %s file", c, limits->thing);
 	else
-		ks_policy_report(log, mark_at(text, bad), "the file is not UTF-8 here (byte 0x%02x)", c);
+		ks_yaml_report(log, mark_at(text, bad), "the file is not UTF-8 here (byte 0x%02x)", c);
 	return false;
 }
 
@@ -86,26 +87,26 @@ static void report_yaml_error(struct yaml_reader *r)
 	if (p->error == YAML_MEMORY_ERROR)
 		r->log->memory = true;
 	else if (p->error == YAML_READER_ERROR)
-		ks_policy_report(r->log, mark_at(r->text, p->problem_offset), "not YAML: %s", problem);
+		ks_yaml_report(r->log, mark_at(r->text, p->problem_offset), "not YAML: %s", problem);
 	else if (alias)
-		ks_policy_report(r->log, mark_of(p->context_mark),
+		ks_yaml_report(r->log, mark_of(p->context_mark),
 				 "an asterisk begins an alias in YAML: write \"*\" in quotes");
 	else
-		ks_policy_report(r->log, mark_of(p->problem_mark), "not YAML: %s%s%s", problem, p->context ? " " : "",
+		ks_yaml_report(r->log, mark_of(p->problem_mark), "not YAML: %s%s%s", problem, p->context ? " " : "",
 				 p->context ? p->context : "");
 }
 
 /* A new node in its place; NULL (and broken) where there is no room. */
-static struct policy_node *add_node(struct yaml_reader *r, enum policy_node_type type, const yaml_event_t *event)
+static struct ks_yaml_node *add_node(struct yaml_reader *r, enum ks_yaml_node_type type, const yaml_event_t *event)
 {
-	struct policy_mark mark = mark_of(event->start_mark);
+	struct ks_yaml_mark mark = mark_of(event->start_mark);
 
-	if (++r->node_count > POLICY_NODES_MAX) {
-		ks_policy_report(r->log, mark, "more than %u values in the file", POLICY_NODES_MAX);
+	if (++r->node_count > r->limits->nodes_max) {
+		ks_yaml_report(r->log, mark, "more than %u values in the file", r->limits->nodes_max);
 		r->broken = true;
 		return NULL;
 	}
-	struct policy_node *node = ks_policy_arena_take(r->arena, sizeof(*node));
+	struct ks_yaml_node *node = ks_yaml_arena_take(r->arena, sizeof(*node));
 	if (!node) {
 		r->log->memory = r->broken = true;
 		return NULL;
@@ -116,7 +117,7 @@ static struct policy_node *add_node(struct yaml_reader *r, enum policy_node_type
 		r->root = node;
 		return node;
 	}
-	struct policy_node *parent = r->open[r->depth - 1];
+	struct ks_yaml_node *parent = r->open[r->depth - 1];
 	if (parent->last)
 		parent->last->next = node;
 	else
@@ -129,22 +130,22 @@ static struct policy_node *add_node(struct yaml_reader *r, enum policy_node_type
 static void refuse_properties(struct yaml_reader *r, const yaml_event_t *event, const void *anchor, const void *tag)
 {
 	if (anchor)
-		ks_policy_report(r->log, mark_of(event->start_mark), "anchors (&%s) are not taken: write the value out",
+		ks_yaml_report(r->log, mark_of(event->start_mark), "anchors (&%s) are not taken: write the value out",
 				 (const char *)anchor);
 	if (tag)
-		ks_policy_report(r->log, mark_of(event->start_mark), "tags (%s) are not taken: write the value alone",
+		ks_yaml_report(r->log, mark_of(event->start_mark), "tags (%s) are not taken: write the value alone",
 				 (const char *)tag);
 }
 
-static void open_container(struct yaml_reader *r, enum policy_node_type type, const yaml_event_t *event, bool flow)
+static void open_container(struct yaml_reader *r, enum ks_yaml_node_type type, const yaml_event_t *event, bool flow)
 {
-	if (r->depth == POLICY_DEPTH_MAX) {
-		ks_policy_report(r->log, mark_of(event->start_mark), "nested deeper than any policy is (%d)",
-				 POLICY_DEPTH_MAX);
+	if (r->depth == r->limits->depth_max) {
+		ks_yaml_report(r->log, mark_of(event->start_mark), "nested deeper than any %s is (%u)", r->limits->thing,
+			       r->limits->depth_max);
 		r->broken = true;
 		return;
 	}
-	struct policy_node *node = add_node(r, type, event);
+	struct ks_yaml_node *node = add_node(r, type, event);
 	if (!node)
 		return;
 	node->flow = flow;
@@ -160,29 +161,29 @@ static void take_nothing(struct yaml_reader *r, const yaml_event_t *event)
 static void take_stream_end(struct yaml_reader *r, const yaml_event_t *event)
 {
 	if (r->documents == 0)
-		ks_policy_report(r->log, mark_of(event->start_mark),
-				 "the file is empty: a policy begins with version: 1");
+		ks_yaml_report(r->log, mark_of(event->start_mark),
+				 "the file is empty: a %s begins with version: 1", r->limits->thing);
 	r->ended = true;
 }
 
 static void take_document_start(struct yaml_reader *r, const yaml_event_t *event)
 {
-	struct policy_mark mark = mark_of(event->start_mark);
+	struct ks_yaml_mark mark = mark_of(event->start_mark);
 
 	if (event->data.document_start.version_directive ||
 	    event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end)
-		ks_policy_report(r->log, mark, "YAML directives (%%YAML, %%TAG) are not taken");
+		ks_yaml_report(r->log, mark, "YAML directives (%%YAML, %%TAG) are not taken");
 	if (++r->documents == 1)
 		return;
-	ks_policy_report(r->log, mark, "a second document begins here: a policy is one");
+	ks_yaml_report(r->log, mark, "a second document begins here: a %s is one", r->limits->thing);
 	r->ended = true;
 }
 
 static void take_alias(struct yaml_reader *r, const yaml_event_t *event)
 {
-	ks_policy_report(r->log, mark_of(event->start_mark), "aliases (*%s) are not taken: write the value out",
+	ks_yaml_report(r->log, mark_of(event->start_mark), "aliases (*%s) are not taken: write the value out",
 			 (const char *)event->data.alias.anchor);
-	(void)add_node(r, POLICY_UNKNOWN, event);
+	(void)add_node(r, KS_YAML_UNKNOWN, event);
 }
 
 static void take_scalar(struct yaml_reader *r, const yaml_event_t *event)
@@ -190,10 +191,10 @@ static void take_scalar(struct yaml_reader *r, const yaml_event_t *event)
 	struct ks_str text = ks_str_of((const char *)event->data.scalar.value, event->data.scalar.length);
 
 	refuse_properties(r, event, event->data.scalar.anchor, event->data.scalar.tag);
-	struct policy_node *node = add_node(r, POLICY_TEXT, event);
+	struct ks_yaml_node *node = add_node(r, KS_YAML_TEXT, event);
 	if (!node)
 		return;
-	const char *copy = ks_policy_arena_copy(r->arena, text);
+	const char *copy = ks_yaml_arena_copy(r->arena, text);
 	if (!copy) {
 		r->log->memory = r->broken = true;
 		return;
@@ -205,13 +206,13 @@ static void take_scalar(struct yaml_reader *r, const yaml_event_t *event)
 static void take_list_start(struct yaml_reader *r, const yaml_event_t *event)
 {
 	refuse_properties(r, event, event->data.sequence_start.anchor, event->data.sequence_start.tag);
-	open_container(r, POLICY_LIST, event, event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
+	open_container(r, KS_YAML_LIST, event, event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
 }
 
 static void take_map_start(struct yaml_reader *r, const yaml_event_t *event)
 {
 	refuse_properties(r, event, event->data.mapping_start.anchor, event->data.mapping_start.tag);
-	open_container(r, POLICY_MAP, event, event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE);
+	open_container(r, KS_YAML_MAP, event, event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE);
 }
 
 static void take_container_end(struct yaml_reader *r, const yaml_event_t *event)
@@ -235,14 +236,15 @@ static void (*const takers[])(struct yaml_reader *r, const yaml_event_t *event) 
 	[YAML_MAPPING_END_EVENT] = take_container_end,
 };
 
-struct policy_node *ks_policy_yaml_read(struct ks_str yaml, struct policy_arena *arena, struct policy_log *log)
+struct ks_yaml_node *ks_yaml_read(struct ks_str yaml, const struct ks_yaml_limits *limits, struct ks_yaml_arena *arena,
+				  struct ks_yaml_log *log)
 {
 	/* Some editors put the byte order mark there; to libyaml it would be a column. */
 	size_t skip = ks_str_starts(yaml, KS_STR("\xef\xbb\xbf")) ? 3 : 0;
 	struct ks_str text = ks_str_sub(yaml, skip, yaml.n);
-	struct yaml_reader r = {.text = text, .arena = arena, .log = log};
+	struct yaml_reader r = {.text = text, .limits = limits, .arena = arena, .log = log};
 
-	if (!text_ok(text, log))
+	if (!text_ok(text, limits, log))
 		return NULL;
 	if (!yaml_parser_initialize(&r.parser)) {
 		log->memory = true;

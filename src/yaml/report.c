@@ -2,11 +2,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "policy/policy_priv.h"
+#include "yaml/nodes.h"
 
 #define QUOTED_MAX 80
 
-static bool is_before(struct policy_mark at, const struct ks_policy_problem *problem)
+static bool is_before(struct ks_yaml_mark at, const struct ks_yaml_problem *problem)
 {
 	return at.line != problem->line ? at.line < problem->line : at.column < problem->column;
 }
@@ -21,7 +21,7 @@ static size_t whole_characters(struct ks_str text, size_t max)
 	return n;
 }
 
-void ks_policy_report(struct policy_log *log, struct policy_mark at, const char *fmt, ...)
+void ks_yaml_report(struct ks_yaml_log *log, struct ks_yaml_mark at, const char *fmt, ...)
 {
 	char text[2 * sizeof(log->first.text)];
 	va_list args;
@@ -56,7 +56,7 @@ static bool is_control(struct ks_str text, size_t i)
 	return (c == 0xc2 && after >= 0x80 && after < 0xa0) || (before == 0xc2 && c >= 0x80 && c < 0xa0);
 }
 
-const char *ks_policy_quote(struct ks_str text, char ret_text[POLICY_QUOTE_SIZE])
+const char *ks_yaml_quote(struct ks_str text, char ret_text[KS_YAML_QUOTE_SIZE])
 {
 	size_t n = whole_characters(text, QUOTED_MAX);
 	size_t at = 0;
