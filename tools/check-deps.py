@@ -14,6 +14,7 @@ LAYERS = {
     "jose": {"base", "crypto", "model"},
     "secretstore": {"base", "crypto", "fetch", "model", "jose"},
     "urlpath": {"base"},
+    "multipart": {"base"},
     "yaml": {"base"},
     "policy": {"base", "model", "urlpath", "yaml"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
@@ -26,13 +27,13 @@ LAYERS = {
     "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation"},
+    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
     "daemon": {"base", "crypto", "fetch", "secretstore", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
     "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch"},
 }
-PURE = {"base", "model", "token", "jose", "urlpath", "yaml", "policy", "ring", "decision", "analysis", "login", "assertion"}
+PURE = {"base", "multipart", "model", "token", "jose", "urlpath", "yaml", "policy", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
