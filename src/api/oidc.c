@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/federation.h"
+#include "api/html.h"
 #include "api/login.h"
 #include "base/secret.h"
 
@@ -195,25 +196,18 @@ static enum ks_err start_session(struct ks_job *job, struct ks_tx *tx)
 /* The session's cookie goes along only where our own page leads: a redirect would still count as the other site's. */
 static enum ks_finish answer_page(struct ks_call *call, const struct finishing *f)
 {
-	struct ks_exchange *x = call->exchange;
-	struct ks_buf *text = &x->text;
-	size_t at;
+	struct ks_str to = ks_str_c(f->finished.return_to);
+	struct ks_html html;
 
+	call->wipe = true;
+	if (ks_html_begin(&html, KS_STR("Logged in"), to) != KS_OK)
+		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
 	ks_cookie_set(call, ks_str_c(f->made.token));
 	set_cookie(call, KS_STR(""));
-	at = text->n;
-	ks_buf_printf(text,
-		      "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; "
-		      "url=%s\"><title>Logged in</title><p>You are logged in. <a href=\"%s\">Go on</a></p></html>\n",
-		      f->finished.return_to, f->finished.return_to);
-	if (!ks_buf_ok(text))
-		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
-	ks_exchange_answer_header(x, KS_STR("Content-Type"), KS_STR("text/html; charset=utf-8"));
-	ks_exchange_answer_header(x, KS_STR("Content-Security-Policy"), KS_STR("default-src 'none'; frame-ancestors 'none'"));
-	ks_exchange_answer_header(x, KS_STR("Referrer-Policy"), KS_STR("no-referrer"));
-	x->answer_body = ks_str_of(text->p + at, text->n - at);
-	x->status = 200;
-	return KS_FINISH_DONE;
+	ks_html_raw(&html, "<h1>You are logged in.</h1>\n<p><a href=\"");
+	ks_html_text(&html, to);
+	ks_html_raw(&html, "\">Go on</a></p>\n");
+	return ks_html_answer(call, &html, 200);
 }
 
 static enum ks_finish finish(struct ks_call *call)
