@@ -9,54 +9,28 @@ static void header_since(struct ks_exchange *x, struct ks_str name, size_t at)
 	ks_exchange_answer_header(x, name, ks_str_of(x->text.p + at, x->text.n - at));
 }
 
-static void put_rate(struct ks_exchange *x, const struct ks_rate *rate)
+static void put_identity(struct ks_exchange *x, const struct ks_ring *ring, const struct ks_decision *d, enum ks_identity_header header)
 {
-	struct ks_buf *text = &x->text;
-	size_t at = text->n;
+	size_t at = x->text.n;
 
-	if (rate->limit == 0)
+	ks_identity_put(ring, d, header, &x->text);
+	header_since(x, ks_str_c(ks_identity_name(header)), at);
+}
+
+static void put_rate(struct ks_exchange *x, const struct ks_ring *ring, const struct ks_decision *d)
+{
+	if (d->rate.limit == 0)
 		return;
-	ks_buf_put_c(text, "\"key\";q=");
-	ks_buf_put_u64(text, rate->limit);
-	ks_buf_put_c(text, ";w=");
-	ks_buf_put_u64(text, rate->window_s);
-	header_since(x, KS_STR("RateLimit-Policy"), at);
-	at = text->n;
-	ks_buf_put_c(text, "\"key\";r=");
-	ks_buf_put_u64(text, rate->remaining);
-	ks_buf_put_c(text, ";t=");
-	ks_buf_put_u64(text, rate->reset_s);
-	header_since(x, KS_STR("RateLimit"), at);
+	put_identity(x, ring, d, KS_IDENTITY_RATE_LIMIT_POLICY);
+	put_identity(x, ring, d, KS_IDENTITY_RATE_LIMIT);
 }
 
 /* Every header always, empty where there is nothing: some gateways hand on what a client forged, or a literal, for one that is missing. */
 static void allow(struct ks_exchange *x, const struct ks_ring *ring, const struct ks_decision *d)
 {
-	struct ks_buf *text = &x->text;
-	size_t at = text->n;
-
-	ks_decision_put_principal(ring, d, text);
-	header_since(x, KS_STR("X-Keystile-Principal"), at);
-	ks_exchange_answer_header(x, KS_STR("X-Keystile-Kind"), ks_str_c(ks_kind_text(KS_KEY_KIND(d->state))));
-	at = text->n;
-	ks_decision_put_tenant(ring, d->tenant, text);
-	header_since(x, KS_STR("X-Keystile-Tenant"), at);
-	at = text->n;
-	ks_decision_put_tenant(ring, d->organization, text);
-	header_since(x, KS_STR("X-Keystile-Organization"), at);
-	at = text->n;
-	ks_decision_put_visible(ring, d, text);
-	header_since(x, KS_STR("X-Keystile-Visible"), at);
-	at = text->n;
-	ks_decision_put_inherited(ring, d, text);
-	header_since(x, KS_STR("X-Keystile-Inherited"), at);
-	at = text->n;
-	ks_decision_put_scopes(ring, d, text);
-	header_since(x, KS_STR("X-Keystile-Scopes"), at);
-	ks_exchange_answer_header(x, KS_STR("X-Keystile-Environment"),
-				  ks_str_c(ks_environment_text(KS_KEY_ENVIRONMENT(d->state))));
-	ks_exchange_answer_header(x, KS_STR("X-Keystile-Family"), ks_rule_family(d->policy, d->rule));
-	put_rate(x, &d->rate);
+	for (enum ks_identity_header i = 0; i < KS_IDENTITY_RATE_LIMIT; i++)
+		put_identity(x, ring, d, i);
+	put_rate(x, ring, d);
 	x->status = 200;
 }
 
@@ -64,7 +38,7 @@ static void allow(struct ks_exchange *x, const struct ks_ring *ring, const struc
 static void refuse(struct ks_api *api, struct ks_exchange *x, const struct ks_ring *ring, const struct ks_decision *d, bool basic,
 		   enum ks_gateway_form form)
 {
-	put_rate(x, &d->rate);
+	put_rate(x, ring, d);
 	ks_exchange_refuse(api, x, ring, d, basic);
 	if (form != KS_GATEWAY_NGINX)
 		return;

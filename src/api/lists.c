@@ -9,15 +9,6 @@
 #define PAGE_MAX 500u
 #define CURSOR_LEN 16
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Form decoding: "+" is a blank. */
 static bool decode(struct ks_str raw, char *storage, size_t cap, struct ks_str *ret_value)
 {
@@ -29,8 +20,8 @@ static bool decode(struct ks_str raw, char *storage, size_t cap, struct ks_str *
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int high = i + 2 < raw.n ? hex_value(raw.p[i + 1]) : -1;
-			int low = i + 2 < raw.n ? hex_value(raw.p[i + 2]) : -1;
+			int high = i + 2 < raw.n ? ks_hex_digit(raw.p[i + 1]) : -1;
+			int low = i + 2 < raw.n ? ks_hex_digit(raw.p[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return false;
@@ -145,7 +136,7 @@ void ks_call_page_up_to(struct ks_call *call, uint64_t max, struct ks_page *ret_
 		bool ours = value.n == CURSOR_LEN;
 
 		for (size_t i = 0; ours && i < value.n; i++) {
-			int digit = hex_value(value.p[i]);
+			int digit = ks_hex_digit(value.p[i]);
 
 			ours = digit >= 0;
 			before = before << 4 | (uint64_t)digit;

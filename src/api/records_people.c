@@ -3,23 +3,12 @@
 #include "api/login.h"
 #include "base/secret.h"
 
-static const char *method_text(enum ks_session_method method)
-{
-	static const char *const texts[] = {
-#define X(name, text) text,
-		KS_SESSION_METHODS(X)
-#undef X
-	};
-
-	return texts[method];
-}
-
 void ks_record_session(struct ks_json *json, const struct ks_session_row *row, uint64_t current)
 {
 	ks_json_open(json, '{');
 	ks_json_put_id(json, "id", KS_ID_SESSION, row->id);
 	ks_json_put_id(json, "user", KS_ID_USER, row->user);
-	ks_json_put_c(json, "method", method_text(row->method));
+	ks_json_put_c(json, "method", ks_session_method_text(row->method));
 	ks_json_put_time(json, "created_at", row->created_at);
 	ks_json_put_time(json, "expires_at", row->expires_at);
 	ks_json_put_time(json, "ended_at", row->ended_at);

@@ -75,15 +75,6 @@ bool ks_json_read_more(struct ks_json_read *r, bool *first, char closing)
 
 /* ---- strings ---- */
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Four hexadecimal digits at `at`; -1 where there are none. */
 static int32_t unit_at(struct ks_str s, size_t at)
 {
@@ -92,7 +83,7 @@ static int32_t unit_at(struct ks_str s, size_t at)
 	if (s.n < 4 || at > s.n - 4)
 		return -1;
 	for (size_t i = at; i < at + 4; i++) {
-		int value = hex_value(s.p[i]);
+		int value = ks_hex_digit(s.p[i]);
 
 		if (value < 0)
 			return -1;
@@ -224,7 +215,7 @@ bool ks_json_hex(struct ks_str text, unsigned char *ret_bytes, size_t n)
 	if (text.n != 2 * n)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		int high = hex_value(text.p[2 * i]), low = hex_value(text.p[2 * i + 1]);
+		int high = ks_hex_digit(text.p[2 * i]), low = ks_hex_digit(text.p[2 * i + 1]);
 
 		bad |= high | low;
 		ret_bytes[i] = (unsigned char)((unsigned)high << 4 | (unsigned)low);

@@ -170,3 +170,12 @@ bool ks_str_has_control(struct ks_str s)
 	}
 	return found;
 }
+
+int ks_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}

@@ -66,3 +66,6 @@ size_t ks_str_utf8_len(struct ks_str s);
 
 /** True if `s` holds a byte below 0x20, or 0x7f. */
 bool ks_str_has_control(struct ks_str s);
+
+/** The value of a hexadecimal digit of either case, or -1. */
+int ks_hex_digit(char c);

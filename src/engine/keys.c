@@ -207,40 +207,11 @@ enum ks_err ks_keys_create(struct ks_tx *tx, const struct ks_actor *actor, const
 
 /* ---- a key that is there ---- */
 
-/* A row kept beyond its callback. */
-struct kept {
-	struct ks_key_row row;
-	char name[KS_STORE_NAME_MAX];
-	char last_four[KS_STORE_LAST_FOUR_MAX];
-	char labels[KS_STORE_LABELS_MAX];
-};
-
-static struct ks_str keep_text(char *to, size_t cap, struct ks_str from)
-{
-	struct ks_buf b = ks_buf_of(to, cap);
-
-	ks_buf_put(&b, from);
-	return ks_buf_str(&b);
-}
-
-static enum ks_err keep_row(void *ctx, const struct ks_key_row *row)
-{
-	struct kept *kept = ctx;
-
-	kept->row = *row;
-	kept->row.name = keep_text(kept->name, sizeof(kept->name), row->name);
-	kept->row.last_four = keep_text(kept->last_four, sizeof(kept->last_four), row->last_four);
-	kept->row.labels = keep_text(kept->labels, sizeof(kept->labels), row->labels);
-	kept->row.prefix = kept->row.created_by = kept->row.revoked_by =
-		kept->row.last_used_address = KS_STR("");
-	return KS_OK;
-}
-
 /* What is not seen does not exist. */
-static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
+static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_key_kept *kept,
 			struct ks_refusal *refusal)
 {
-	enum ks_err err = ks_store_key_get(tx->store, id, keep_row, kept);
+	enum ks_err err = ks_store_key_get(tx->store, id, ks_key_keep, kept);
 
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;
@@ -252,7 +223,7 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_str name,
 			   struct ks_refusal *ret_refusal)
 {
-	struct kept kept;
+	struct ks_key_kept kept;
 	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
 	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 	struct ks_key_row row;
@@ -275,7 +246,7 @@ enum ks_err ks_keys_rename(struct ks_tx *tx, const struct ks_actor *actor, uint6
 
 enum ks_err ks_keys_revoke(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_refusal *ret_refusal)
 {
-	struct kept kept;
+	struct ks_key_kept kept;
 	char text[DETAIL_SIZE], event[KS_EVENT_DATA_SIZE];
 	struct ks_buf detail = KS_BUF(text), data = KS_BUF(event);
 
@@ -366,7 +337,7 @@ enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint6
 			   bool expires_given, int64_t expires_at, struct ks_key_made *ret_made,
 			   struct ks_refusal *ret_refusal)
 {
-	struct kept old;
+	struct ks_key_kept old;
 	struct ks_key_row row;
 	KS_AUTO(wipe_minted) struct minted minted = {.prefix = KS_STR("")};
 

@@ -189,3 +189,26 @@ enum ks_err ks_key_check_environment(const struct ks_actor *actor, enum ks_envir
 		return ks_refuse(refusal, KS_FORBIDDEN, "not_grantable", pointer, "a sandbox key makes sandbox keys alone");
 	return KS_OK;
 }
+
+/* ---- a row kept ---- */
+
+static struct ks_str keep_text(char *to, size_t cap, struct ks_str from)
+{
+	struct ks_buf b = ks_buf_of(to, cap);
+
+	ks_buf_put(&b, from);
+	return ks_buf_str(&b);
+}
+
+enum ks_err ks_key_keep(void *ctx, const struct ks_key_row *row)
+{
+	struct ks_key_kept *kept = ctx;
+
+	kept->row = *row;
+	kept->row.name = keep_text(kept->name, sizeof(kept->name), row->name);
+	kept->row.last_four = keep_text(kept->last_four, sizeof(kept->last_four), row->last_four);
+	kept->row.labels = keep_text(kept->labels, sizeof(kept->labels), row->labels);
+	kept->row.prefix = kept->row.created_by = kept->row.revoked_by =
+		kept->row.last_used_address = KS_STR("");
+	return KS_OK;
+}

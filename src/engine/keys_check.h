@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What must hold of a key before it is made: shared by creation, rotation and import. */
+/** What must hold of a key before it is made: shared by creation, rotation and import; and the row of one that is there. */
 #pragma once
 
 #include "engine/grants.h"
@@ -51,3 +51,14 @@ KS_MUST_USE enum ks_err ks_key_check_environment(const struct ks_actor *actor, e
 KS_MUST_USE enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_home *home,
 					 const struct ks_key_input *input, struct ks_key_made *ret_made,
 					 struct ks_refusal *ret_refusal);
+
+/** A row kept beyond its callback: its name, last four and labels; the other texts are empty. */
+struct ks_key_kept {
+	struct ks_key_row row;
+	char name[KS_STORE_NAME_MAX];
+	char last_four[KS_STORE_LAST_FOUR_MAX];
+	char labels[KS_STORE_LABELS_MAX];
+};
+
+/** A ks_store_key_each: `ctx` is a struct ks_key_kept. */
+KS_MUST_USE enum ks_err ks_key_keep(void *ctx, const struct ks_key_row *row);

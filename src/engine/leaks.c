@@ -3,6 +3,7 @@
 
 #include "engine/engine_priv.h"
 #include "engine/events.h"
+#include "engine/keys_check.h"
 
 #define AGAIN_MS INT64_C(86400000)
 
@@ -27,31 +28,6 @@ bool ks_leak_action_parse(struct ks_str text, enum ks_leak_action *ret_action)
 		}
 	}
 	return false;
-}
-
-/* The row, kept beyond its callback: it will be changed. */
-struct kept {
-	struct ks_key_row row;
-	char name[KS_STORE_NAME_MAX];
-	char last_four[KS_STORE_LAST_FOUR_MAX];
-};
-
-static struct ks_str keep_text(char *to, size_t cap, struct ks_str from)
-{
-	struct ks_buf b = ks_buf_of(to, cap);
-
-	ks_buf_put(&b, from);
-	return ks_buf_str(&b);
-}
-
-static enum ks_err keep_row(void *ctx, const struct ks_key_row *row)
-{
-	struct kept *kept = ctx;
-
-	kept->row = *row;
-	kept->row.name = keep_text(kept->name, sizeof(kept->name), row->name);
-	kept->row.last_four = keep_text(kept->last_four, sizeof(kept->last_four), row->last_four);
-	return KS_OK;
 }
 
 struct handling {
@@ -166,7 +142,7 @@ static bool is_ended(const struct ks_tx *tx, const struct ks_key_row *row)
 
 enum ks_err ks_leak_report(struct ks_tx *tx, const struct ks_leak *leak, enum ks_leak_found *ret_found)
 {
-	struct kept kept;
+	struct ks_key_kept kept;
 	struct handling h = {.tx = tx, .leak = leak, .row = &kept.row};
 	const struct ks_ring_key *key;
 	uint64_t slot;
@@ -176,7 +152,7 @@ enum ks_err ks_leak_report(struct ks_tx *tx, const struct ks_leak *leak, enum ks
 		*ret_found = KS_LEAK_UNKNOWN;
 		return KS_OK;
 	}
-	KS_TRY(ks_store_key_get(tx->store, key->id, keep_row, &kept));
+	KS_TRY(ks_store_key_get(tx->store, key->id, ks_key_keep, &kept));
 	*ret_found = is_ended(tx, &kept.row) ? KS_LEAK_ENDED : KS_LEAK_ACTIVE;
 	return *ret_found == KS_LEAK_ACTIVE ? handle(&h) : KS_OK;
 }

@@ -72,17 +72,6 @@ static struct ks_str clean_agent(struct ks_str agent, char *text, size_t cap)
 	return ks_str_of(text, n);
 }
 
-static const char *method_text(enum ks_session_method method)
-{
-	static const char *const texts[] = {
-#define X(name, text) text,
-		KS_SESSION_METHODS(X)
-#undef X
-	};
-
-	return texts[method];
-}
-
 static enum ks_err audit_session(struct ks_tx *tx, const struct ks_actor *actor, const char *action, uint64_t id,
 				 uint64_t organization, struct ks_str detail)
 {
@@ -114,7 +103,7 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 		.agent = clean_agent(input->agent, agent, sizeof(agent)),
 	}));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_SESSION, made->id, 0));
-	ks_audit_put(&detail, "method", ks_str_c(method_text(made->method)));
+	ks_audit_put(&detail, "method", ks_str_c(ks_session_method_text(made->method)));
 	return audit_session(tx, actor, "session.start", made->id, user->organization, ks_audit_end(&detail));
 }
 

@@ -84,19 +84,6 @@ static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *acto
 	return KS_OK;
 }
 
-static enum ks_err audit_user(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
-			      const struct ks_user_row *row, struct ks_str detail)
-{
-	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
-		.action = action,
-		.organization = row->organization,
-		.tenant = row->organization,
-		.object_type = KS_ID_USER,
-		.object = row->id,
-		.detail = detail,
-	});
-}
-
 /* `email` empty: it says no address. */
 static enum ks_err tell_user(struct ks_tx *tx, enum ks_event_type type, const struct ks_user_row *row,
 			     struct ks_str email)
@@ -134,7 +121,7 @@ static enum ks_err insert_user(struct ks_tx *tx, const struct ks_actor *actor, s
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_TENANT, row->personal, 0));
 	ks_audit_put(&detail, "name", row->name);
 	ks_audit_put(&detail, "email", row->email);
-	KS_TRY(audit_user(tx, actor, "user.create", row, ks_audit_end(&detail)));
+	KS_TRY(ks_person_audit(tx, actor, "user.create", row, ks_audit_end(&detail)));
 	return tell_user(tx, KS_EVENT_USER_INVITED, row, row->email);
 }
 
@@ -237,7 +224,7 @@ static enum ks_err set_disabled(struct ks_tx *tx, const struct ks_actor *actor, 
 		KS_TRY(end_access(tx, actor, row));
 	KS_TRY(ks_store_user_update(tx->store, row));
 	KS_TRY(ks_tx_change(tx, KS_CHANGE_USER, row->id, 0));
-	KS_TRY(audit_user(tx, actor, disabled ? "user.disable" : "user.enable", row, KS_STR("")));
+	KS_TRY(ks_person_audit(tx, actor, disabled ? "user.disable" : "user.enable", row, KS_STR("")));
 	return tell_user(tx, disabled ? KS_EVENT_USER_DISABLED : KS_EVENT_USER_ENABLED, row, KS_STR(""));
 }
 

@@ -615,6 +615,9 @@ enum ks_session_method {
 	KS_SESSION_METHOD_COUNT
 };
 
+/** Never NULL, static. */
+const char *ks_session_method_text(enum ks_session_method method);
+
 struct ks_session_row {
 	uint64_t id;
 	struct ks_digest digest; /* of the cookie's token */

@@ -154,6 +154,17 @@ enum ks_err ks_store_recovery_left(struct ks_store *store, uint64_t user, uint64
 
 /* ---- sessions ---- */
 
+const char *ks_session_method_text(enum ks_session_method method)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		KS_SESSION_METHODS(X)
+#undef X
+	};
+
+	return texts[method];
+}
+
 enum ks_err ks_store_session_insert(struct ks_store *store, const struct ks_session_row *row)
 {
 	return ks_store_insert(store, KS_SQL_SESSION_INSERT, session_fields, SESSION_OWN_FIELDS, row);

@@ -63,15 +63,6 @@ struct reader {
 };
 
 /* The value of a hexadecimal digit, or -1. */
-static int hex_value(unsigned char c)
-{
-	unsigned char letter = (unsigned char)((c | 0x20) - 'a');
-
-	if ((unsigned char)(c - '0') < 10)
-		return c - '0';
-	return letter < 6 ? letter + 10 : -1;
-}
-
 /* The byte that two hexadecimal digits at `at` say, or -1. */
 static int hex_byte(struct ks_str raw, size_t at)
 {
@@ -79,8 +70,8 @@ static int hex_byte(struct ks_str raw, size_t at)
 
 	if (raw.n < 2 || at > raw.n - 2)
 		return -1;
-	high = hex_value((unsigned char)raw.p[at]);
-	low = hex_value((unsigned char)raw.p[at + 1]);
+	high = ks_hex_digit(raw.p[at]);
+	low = ks_hex_digit(raw.p[at + 1]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
