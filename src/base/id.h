@@ -24,7 +24,8 @@
 	X(AUDIT, "aud")        \
 	X(SESSION, "ses")      \
 	X(ISSUER, "iss")       \
-	X(IDENTITY_PROVIDER, "idp")
+	X(IDENTITY_PROVIDER, "idp") \
+	X(LEASE, "lse")
 
 enum ks_id_type {
 #define X(name, prefix) KS_ID_##name,

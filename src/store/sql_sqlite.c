@@ -44,7 +44,8 @@
 	X(0006_notices, "notices") \
 	X(0007_federation, "federation") \
 	X(0008_usage_mark, "usage_mark") \
-	X(0009_lists, "lists")
+	X(0009_lists, "lists") \
+	X(0010_vault, "vault")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

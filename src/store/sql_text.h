@@ -80,3 +80,23 @@
 #define SQL_IDENTITY_PROVIDERS_WHERE(column)                                                   \
 	"SELECT " SQL_IDENTITY_PROVIDER_COLUMNS " FROM identity_providers WHERE " column       \
 	" AND deleted_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2"
+
+#define SQL_ORGANIZATION_KEY_COLUMNS "organization, number, created_at, erased_at, wrapped"
+
+#define SQL_PROVIDER_COLUMNS                                                                                    \
+	"id, tenant, organization, current_set, first_set, waiting, created_at, deleted_at, platform, name," \
+	" created_by"
+
+/* $1 before, $2 limit, $3 organization or tenant */
+#define SQL_PROVIDERS_WHERE(column)                              \
+	"SELECT " SQL_PROVIDER_COLUMNS " FROM providers WHERE " column \
+	" AND deleted_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2"
+
+#define SQL_FIELD_VERSION_COLUMNS(t)                                                                                \
+	t "provider, " t "field, " t "version, " t "stage, " t "kind, " t "open, " t "key_number, " t "created_at, " t \
+	  "promoted_at, " t "ended_at, " t "created_by, " t "via, " t "code, " t "sealed"
+
+#define SQL_PROVIDER_SET_COLUMNS \
+	"provider, number, based_on, reason, made_at, ended_at, drained_at, calls, calls_ok, calls_failed"
+
+#define SQL_LEASE_COLUMNS "id, provider, set_number, outcome, ends_at, call"

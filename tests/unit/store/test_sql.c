@@ -169,6 +169,13 @@ static void lists_use_their_index(void **state)
 		{KS_SQL_AUDIT_OF_TENANT, "audit_tenant (tenant=? AND rowid>? AND rowid<?)"},
 		{KS_SQL_AUDIT_OF_ACTOR, "audit_actor (actor=? AND rowid>? AND rowid<?)"},
 		{KS_SQL_IDEMPOTENCY_TRIM, "idempotency_created"},
+		{KS_SQL_PROVIDERS_OF_ORGANIZATION, "providers_organization (organization=? AND rowid<?)"},
+		{KS_SQL_PROVIDERS_OF_TENANT, "providers_tenant (tenant=? AND rowid<?)"},
+		{KS_SQL_PROVIDERS_WAITING, "providers_waiting (id>?)"},
+		{KS_SQL_FIELD_VERSIONS_OPEN, "SEARCH field_versions USING PRIMARY KEY (provider=?)"},
+		{KS_SQL_SETS_DRAINING, "provider_sets_draining (ended_at>? AND ended_at<?)"},
+		{KS_SQL_LEASES_ANY, "leases_call (provider=? AND set_number=?)"},
+		{KS_SQL_LEASES_ENDED, "leases_end (ends_at<?)"},
 	};
 	struct fixture *f = *state;
 	sqlite3 *db;
