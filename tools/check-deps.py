@@ -9,6 +9,7 @@ LAYERS = {
     "base": set(),
     "crypto": {"base"},
     "fetch": {"base"},
+    "probe": {"base", "crypto", "fetch"},
     "model": {"base"},
     "token": {"base", "model"},
     "jose": {"base", "crypto", "model"},
@@ -45,6 +46,7 @@ LIBRARIES = {
     "sodium.h": {"src/crypto/"},
     "yaml.h": {"src/yaml/", "src/config/"},
     "curl/curl.h": {"src/cli/", "src/fetch/"},
+    "osipparser2/": {"src/probe/sip_message"},
 }
 BANNED = re.compile(r"(?<![A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|atoi|strtok|gets|alloca|scanf|sscanf)\s*\(")
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

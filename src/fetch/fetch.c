@@ -93,6 +93,37 @@ void ks_fetch_free(struct ks_fetch **fetch)
 	*fetch = NULL;
 }
 
+void ks_transfer_enter(struct ks_transfer *t)
+{
+	struct ks_fetch *fetch = t->fetch;
+
+	(void)pthread_mutex_lock(&fetch->lock);
+	t->prev = NULL;
+	t->next = fetch->running;
+	if (t->next)
+		t->next->prev = t;
+	fetch->running = t;
+	(void)pthread_mutex_unlock(&fetch->lock);
+}
+
+/* With the lock held. */
+static void take_out(struct ks_transfer *t)
+{
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		t->fetch->running = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+}
+
+void ks_transfer_leave(struct ks_transfer *t)
+{
+	(void)pthread_mutex_lock(&t->fetch->lock);
+	take_out(t);
+	(void)pthread_mutex_unlock(&t->fetch->lock);
+}
+
 static struct ks_transfer *take(struct ks_fetch *fetch)
 {
 	struct ks_transfer *t;
@@ -108,13 +139,7 @@ static struct ks_transfer *take(struct ks_fetch *fetch)
 		t = ks_transfer_new(fetch);
 	if (!t)
 		return NULL;
-	(void)pthread_mutex_lock(&fetch->lock);
-	t->prev = NULL;
-	t->next = fetch->running;
-	if (t->next)
-		t->next->prev = t;
-	fetch->running = t;
-	(void)pthread_mutex_unlock(&fetch->lock);
+	ks_transfer_enter(t);
 	return t;
 }
 
@@ -123,12 +148,7 @@ static void give_back(struct ks_fetch *fetch, struct ks_transfer *t)
 	bool keep;
 
 	(void)pthread_mutex_lock(&fetch->lock);
-	if (t->prev)
-		t->prev->next = t->next;
-	else
-		fetch->running = t->next;
-	if (t->next)
-		t->next->prev = t->prev;
+	take_out(t);
 	keep = fetch->idle_count < KS_TRANSFERS_IDLE_MAX;
 	if (keep) {
 		t->next = fetch->idle;

@@ -45,4 +45,17 @@ enum ks_fetch_result ks_transfer_run(struct ks_transfer *transfer, const struct 
 				     const char *url, bool with_headers, int64_t deadline_ms,
 				     struct ks_fetch_response *response, char **ret_redirect);
 
+/* Connects to where `url` leads and no more, within `left_ms`; the connection stays until ks_transfer_disconnect.
+ * `on_socket` (of libcurl's kind) judges each address. */
+enum ks_fetch_result ks_transfer_connect(struct ks_transfer *transfer, const char *url, int left_ms,
+					 curl_opensocket_callback on_socket, void *ctx);
+void ks_transfer_disconnect(struct ks_transfer *transfer);
+
+/* Puts it among those that a stop ends, and takes it out again. */
+void ks_transfer_enter(struct ks_transfer *transfer);
+void ks_transfer_leave(struct ks_transfer *transfer);
+
+/* False: not an address of the internet. */
+bool ks_transfer_address_of(const struct sockaddr *socket_address, struct ks_addr *ret_addr);
+
 int64_t ks_fetch_now_ms(void);

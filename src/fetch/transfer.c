@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/secret.h"
@@ -18,7 +17,7 @@
 
 /* ---- the guard ---- */
 
-static bool address_of(const struct sockaddr *socket_address, struct ks_addr *ret_addr)
+bool ks_transfer_address_of(const struct sockaddr *socket_address, struct ks_addr *ret_addr)
 {
 	struct ks_addr addr = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
 
@@ -51,7 +50,7 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
 	struct ks_addr addr;
 
 	(void)purpose;
-	if (!address_of(&address->addr, &addr) || !may_reach(ctx, &addr))
+	if (!ks_transfer_address_of(&address->addr, &addr) || !may_reach(ctx, &addr))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -243,7 +242,8 @@ static void set_request(struct ks_transfer *t, const char *url, const struct cur
 	SET(CURLOPT_WRITEDATA, t);
 }
 
-static CURLcode perform(struct ks_transfer *t)
+/* Until the transfer ends or a stop comes; its handle stays among the others. */
+static CURLcode drive(struct ks_transfer *t)
 {
 	CURLcode result = CURLE_FAILED_INIT;
 	int running = 1, left;
@@ -260,6 +260,13 @@ static CURLcode perform(struct ks_transfer *t)
 		if (m->msg == CURLMSG_DONE)
 			result = m->data.result;
 	}
+	return result;
+}
+
+static CURLcode perform(struct ks_transfer *t)
+{
+	CURLcode result = drive(t);
+
 	(void)curl_multi_remove_handle(t->multi, t->easy);
 	return result;
 }
@@ -351,6 +358,39 @@ enum ks_fetch_result ks_transfer_run(struct ks_transfer *t, const struct ks_fetc
 	curl_easy_reset(t->easy);
 	wipe_headers(headers);
 	return result;
+}
+
+/* ---- a connection alone ---- */
+
+enum ks_fetch_result ks_transfer_connect(struct ks_transfer *t, const char *url, int left_ms,
+					 curl_opensocket_callback judge, void *ctx)
+{
+	struct ks_fetch_response unused = {0};
+	struct ks_fetch_request none = {.method = "GET"};
+	enum ks_fetch_result result;
+
+	if (left_ms <= 0)
+		return KS_FETCH_TIMEOUT;
+	begin(t, &none, url, &unused);
+	set_limits(t, left_ms);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_CONNECT_ONLY, 1L);
+	SET(CURLOPT_SSL_ENABLE_ALPN, 0L);
+	SET(CURLOPT_PREREQFUNCTION, NULL);
+	SET(CURLOPT_OPENSOCKETFUNCTION, judge);
+	SET(CURLOPT_OPENSOCKETDATA, ctx);
+	ks_transfer_enter(t);
+	result = result_of(t, drive(t));
+	ks_transfer_leave(t);
+	t->request = NULL;
+	t->response = NULL;
+	return result;
+}
+
+void ks_transfer_disconnect(struct ks_transfer *t)
+{
+	(void)curl_multi_remove_handle(t->multi, t->easy);
 }
 
 struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch)
