@@ -7,14 +7,21 @@
 
 #include <openssl/sha.h>
 
-enum ks_err ks_sha256(struct ks_str text, struct ks_digest *ret_digest)
+enum ks_err ks_sha256_parts(const struct ks_str *parts, size_t count, struct ks_digest *ret_digest)
 {
 	SHA256_CTX context;
+	bool ok = SHA256_Init(&context) == 1;
 
+	for (size_t i = 0; ok && i < count; i++)
+		ok = SHA256_Update(&context, parts[i].p, parts[i].n) == 1;
 	/* Final wipes what it was given; what it leaves is the digest. */
-	if (SHA256_Init(&context) == 1 && SHA256_Update(&context, text.p, text.n) == 1 &&
-	    SHA256_Final(ret_digest->bytes, &context) == 1)
+	if (ok && SHA256_Final(ret_digest->bytes, &context) == 1)
 		return KS_OK;
 	*ret_digest = (struct ks_digest){0};
 	return KS_CRYPTO;
+}
+
+enum ks_err ks_sha256(struct ks_str text, struct ks_digest *ret_digest)
+{
+	return ks_sha256_parts(&text, 1, ret_digest);
 }

@@ -13,3 +13,6 @@ struct ks_digest {
 
 /** SHA-256 (FIPS 180-4) of `text`. Any thread; nothing is allocated. KS_CRYPTO (digest zeroed) if the library fails. */
 KS_MUST_USE enum ks_err ks_sha256(struct ks_str text, struct ks_digest *ret_digest);
+
+/** The same of `count` texts one after the other. */
+KS_MUST_USE enum ks_err ks_sha256_parts(const struct ks_str *parts, size_t count, struct ks_digest *ret_digest);
