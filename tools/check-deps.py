@@ -19,6 +19,7 @@ LAYERS = {
     "multipart": {"base"},
     "yaml": {"base"},
     "policy": {"base", "model", "urlpath", "yaml"},
+    "platform": {"base", "yaml"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
     "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring", "decision"},
@@ -26,16 +27,16 @@ LAYERS = {
     "store": {"base", "crypto", "model", "merkle"},
     "login": {"base", "crypto"},
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
-    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle"},
+    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle"},
+    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
-    "cli": {"base", "model", "token", "jose", "policy", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
+    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
+    "cli": {"base", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
 }
-PURE = {"base", "multipart", "model", "token", "jose", "urlpath", "yaml", "policy", "ring", "decision", "analysis", "login", "assertion"}
+PURE = {"base", "multipart", "model", "token", "jose", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.
