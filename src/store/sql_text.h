@@ -55,6 +55,10 @@
 	" u.last_used_at, u.last_used_address"
 #define SQL_SESSIONS_FROM \
 	"SELECT " SQL_SESSION_COLUMNS " FROM sessions s LEFT JOIN key_usage u ON u.key_id = s.id WHERE "
+#define SQL_LINK_COLUMNS                                                                                         \
+	"id, digest, organization, tenant, provider, state, attempts, created_at, expires_at, ended_at, version," \
+	" field, recipient, created_by"
+
 #define SQL_EVENT_COLUMNS "id, at, type, organization, tenant, object, data"
 
 /* $1 organization, $2 tenant, $3 type, $4 first id, $5 before, $6 limit */
