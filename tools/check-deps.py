@@ -25,15 +25,16 @@ LAYERS = {
     "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring", "decision"},
     "ringmap": {"base", "crypto", "model", "ring"},
     "store": {"base", "crypto", "model", "merkle"},
+    "keeper": {"base", "crypto"},
     "login": {"base", "crypto"},
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
-    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle"},
+    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle", "keeper"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle"},
+    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle", "keeper"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation"},
+    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "keeper"},
     "cli": {"base", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
 }
 PURE = {"base", "multipart", "model", "token", "jose", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
@@ -47,6 +48,7 @@ LIBRARIES = {
     "openssl/": {"src/crypto/"},
     "sodium.h": {"src/crypto/"},
     "yaml.h": {"src/yaml/", "src/config/"},
+    "seccomp.h": {"src/keeper/sandbox"},
     "curl/curl.h": {"src/cli/", "src/fetch/"},
     "osipparser2/": {"src/probe/sip_message"},
 }

@@ -11,6 +11,7 @@
 #include "api/key_in.h"
 #include "api/leaks.h"
 #include "engine/issuer.h"
+#include "engine/seal.h"
 
 #define METRICS_MAX (256u << 10)
 
@@ -49,8 +50,12 @@ static const char *not_ready(struct ks_call *call, const struct ks_engine_stats 
 enum ks_finish ks_api_readyz(struct ks_call *call)
 {
 	struct ks_engine_stats stats;
+	struct ks_keeper_stats keeper;
 	const char *why;
 
+	ks_keeper_stats(ks_engine_keeper(call->api->engine), &keeper);
+	if (!keeper.ready)
+		return ks_call_problem(call, KS_PROBLEM_KEEPER_UNAVAILABLE, "The keeper of the keys is not there.");
 	ks_engine_stats(call->api->engine, &stats);
 	why = not_ready(call, &stats);
 	if (why)
@@ -147,9 +152,35 @@ static void put_leaks(struct scrape *s, const struct metric *m)
 			      (unsigned long long)ks_leaks_counted(i));
 }
 
+static void put_keeper_requests(struct scrape *s, const struct metric *m)
+{
+	struct ks_keeper_stats stats;
+
+	ks_keeper_stats(ks_engine_keeper(s->call->api->engine), &stats);
+	for (enum ks_keeper_message i = 0; i < KS_KEEPER_MESSAGE_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{message=\"%s\"} %llu\n", m->name, ks_keeper_message_text(i),
+			      (unsigned long long)stats.requests[i]);
+}
+
+static void put_keeper(struct scrape *s, const struct metric *m)
+{
+	struct ks_keeper_stats stats;
+	uint64_t value;
+
+	ks_keeper_stats(ks_engine_keeper(s->call->api->engine), &stats);
+	memcpy(&value, (const char *)&stats + m->at, sizeof(value));
+	if (m->unit[0])
+		put_nanos(s, m, value);
+	else
+		put_sample(s, m, value);
+}
+
 static void put_ready(struct scrape *s, const struct metric *m)
 {
-	put_sample(s, m, not_ready(s->call, s->stats) ? 0 : 1);
+	struct ks_keeper_stats keeper;
+
+	ks_keeper_stats(ks_engine_keeper(s->call->api->engine), &keeper);
+	put_sample(s, m, !keeper.ready || not_ready(s->call, s->stats) ? 0 : 1);
 }
 
 static void put_stat(struct scrape *s, const struct metric *m)
@@ -203,11 +234,13 @@ static void put_resident(struct scrape *s, const struct metric *m)
 }
 
 static const struct metric metrics[] = {
+#define KS_KEEPER_STAT(member) offsetof(struct ks_keeper_stats, member)
 #define KS_STAT(field) offsetof(struct ks_engine_stats, field)
 #define KS_METRIC(name, type, unit, help, source, at) {name, type, unit, help, source, at},
 #include "api/metrics.def"
 #undef KS_METRIC
 #undef KS_STAT
+#undef KS_KEEPER_STAT
 };
 
 static void put_metrics(struct scrape *s)

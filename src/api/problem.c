@@ -26,6 +26,8 @@ static const enum ks_problem of_err[KS_ERR_COUNT] = {
 	[KS_CORRUPT] = KS_PROBLEM_INTERNAL,
 	[KS_VERSION] = KS_PROBLEM_INTERNAL,
 	[KS_CRYPTO] = KS_PROBLEM_INTERNAL,
+	[KS_KEEPER] = KS_PROBLEM_KEEPER_UNAVAILABLE,
+	[KS_KMS] = KS_PROBLEM_KMS_UNAVAILABLE,
 };
 
 const struct ks_problem_info *ks_problem_info(enum ks_problem problem)

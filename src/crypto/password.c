@@ -65,3 +65,16 @@ bool ks_password_nobody_is_a_hash(enum ks_password_cost cost)
 	return sodium_init() >= 0
 	       && crypto_pwhash_str_needs_rehash(ks_buf_z(&b), costs[cost].ops, costs[cost].bytes) == 0;
 }
+
+_Static_assert(crypto_pwhash_SALTBYTES == KS_PASSWORD_SALT_SIZE, "a salt fits");
+
+enum ks_err ks_password_key(struct ks_str passphrase, const uint8_t salt[KS_PASSWORD_SALT_SIZE], uint8_t *ret_key,
+			    size_t n)
+{
+	if (sodium_init() < 0)
+		return KS_CRYPTO;
+	return crypto_pwhash(ret_key, n, passphrase.p, passphrase.n, salt, crypto_pwhash_OPSLIMIT_MODERATE,
+			     crypto_pwhash_MEMLIMIT_MODERATE, crypto_pwhash_ALG_ARGON2ID13) == 0
+		       ? KS_OK
+		       : KS_MEMORY;
+}

@@ -32,3 +32,10 @@ KS_MUST_USE enum ks_err ks_password_verify(struct ks_str hash, struct ks_str pas
 
 /** True if what stands for nobody's password at this cost is a hash of exactly this cost. */
 bool ks_password_nobody_is_a_hash(enum ks_password_cost cost);
+
+#define KS_PASSWORD_SALT_SIZE 16
+
+/** A key of `n` bytes (16 to 64) from a passphrase by Argon2id v1.3 at the moderate cost (3 passes, 256 MiB), always the same
+ * for the same salt. KS_MEMORY; KS_CRYPTO. */
+KS_MUST_USE enum ks_err ks_password_key(struct ks_str passphrase, const uint8_t salt[KS_PASSWORD_SALT_SIZE],
+					uint8_t *ret_key, size_t n);

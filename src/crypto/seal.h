@@ -25,3 +25,19 @@ KS_MUST_USE enum ks_err ks_seal(const uint8_t key[KS_SEAL_KEY_SIZE], const uint8
  * KS_TOO_LARGE: beyond `cap`. KS_CRYPTO. */
 KS_MUST_USE enum ks_err ks_unseal(const uint8_t key[KS_SEAL_KEY_SIZE], struct ks_str associated, struct ks_str sealed,
 				  uint8_t *ret_plain, size_t cap, size_t *ret_n);
+
+/** The same with a context of the library that is made once: sealing and opening then allocate nothing. One thread at a
+ * time. */
+struct ks_sealer;
+/** KS_MEMORY, KS_CRYPTO. */
+KS_MUST_USE enum ks_err ks_sealer_new(struct ks_sealer **ret_sealer);
+/** Takes NULL. */
+void ks_sealer_free(struct ks_sealer **sealer);
+/** As ks_seal. */
+KS_MUST_USE enum ks_err ks_sealer_seal(struct ks_sealer *sealer, const uint8_t key[KS_SEAL_KEY_SIZE],
+				       const uint8_t nonce[KS_SEAL_NONCE_SIZE], struct ks_str associated,
+				       struct ks_str plain, uint8_t *ret_sealed, size_t cap, size_t *ret_n);
+/** As ks_unseal. */
+KS_MUST_USE enum ks_err ks_sealer_unseal(struct ks_sealer *sealer, const uint8_t key[KS_SEAL_KEY_SIZE],
+					 struct ks_str associated, struct ks_str sealed, uint8_t *ret_plain, size_t cap,
+					 size_t *ret_n);

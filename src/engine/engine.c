@@ -94,7 +94,9 @@ enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer)
 	X(policy_path, NULL)      \
 	X(prefix_live, "ks")      \
 	X(prefix_sandbox, "ks_test") \
-	X(issuer.algorithm, NULL)
+	X(issuer.algorithm, NULL) \
+	X(keeper.program, NULL)   \
+	X(keeper.passphrase_file, NULL)
 
 static void free_text(const char *text)
 {
@@ -378,7 +380,7 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	/* A bad policy is found before anything is made. */
 	KS_TRY(ks_catalogue_load(&engine->options, 1, &engine->policy, problem));
 	KS_TRY(open_store(engine, problem));
-	KS_TRY(ks_master_key_open(engine, problem));
+	KS_TRY(ks_engine_keeper_open(engine, problem));
 	KS_TRY(make_operator(engine, problem));
 	KS_TRY(ks_issuer_open(engine));
 	KS_TRY(open_ring(engine, problem));
@@ -434,7 +436,7 @@ void ks_engine_close(struct ks_engine **engine)
 	free(e->memberships);
 	free(e->grant_body);
 	ks_issuer_close(e);
-	ks_secret_free(&e->master_key);
+	ks_engine_keeper_close(e);
 	free(e->data_directory);
 	free(e->store_uri);
 	free(e->ring_directory);

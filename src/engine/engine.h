@@ -5,6 +5,7 @@
 #pragma once
 
 #include "decision/decision.h"
+#include "keeper/keeper.h"
 #include "ringmap/ringmap.h"
 #include "store/store.h"
 
@@ -82,6 +83,8 @@ struct ks_engine_options {
 	int64_t invitation_ms;             /* how long one can be accepted; 0: 7 days */
 	enum ks_leak_action leak_action;
 	int64_t leak_overlap_ms;           /* KS_LEAK_ROTATE: how long the key goes on */
+	/** What wraps keys; the engine fills in directory, may_create and log. */
+	struct ks_keeper_options keeper;
 	bool create;                       /* make a store where there is none */
 	bool rebuild_ring;                 /* do not take over an existing ring */
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t all); /* long work; may be NULL */

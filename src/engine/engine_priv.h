@@ -102,7 +102,8 @@ struct ks_engine {
 	char *store_uri;
 	char *ring_directory;
 	int lock_fd;
-	struct ks_secret master_key;            /* read alone, once it is there */
+	struct ks_keeper *keeper;               /* thread-safe */
+	struct ks_engine_seal *seal;
 	uint8_t store_id[16];
 
 	pthread_mutex_t queue_lock;             /* the queue */
@@ -175,9 +176,15 @@ void ks_place_linked(const struct ks_engine *engine, char ret_directory[PATH_MAX
 KS_MUST_USE enum ks_err ks_place_link(const struct ks_engine *engine);
 
 /* ---- seal.c ---- */
-/** Reads <data>/master.key, or makes it where nothing was sealed yet; the store is open. KS_FORBIDDEN: others may read it,
- * or it is not ours; KS_NOT_FOUND: it is missing and something was sealed; KS_CORRUPT: it is not the one that sealed. */
-KS_MUST_USE enum ks_err ks_master_key_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
+/* The service's own key, wrapped; what the row seal_check says. */
+struct ks_engine_seal {
+	pthread_mutex_t lock;
+	uint8_t wrapped[KS_KEEPER_WRAPPED_MAX];
+	size_t wrapped_n;
+};
+/** Starts the keeper; the store is open. Errors of ks_keeper_start; KS_CORRUPT: its root is not the one that sealed. */
+KS_MUST_USE enum ks_err ks_engine_keeper_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
+void ks_engine_keeper_close(struct ks_engine *engine);
 
 /* ---- writer.c ---- */
 KS_MUST_USE enum ks_err ks_writer_start(struct ks_engine *engine);

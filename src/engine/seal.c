@@ -1,176 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The master key, and what is sealed with it. */
+/* What the service itself keeps sealed, by the keeper. The row seal_check holds the wrapped key of organization 0, which is
+ * the service; in stores of earlier releases a text that was sealed directly under the master key. */
 #include "engine/seal.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
-#include "base/ctenc.h"
-#include "crypto/random.h"
 #include "engine/engine_priv.h"
 
-/* The file: the key in hexadecimal and a line end, so that it can be copied by hand. */
-#define FILE_NAME "master.key"
-#define FILE_SIZE (2 * KS_SEAL_KEY_SIZE + 1)
 #define CHECK_PURPOSE "check"
 #define CHECK_ROW 1
+#define SYSTEM 0
+#define GENERATION 1
+/* A check of earlier releases: nothing, sealed. */
+#define OLD_CHECK_SIZE KS_KEEPER_SYSTEM_OVERHEAD
 
-/* ---- the file ---- */
+/* ---- the key of the service ---- */
 
-static enum ks_err check_file(int fd, const char *path, struct ks_engine_problem *problem)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return ks_engine_problem(problem, KS_SYSTEM, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size != FILE_SIZE)
-		return ks_engine_problem(problem, KS_CORRUPT, "%s is not a master key", path);
-	if (st.st_uid != geteuid())
-		return ks_engine_problem(problem, KS_FORBIDDEN, "%s belongs to another user", path);
-	if (st.st_mode & (S_IRWXG | S_IRWXO))
-		return ks_engine_problem(problem, KS_FORBIDDEN, "%s is open to others; chmod 600 it, and think who may"
-								" have read it", path);
-	return KS_OK;
-}
-
-static enum ks_err read_key(struct ks_engine *engine, int fd, const char *path, struct ks_engine_problem *problem)
-{
-	char text[FILE_SIZE];
-	uint8_t key[KS_SEAL_KEY_SIZE];
-	bool ok = pread(fd, text, sizeof(text), 0) == (ssize_t)sizeof(text) && text[FILE_SIZE - 1] == '\n'
-		  && ks_hex_decode(ks_str_of(text, FILE_SIZE - 1), false, key, sizeof(key));
-	enum ks_err err = KS_CORRUPT;
-
-	if (ok)
-		err = ks_secret_set(&engine->master_key, key, sizeof(key));
-	else
-		(void)ks_engine_problem(problem, err, "%s is not a master key", path);
-	ks_wipe(text, sizeof(text));
-	ks_wipe(key, sizeof(key));
-	return err;
-}
-
-static enum ks_err open_file(struct ks_engine *engine, const char *path, struct ks_engine_problem *problem)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	enum ks_err err;
-
-	if (fd < 0 && errno == ENOENT)
-		return KS_NOT_FOUND;
-	if (fd < 0)
-		return ks_engine_problem(problem, errno == EACCES ? KS_FORBIDDEN : KS_SYSTEM, "%s: %s", path,
-					 strerror(errno));
-	err = check_file(fd, path, problem);
-	if (err == KS_OK)
-		err = read_key(engine, fd, path, problem);
-	close(fd);
-	return err;
-}
-
-static bool write_key(int fd)
-{
-	uint8_t key[KS_SEAL_KEY_SIZE];
-	char text[FILE_SIZE + 1];
-	struct ks_buf b = KS_BUF(text);
-	bool ok = ks_random(key, sizeof(key)) == KS_OK;
-
-	ks_buf_put_hex(&b, key, sizeof(key));
-	ks_buf_put_byte(&b, '\n');
-	ok = ok && write(fd, text, FILE_SIZE) == FILE_SIZE && fsync(fd) == 0;
-	ks_wipe(key, sizeof(key));
-	ks_wipe(text, sizeof(text));
-	return ok;
-}
-
-static bool sync_directory(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-/* Whole and durable before it has its name; the data directory is ours alone meanwhile (ks_place_claim). */
-static enum ks_err make_file(const struct ks_engine *engine, const char *path, struct ks_engine_problem *problem)
-{
-	char fresh[PATH_MAX];
-	bool ok;
-	int fd;
-
-	if ((size_t)snprintf(fresh, sizeof(fresh), "%s.new", path) >= sizeof(fresh))
-		return KS_TOO_LARGE;
-	(void)unlink(fresh);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	ok = fd >= 0 && fchmod(fd, 0600) == 0 && write_key(fd)
-	     && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0
-	     && sync_directory(engine->data_directory);
-	if (!ok) {
-		enum ks_err err = errno == ENOSPC || errno == EDQUOT ? KS_DISK_FULL : KS_SYSTEM;
-
-		(void)ks_engine_problem(problem, err, "cannot make %s: %s", path, strerror(errno));
-		if (fd >= 0) {
-			close(fd);
-			(void)unlink(fresh);
-		}
-		return err;
-	}
-	close(fd);
-	return KS_OK;
-}
-
-/* ---- whether it is the one ---- */
-
-struct opening {
-	const struct ks_engine *engine;
-	bool right;
+struct system_key {
+	uint8_t wrapped[KS_KEEPER_WRAPPED_MAX];
+	size_t n;                    /* 0: none; what is sealed is under the key file's key */
 };
 
-static enum ks_err try_to_open(void *ctx, struct ks_str sealed)
+static struct system_key system_key(const struct ks_engine *engine)
 {
-	struct opening *o = ctx;
-	uint8_t none[1];
-	size_t n;
+	struct ks_engine_seal *seal = engine->seal;
+	struct system_key key;
 
-	if (o->engine->master_key.n == 0)
-		return KS_OK;
-	o->right = ks_engine_open_sealed(o->engine, CHECK_PURPOSE, CHECK_ROW, sealed, none, sizeof(none), &n) == KS_OK;
+	pthread_mutex_lock(&seal->lock);
+	memcpy(key.wrapped, seal->wrapped, sizeof(key.wrapped));
+	key.n = seal->wrapped_n;
+	pthread_mutex_unlock(&seal->lock);
+	return key;
+}
+
+static struct ks_keeper_org org_of(const struct system_key *key)
+{
+	return (struct ks_keeper_org){SYSTEM, GENERATION, ks_str_of((const char *)key->wrapped, key->n)};
+}
+
+static enum ks_err keep(void *ctx, struct ks_str sealed)
+{
+	struct system_key *key = ctx;
+
+	if (sealed.n > sizeof(key->wrapped))
+		return KS_CORRUPT;
+	memcpy(key->wrapped, sealed.p, sealed.n);
+	key->n = sealed.n;
 	return KS_OK;
 }
 
-enum ks_err ks_master_key_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem)
+static void set_system_key(struct ks_engine *engine, const struct system_key *key)
 {
-	struct opening o = {.engine = engine};
-	char path[PATH_MAX];
-	enum ks_err found, sealed;
+	pthread_mutex_lock(&engine->seal->lock);
+	memcpy(engine->seal->wrapped, key->wrapped, key->n);
+	engine->seal->wrapped_n = key->n;
+	pthread_mutex_unlock(&engine->seal->lock);
+}
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/" FILE_NAME, engine->data_directory) >= sizeof(path))
-		return KS_TOO_LARGE;
-	KS_TRY(ks_secret_new(&engine->master_key, KS_SEAL_KEY_SIZE));
-	found = open_file(engine, path, ret_problem);
-	if (found != KS_OK && found != KS_NOT_FOUND)
-		return found;
-	sealed = ks_store_seal_check_get(engine->store, try_to_open, &o);
-	if (sealed == KS_NOT_FOUND && found == KS_OK)
+/* The right root opens what is there. */
+static enum ks_err check_key(const struct ks_engine *engine, const struct system_key *row)
+{
+	struct ks_str sealed = ks_str_of((const char *)row->wrapped, row->n);
+	struct ks_keeper_org org = org_of(row);
+	uint8_t room[KS_KEEPER_SYSTEM_OVERHEAD];
+	size_t n;
+
+	if (row->n == OLD_CHECK_SIZE)
+		return ks_engine_open_sealed(engine, CHECK_PURPOSE, CHECK_ROW, sealed, room, sizeof(room), &n);
+	return ks_keeper_system_seal(engine->keeper, &org, KS_STR(CHECK_PURPOSE), KS_STR(""), room, sizeof(room), &n);
+}
+
+enum ks_err ks_engine_keeper_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem)
+{
+	struct ks_keeper_options options = engine->options.keeper;
+	struct ks_keeper_problem problem = {""};
+	struct system_key row = {.n = 0};
+	enum ks_err sealed = ks_store_seal_check_get(engine->store, keep, &row), err;
+
+	if (sealed != KS_OK && sealed != KS_NOT_FOUND)
+		return sealed;
+	engine->seal = calloc(1, sizeof(*engine->seal));
+	if (!engine->seal)
+		return KS_MEMORY;
+	pthread_mutex_init(&engine->seal->lock, NULL);
+	options.directory = engine->data_directory;
+	options.may_create = sealed == KS_NOT_FOUND;
+	options.log = engine->options.log;
+	options.log_ctx = engine->options.log_ctx;
+	err = ks_keeper_start(&options, &engine->keeper, &problem);
+	if (err != KS_OK)
+		return ks_engine_problem(ret_problem, err, "%s", problem.text);
+	if (sealed == KS_NOT_FOUND)
 		return KS_OK;
-	if (sealed == KS_NOT_FOUND) {
-		KS_TRY(make_file(engine, path, ret_problem));
-		return open_file(engine, path, ret_problem);
-	}
-	KS_TRY(sealed);
-	if (found == KS_NOT_FOUND)
-		return ks_engine_problem(ret_problem, KS_NOT_FOUND,
-					 "%s is missing, and the store holds what was sealed with it: put it back", path);
-	if (!o.right)
-		return ks_engine_problem(ret_problem, KS_CORRUPT, "%s is not the key that this store was sealed with",
-					 path);
+	if (row.n != OLD_CHECK_SIZE)
+		set_system_key(engine, &row);
+	err = check_key(engine, &row);
+	if (err == KS_CORRUPT)
+		return ks_engine_problem(ret_problem, err, "%s/master.key, or what vault.kms names instead, is not the key that"
+							   " this store was sealed with", engine->data_directory);
+	return err;
+}
+
+void ks_engine_keeper_close(struct ks_engine *engine)
+{
+	ks_keeper_stop(&engine->keeper);
+	if (engine->seal)
+		pthread_mutex_destroy(&engine->seal->lock);
+	free(engine->seal);
+	engine->seal = NULL;
+}
+
+struct ks_keeper *ks_engine_keeper(const struct ks_engine *engine)
+{
+	return engine->keeper;
+}
+
+static enum ks_err make_system_key(struct ks_tx *tx)
+{
+	struct system_key key = system_key(tx->engine);
+
+	/* One that was made in a transaction that came to nothing is as good. */
+	if (key.n == 0)
+		KS_TRY(ks_keeper_org_create(tx->engine->keeper, SYSTEM, GENERATION, key.wrapped, sizeof(key.wrapped), &key.n));
+	KS_TRY(ks_store_seal_check_put(tx->store, ks_str_of((const char *)key.wrapped, key.n)));
+	set_system_key(tx->engine, &key);
 	return KS_OK;
+}
+
+static enum ks_err ignore(void *ctx, struct ks_str sealed)
+{
+	(void)ctx;
+	(void)sealed;
+	return KS_OK;
+}
+
+enum ks_err ks_engine_seal_ready(struct ks_tx *tx)
+{
+	enum ks_err err = ks_store_seal_check_get(tx->store, ignore, NULL);
+
+	return err == KS_NOT_FOUND ? make_system_key(tx) : err;
 }
 
 /* ---- sealing ---- */
@@ -184,39 +153,19 @@ static enum ks_err bind(const char *purpose, uint64_t row, struct ks_buf *associ
 	return ks_buf_ok(associated) ? KS_OK : KS_TOO_LARGE;
 }
 
-static enum ks_err seal(const struct ks_engine *engine, const char *purpose, uint64_t row, struct ks_str plain,
-			uint8_t *ret_sealed, size_t cap, size_t *ret_n)
-{
-	char text[KS_SEAL_PURPOSE_MAX + 32];
-	struct ks_buf associated = KS_BUF(text);
-	uint8_t nonce[KS_SEAL_NONCE_SIZE];
-
-	KS_TRY(bind(purpose, row, &associated));
-	KS_TRY(ks_random(nonce, sizeof(nonce)));
-	return ks_seal(engine->master_key.bytes, nonce, ks_buf_str(&associated), plain, ret_sealed, cap, ret_n);
-}
-
-static enum ks_err ignore(void *ctx, struct ks_str sealed)
-{
-	(void)ctx;
-	(void)sealed;
-	return KS_OK;
-}
-
 enum ks_err ks_engine_seal(struct ks_tx *tx, const char *purpose, uint64_t row, struct ks_str plain,
 			   uint8_t *ret_sealed, size_t cap, size_t *ret_n)
 {
-	enum ks_err err = ks_store_seal_check_get(tx->store, ignore, NULL);
+	char text[KS_SEAL_PURPOSE_MAX + 32];
+	struct ks_buf associated = KS_BUF(text);
+	struct system_key key;
+	struct ks_keeper_org org;
 
-	if (err == KS_NOT_FOUND) {
-		uint8_t check[KS_SEAL_OVERHEAD];
-		size_t n;
-
-		KS_TRY(seal(tx->engine, CHECK_PURPOSE, CHECK_ROW, KS_STR(""), check, sizeof(check), &n));
-		err = ks_store_seal_check_put(tx->store, ks_str_of((const char *)check, n));
-	}
-	KS_TRY(err);
-	return seal(tx->engine, purpose, row, plain, ret_sealed, cap, ret_n);
+	KS_TRY(bind(purpose, row, &associated));
+	KS_TRY(ks_engine_seal_ready(tx));
+	key = system_key(tx->engine);
+	org = org_of(&key);
+	return ks_keeper_system_seal(tx->engine->keeper, &org, ks_buf_str(&associated), plain, ret_sealed, cap, ret_n);
 }
 
 enum ks_err ks_engine_open_sealed(const struct ks_engine *engine, const char *purpose, uint64_t row,
@@ -224,7 +173,9 @@ enum ks_err ks_engine_open_sealed(const struct ks_engine *engine, const char *pu
 {
 	char text[KS_SEAL_PURPOSE_MAX + 32];
 	struct ks_buf associated = KS_BUF(text);
+	struct system_key key = system_key(engine);
+	struct ks_keeper_org org = org_of(&key);
 
 	KS_TRY(bind(purpose, row, &associated));
-	return ks_unseal(engine->master_key.bytes, ks_buf_str(&associated), sealed, ret_plain, cap, ret_n);
+	return ks_keeper_system_open(engine->keeper, &org, ks_buf_str(&associated), sealed, ret_plain, cap, ret_n);
 }

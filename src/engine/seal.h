@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What is kept in the truth but may not be read there: secrets that must be had again (a TOTP secret, a signing key),
- * sealed with AES-256-GCM under the master key of the data directory, `<data>/master.key`. That file is made once, with
- * mode 0600, is no part of a backup, and is held in locked memory. A sealed text is bound to a purpose and a row, so
- * that no row can be read as another's. */
+ * sealed by the keeper (keeper/keeper.h) under the service's own key, which is in the truth wrapped by the keeper's root.
+ * A sealed text is bound to a purpose and a row, so that no row can be read as another's. */
 #pragma once
 
 #include "crypto/seal.h"
@@ -10,13 +9,21 @@
 
 #define KS_SEAL_PURPOSE_MAX 64
 
+/** The keeper of this engine; lives as long as it. */
+struct ks_keeper *ks_engine_keeper(const struct ks_engine *engine);
+
+/** What anything that is sealed needs first: writes the service's own key where there is none yet, so that from then on the
+ * service does not start without the root that sealed. To be called before ks_keeper_org_create. Within a transaction. */
+KS_MUST_USE enum ks_err ks_engine_seal_ready(struct ks_tx *tx);
+
 /** Seals `plain` (at most KS_SEAL_PLAIN_MAX bytes) for `purpose`, a static word ("totp", "signing_key"), and the id of the row
  * that will hold it. Writes plain.n + KS_SEAL_OVERHEAD bytes; KS_TOO_LARGE beyond `cap`. KS_SYSTEM: no random numbers;
- * KS_CRYPTO; errors of the store. Within a transaction: writer thread, or while opening. */
+ * KS_CRYPTO; KS_KEEPER, KS_KMS; errors of the store. Within a transaction: writer thread, or while opening. */
 KS_MUST_USE enum ks_err ks_engine_seal(struct ks_tx *tx, const char *purpose, uint64_t row, struct ks_str plain,
 				       uint8_t *ret_sealed, size_t cap, size_t *ret_n);
 
 /** Opens what was sealed for the same purpose and row: sealed.n - KS_SEAL_OVERHEAD bytes, which the caller wipes.
- * KS_CORRUPT: it was not, or was altered; KS_TOO_LARGE: beyond `cap`; KS_CRYPTO. Any thread. */
+ * KS_CORRUPT: it was not, or was altered; KS_TOO_LARGE: beyond `cap`; KS_CRYPTO; KS_KEEPER, KS_KMS. Any thread; waits for
+ * the keeper. */
 KS_MUST_USE enum ks_err ks_engine_open_sealed(const struct ks_engine *engine, const char *purpose, uint64_t row,
 					      struct ks_str sealed, uint8_t *ret_plain, size_t cap, size_t *ret_n);

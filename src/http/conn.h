@@ -23,7 +23,7 @@
 #define KS_HTTP_LOCAL_CONNECTIONS_MAX 64
 #define KS_HTTP_LINGER_MAX 64
 
-/** Where a connection stands, as the keeper sees it: the low bits of `phase`; the rest counts its requests. */
+/** Where a connection stands, as the minder sees it: the low bits of `phase`; the rest counts its requests. */
 enum ks_http_phase {
 	KS_HTTP_IDLE, /* between requests, or in a request line */
 	KS_HTTP_HEAD, /* the request line is in */
@@ -75,7 +75,7 @@ struct ks_conn {
 	size_t body_most; /* as announced, or else allowed */
 	enum ks_http_pending pending;
 
-	/* Told to the keeper. */
+	/* Told to the minder. */
 	_Atomic uint64_t phase;
 	_Atomic uint64_t consumed;     /* bytes of finished heads and of bodies; exact unless `inexact` */
 	_Atomic bool inexact;          /* bytes came that are not counted: TLS, chunks */
@@ -83,7 +83,7 @@ struct ks_conn {
 	_Atomic uint64_t answer_bytes; /* of this request */
 	_Atomic bool unhurried;        /* the body goes to a sink */
 
-	/* The keeper's own. */
+	/* The minder's own. */
 	bool live;             /* the library serves it */
 	bool cut;              /* shut down already */
 	bool started;          /* the first byte of request `seen` was noticed */
@@ -113,18 +113,18 @@ struct ks_http_server {
 	struct ks_handler handler;
 	struct MHD_Daemon *tcp;   /* NULL: no TCP */
 	struct MHD_Daemon *local; /* NULL: no local socket */
-	int listen_fd;            /* the keeper's once it runs */
+	int listen_fd;            /* the minder's once it runs */
 	int local_fd;
 	int wake_fd;
 	unsigned port;
 	bool old_library;         /* libmicrohttpd before 1.0: see conn.c */
 	struct ks_http_tls *tls;  /* NULL: plain */
 
-	pthread_t keeper;
-	bool keeper_runs;
+	pthread_t minder;
+	bool minder_runs;
 	_Atomic int stopping;     /* enum ks_http_stopping */
-	_Atomic bool keeper_quits;
-	int64_t accept_again_ms;  /* the keeper's: no descriptors were left until then */
+	_Atomic bool minder_quits;
+	int64_t accept_again_ms;  /* the minder's: no descriptors were left until then */
 
 	/* Under registry_lock. It is held while a socket is shut down and while it is unregistered, which comes
 	 * before its close: so no other file that got the same descriptor is ever hit. No other lock is taken inside.
@@ -181,21 +181,21 @@ void ks_conn_answer_internal(struct ks_conn *c);
 /* registry.c: which connections there are. */
 KS_MUST_USE enum ks_err ks_registry_init(struct ks_http_server *server);
 void ks_registry_free(struct ks_http_server *server);
-/** Takes over `fd` and gives it to the library, or closes it. The keeper's. */
+/** Takes over `fd` and gives it to the library, or closes it. The minder's. */
 void ks_registry_admit(struct ks_http_server *server, int fd, const struct sockaddr *address, socklen_t address_size,
 		       bool local);
 /** The library's notification; ctx is the server. */
 void ks_registry_notify(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
 			enum MHD_ConnectionNotificationCode what);
 
-/* keeper.c: the thread that accepts, and cuts what is late. */
-KS_MUST_USE enum ks_err ks_keeper_start(struct ks_http_server *server);
-void ks_keeper_wake(const struct ks_http_server *server);
-void ks_keeper_join(struct ks_http_server *server);
+/* minder.c: the thread that accepts, and cuts what is late. */
+KS_MUST_USE enum ks_err ks_minder_start(struct ks_http_server *server);
+void ks_minder_wake(const struct ks_http_server *server);
+void ks_minder_join(struct ks_http_server *server);
 /** Milliseconds of the monotonic clock. */
-int64_t ks_keeper_now(void);
+int64_t ks_minder_now(void);
 
-/* deadline.c: called by the keeper, with registry_lock held. */
+/* deadline.c: called by the minder, with registry_lock held. */
 /** Shuts `c` down if one of its deadlines has passed by `now_ms`; true if it did, so that it can be told. */
 KS_MUST_USE bool ks_deadline_look(const struct ks_http_server *server, struct ks_conn *c, int64_t now_ms, int stopping);
 

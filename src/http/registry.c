@@ -161,7 +161,7 @@ static void started(struct ks_http_server *server, struct MHD_Connection *mhd, v
 	c->mhd = mhd;
 	c->thread = pthread_self();
 	c->live = true;
-	c->seen_ms = ks_keeper_now();
+	c->seen_ms = ks_minder_now();
 	(void)pthread_mutex_unlock(&server->registry_lock);
 	*socket_ctx = c;
 	if (!c->tls)
@@ -179,13 +179,13 @@ static void linger_locked(struct ks_http_server *server, const struct ks_conn *c
 {
 	int fd;
 
-	if (server->linger_count == KS_HTTP_LINGER_MAX || atomic_load(&server->keeper_quits))
+	if (server->linger_count == KS_HTTP_LINGER_MAX || atomic_load(&server->minder_quits))
 		return;
 	fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	(void)shutdown(fd, SHUT_WR);
-	server->lingers[server->linger_count++] = (struct ks_http_linger){fd, ks_keeper_now() + LINGER_MS};
+	server->lingers[server->linger_count++] = (struct ks_http_linger){fd, ks_minder_now() + LINGER_MS};
 }
 
 static void closed(struct ks_http_server *server, struct ks_conn *c)
@@ -196,7 +196,7 @@ static void closed(struct ks_http_server *server, struct ks_conn *c)
 		linger_locked(server, c);
 	(void)pthread_mutex_unlock(&server->registry_lock);
 	if (c->linger)
-		ks_keeper_wake(server);
+		ks_minder_wake(server);
 	ks_http_tls_release(c->credentials);
 	free(c);
 }

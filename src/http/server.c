@@ -124,7 +124,7 @@ static enum ks_err start_threads(struct ks_http_server *server)
 		if (!server->local)
 			return KS_SYSTEM;
 	}
-	return ks_keeper_start(server);
+	return ks_minder_start(server);
 }
 
 static void free_server(struct ks_http_server *server)
@@ -133,8 +133,8 @@ static void free_server(struct ks_http_server *server)
 		MHD_stop_daemon(server->tcp);
 	if (server->local)
 		MHD_stop_daemon(server->local);
-	ks_keeper_join(server);
-	/* Without a keeper they were never its. */
+	ks_minder_join(server);
+	/* Without a minder they were never its. */
 	if (server->listen_fd >= 0)
 		(void)close(server->listen_fd);
 	if (server->local_fd >= 0) {
@@ -248,10 +248,10 @@ void ks_http_stop(struct ks_http_server **server, unsigned drain_ms)
 	if (!s)
 		return;
 	atomic_store(&s->stopping, KS_HTTP_DRAINS);
-	ks_keeper_wake(s);
+	ks_minder_wake(s);
 	wait_empty(s, drain_ms);
 	atomic_store(&s->stopping, KS_HTTP_CUTS);
-	ks_keeper_wake(s);
+	ks_minder_wake(s);
 	wait_pending(s);
 	/* libmicrohttpd 0.9 crashes if it is stopped while it refuses a request by itself; so first let it be alone. */
 	wait_empty(s, EMPTY_MS);

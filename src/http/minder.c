@@ -20,7 +20,7 @@
 #define LOOKS_AT_ONCE 256
 #define LINGER_BYTES 65536
 
-int64_t ks_keeper_now(void)
+int64_t ks_minder_now(void)
 {
 	struct timespec now;
 
@@ -28,7 +28,7 @@ int64_t ks_keeper_now(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void ks_keeper_wake(const struct ks_http_server *server)
+void ks_minder_wake(const struct ks_http_server *server)
 {
 	const uint64_t one = 1;
 
@@ -47,7 +47,7 @@ static void accept_some(struct ks_http_server *server, int listen_fd, bool local
 
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				server->accept_again_ms = ks_keeper_now() + OUT_OF_DESCRIPTORS_MS;
+				server->accept_again_ms = ks_minder_now() + OUT_OF_DESCRIPTORS_MS;
 			return;
 		}
 		ks_registry_admit(server, fd, (struct sockaddr *)&storage, size, local);
@@ -123,7 +123,7 @@ static int look_every_ms(const struct ks_http_server *server)
 /* True: it has ended, or its time has passed. */
 static bool drained(const struct ks_http_linger *linger, bool readable, int64_t now_ms)
 {
-	static char nowhere[LINGER_BYTES]; /* the keeper's alone, never read */
+	static char nowhere[LINGER_BYTES]; /* the minder's alone, never read */
 	ssize_t n = readable ? recv(linger->fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) : 1;
 
 	/* What nobody reads may still be a credential. */
@@ -184,11 +184,11 @@ static void *keep(void *arg)
 {
 	struct ks_http_server *server = arg;
 	struct pollfd polled[POLL_LINGERS + KS_HTTP_LINGER_MAX];
-	int64_t looked_ms = ks_keeper_now();
+	int64_t looked_ms = ks_minder_now();
 
-	while (!atomic_load(&server->keeper_quits)) {
+	while (!atomic_load(&server->minder_quits)) {
 		int every_ms = look_every_ms(server);
-		int64_t now_ms = ks_keeper_now();
+		int64_t now_ms = ks_minder_now();
 		bool busy;
 		size_t lingers = fill_polled(server, polled, now_ms, &busy);
 
@@ -201,7 +201,7 @@ static void *keep(void *arg)
 			accept_some(server, server->listen_fd, false);
 		if (polled[POLL_LOCAL].revents && server->local_fd >= 0)
 			accept_some(server, server->local_fd, true);
-		now_ms = ks_keeper_now();
+		now_ms = ks_minder_now();
 		drain_lingers(server, &polled[POLL_LINGERS], lingers, now_ms, false);
 		if (now_ms - looked_ms >= every_ms || atomic_load(&server->stopping) != KS_HTTP_RUNS) {
 			look_at_all(server, now_ms);
@@ -213,20 +213,20 @@ static void *keep(void *arg)
 	return NULL;
 }
 
-enum ks_err ks_keeper_start(struct ks_http_server *server)
+enum ks_err ks_minder_start(struct ks_http_server *server)
 {
-	if (pthread_create(&server->keeper, NULL, keep, server))
+	if (pthread_create(&server->minder, NULL, keep, server))
 		return KS_SYSTEM;
-	server->keeper_runs = true;
+	server->minder_runs = true;
 	return KS_OK;
 }
 
-void ks_keeper_join(struct ks_http_server *server)
+void ks_minder_join(struct ks_http_server *server)
 {
-	if (!server->keeper_runs)
+	if (!server->minder_runs)
 		return;
-	atomic_store(&server->keeper_quits, true);
-	ks_keeper_wake(server);
-	(void)pthread_join(server->keeper, NULL);
-	server->keeper_runs = false;
+	atomic_store(&server->minder_quits, true);
+	ks_minder_wake(server);
+	(void)pthread_join(server->minder, NULL);
+	server->minder_runs = false;
 }
