@@ -59,19 +59,42 @@ static bool hash(const struct algorithm *a, const struct ks_str *parts, size_t c
 	return ok && ks_buf_ok(&hex);
 }
 
+/* RFC 7616, 3.4.2 and 3.4.3. */
+static bool hash_secret(const struct algorithm *a, const struct ks_http_digest_input *in, char ret_hex[KS_HTTP_DIGEST_HEX_SIZE])
+{
+	char first[KS_HTTP_DIGEST_HEX_SIZE];
+	bool ok;
+
+	if (!in->session)
+		return hash(a, (struct ks_str[]){in->user, in->realm, in->password}, 3, ret_hex);
+	ok = hash(a, (struct ks_str[]){in->user, in->realm, in->password}, 3, first)
+	     && hash(a, (struct ks_str[]){ks_str_c(first), in->nonce, in->client_nonce}, 3, ret_hex);
+	ks_wipe(first, sizeof(first));
+	return ok;
+}
+
+static bool hash_request(const struct algorithm *a, const struct ks_http_digest_input *in, char ret_hex[KS_HTTP_DIGEST_HEX_SIZE])
+{
+	char body[KS_HTTP_DIGEST_HEX_SIZE];
+
+	if (!in->integrity)
+		return hash(a, (struct ks_str[]){in->method, in->uri}, 2, ret_hex);
+	return hash(a, &in->body, 1, body) && hash(a, (struct ks_str[]){in->method, in->uri, ks_str_c(body)}, 3, ret_hex);
+}
+
 enum ks_err ks_http_digest(const struct ks_http_digest_input *in, char ret_hex[KS_HTTP_DIGEST_HEX_SIZE])
 {
 	const struct algorithm *a = &algorithms[in->algorithm];
 	char secret[KS_HTTP_DIGEST_HEX_SIZE], request[KS_HTTP_DIGEST_HEX_SIZE], response[KS_HTTP_DIGEST_HEX_SIZE];
+	struct ks_str qop = in->integrity ? KS_STR("auth-int") : KS_STR("auth");
 	char count_text[9];
 	struct ks_buf count = KS_BUF(count_text);
 	bool ok;
 
 	ks_buf_printf(&count, "%08x", in->count);
-	ok = hash(a, (struct ks_str[]){in->user, in->realm, in->password}, 3, secret)
-	     && hash(a, (struct ks_str[]){in->method, in->uri}, 2, request);
-	if (ok && in->client_nonce.n)
-		ok = hash(a, (struct ks_str[]){ks_str_c(secret), in->nonce, ks_buf_str(&count), in->client_nonce, KS_STR("auth"),
+	ok = hash_secret(a, in, secret) && hash_request(a, in, request);
+	if (ok && in->client_nonce.n && !in->plain_form)
+		ok = hash(a, (struct ks_str[]){ks_str_c(secret), in->nonce, ks_buf_str(&count), in->client_nonce, qop,
 					       ks_str_c(request)},
 			  PARTS_MAX, response);
 	else if (ok)
@@ -80,4 +103,10 @@ enum ks_err ks_http_digest(const struct ks_http_digest_input *in, char ret_hex[K
 		memcpy(ret_hex, response, sizeof(response));
 	ks_wipe(secret, sizeof(secret));
 	return ok ? KS_OK : KS_CRYPTO;
+}
+
+enum ks_err ks_http_digest_user(enum ks_http_digest_algorithm algorithm, struct ks_str user, struct ks_str realm,
+				char ret_hex[KS_HTTP_DIGEST_HEX_SIZE])
+{
+	return hash(&algorithms[algorithm], (struct ks_str[]){user, realm}, 2, ret_hex) ? KS_OK : KS_CRYPTO;
 }

@@ -32,6 +32,10 @@ struct ks_http_digest_input {
 	 * (written as eight hexadecimal digits). Without qop: an empty text, and nothing of these is hashed. */
 	struct ks_str client_nonce;
 	uint32_t count;
+	bool session;              /* the algorithm's "-sess" form; needs a client nonce */
+	bool integrity;            /* qop "auth-int": `body` is hashed too; needs a client nonce */
+	struct ks_str body;
+	bool plain_form;           /* there is no qop though there is a client nonce (which "-sess" needs) */
 };
 
 /** The name in a challenge, without regard to case; the empty text is MD5 (RFC 7616, 3.3). */
@@ -41,3 +45,8 @@ const char *ks_http_digest_name(enum ks_http_digest_algorithm algorithm);
 /** The `response` of RFC 7616, 3.4.1, in lower-case hexadecimal. Any thread. KS_CRYPTO: the library failed, or has no such
  * algorithm (MD5 under a policy that forbids it). What was derived from the password is wiped. */
 KS_MUST_USE enum ks_err ks_http_digest(const struct ks_http_digest_input *input, char ret_hex[KS_HTTP_DIGEST_HEX_SIZE]);
+
+/** What stands for the user's name in an answer where the challenge says userhash=true (RFC 7616, 3.4.4), in hexadecimal.
+ * KS_CRYPTO. Any thread. */
+KS_MUST_USE enum ks_err ks_http_digest_user(enum ks_http_digest_algorithm algorithm, struct ks_str user, struct ks_str realm,
+					    char ret_hex[KS_HTTP_DIGEST_HEX_SIZE]);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "keeper/client_priv.h"
+#include "keeper/sip_digest.h"
 
 #define ASSOCIATED_MAX 256
 
@@ -332,6 +333,65 @@ enum ks_err ks_keeper_open_submit(struct ks_keeper *keeper, const struct ks_keep
 	if (err != KS_OK)
 		free(r);
 	return err;
+}
+
+/* ---- answers to challenges ---- */
+
+struct sip_request {
+	struct waiting w;
+	const struct ks_keeper_org *org;
+	const struct ks_keeper_binding *binding;
+	struct ks_str sealed;
+	const struct ks_keeper_sip *sip;
+	char *ret_value;
+	size_t cap;
+	size_t *ret_n;
+};
+
+static void put_sip(struct ks_client_call *call, struct ks_buf *b)
+{
+	const struct sip_request *r = (const struct sip_request *)(const void *)call;
+
+	ks_keeper_put_org(b, r->org);
+	ks_keeper_put_binding(b, r->binding);
+	ks_keeper_put_text(b, r->sealed);
+	ks_keeper_put_text(b, r->sip->challenge);
+	ks_keeper_put_text(b, r->sip->method);
+	ks_keeper_put_text(b, r->sip->uri);
+	ks_keeper_put_text(b, r->sip->user);
+	ks_keeper_put_text(b, r->sip->body);
+	ks_keeper_put_text(b, r->sip->client_nonce);
+	ks_keeper_put_u32(b, r->sip->count);
+}
+
+static enum ks_err take_sip(struct waiting *w, struct ks_cursor *c)
+{
+	struct sip_request *r = (struct sip_request *)(void *)w;
+	struct ks_str value = ks_keeper_take_text(c, KS_SIP_ANSWER_MAX);
+
+	if (!ks_cursor_done(c))
+		return KS_KEEPER;
+	return take_bytes(value, (uint8_t *)r->ret_value, r->cap, r->ret_n);
+}
+
+enum ks_err ks_keeper_sip_digest(struct ks_keeper *keeper, const struct ks_keeper_org *org,
+				 const struct ks_keeper_binding *binding, struct ks_str sealed,
+				 const struct ks_keeper_sip *sip, char *ret_value, size_t cap, size_t *ret_n)
+{
+	struct sip_request r = {
+		.w = {.call = {.message = KS_KEEPER_DIGEST, .put = put_sip}, .take = take_sip},
+		.org = org, .binding = binding, .sealed = sealed, .sip = sip,
+		.ret_value = ret_value, .cap = cap, .ret_n = ret_n,
+	};
+
+	/* The limits that the keeper ends at. */
+	if (sip->challenge.n > KS_SIP_CHALLENGE_MAX || sip->method.n > 64 || sip->uri.n > 2048 || sip->user.n > 256
+	    || sip->body.n > 16384 || sip->client_nonce.n > 128 || sealed.n > 1024 + KS_KEEPER_OVERHEAD
+	    || binding->field.n > KS_KEEPER_FIELD_MAX)
+		return KS_TOO_LARGE;
+	r.w.call.size = size_of_org(org) + 64 + binding->field.n + sealed.n + sip->challenge.n + sip->method.n + sip->uri.n
+			+ sip->user.n + sip->body.n + sip->client_nonce.n;
+	return ask(keeper, &r.w);
 }
 
 /* ---- the service's own ---- */

@@ -4,6 +4,7 @@
 #include "crypto/random.h"
 #include "keeper/child_priv.h"
 #include "keeper/keeper.h"
+#include "keeper/sip_digest.h"
 
 #define VALUE_VERSION 2
 #define KEY_SEALED (KS_SEAL_KEY_SIZE + KS_SEAL_OVERHEAD)
@@ -258,6 +259,58 @@ static enum ks_err system_open(struct ks_worker *w, struct ks_cursor *in, struct
 	return err;
 }
 
+/* ---- answers to challenges ---- */
+
+#define PASSWORD_MAX 1024
+#define CLIENT_NONCE_BYTES 16
+
+static enum ks_err answer_challenge(const struct ks_sip_asked *asked, struct ks_sip_credentials *r, struct ks_buf *out)
+{
+	uint8_t random[CLIENT_NONCE_BYTES];
+	char nonce_text[2 * CLIENT_NONCE_BYTES + 1], text[KS_SIP_ANSWER_MAX];
+	struct ks_buf nonce = KS_BUF(nonce_text), value = KS_BUF(text);
+
+	if (r->client_nonce.n == 0) {
+		KS_TRY(ks_random(random, sizeof(random)));
+		ks_buf_put_hex(&nonce, random, sizeof(random));
+		r->client_nonce = ks_buf_str(&nonce);
+	}
+	KS_TRY(ks_sip_answer(asked, r, &value));
+	ks_keeper_put_text(out, ks_buf_str(&value));
+	return KS_OK;
+}
+
+static enum ks_err digest(struct ks_worker *w, struct ks_cursor *in, struct ks_buf *out)
+{
+	struct ks_keeper_org org = ks_keeper_take_org(in);
+	struct ks_keeper_binding binding = ks_keeper_take_binding(in);
+	struct ks_str sealed = ks_keeper_take_text(in, PASSWORD_MAX + KS_KEEPER_OVERHEAD);
+	struct ks_str challenge = ks_keeper_take_text(in, KS_SIP_CHALLENGE_MAX);
+	struct ks_sip_credentials r = {.method = ks_keeper_take_text(in, 64)};
+	char text[ASSOCIATED_MAX];
+	uint8_t password[PASSWORD_MAX];
+	struct ks_buf purpose = KS_BUF(text);
+	struct ks_sip_asked asked;
+	enum ks_err err;
+	size_t n;
+
+	r.uri = ks_keeper_take_text(in, 2048);
+	r.user = ks_keeper_take_text(in, 256);
+	r.body = ks_keeper_take_text(in, 16384);
+	r.client_nonce = ks_keeper_take_text(in, 128);
+	r.count = ks_cursor_u32(in);
+	if (!ks_cursor_done(in))
+		return KS_MALFORMED;
+	KS_TRY(ks_sip_challenge_parse(challenge, &asked));
+	KS_TRY(ks_roots_org_key(w, &org));
+	(void)bind(&purpose, &org, &binding);
+	KS_TRY(open_value(w, &purpose, sealed, password, sizeof(password), &n));
+	r.password = ks_str_of((const char *)password, n);
+	err = answer_challenge(&asked, &r, out);
+	ks_wipe(password, sizeof(password));
+	return err;
+}
+
 /* ---- the table ---- */
 
 typedef enum ks_err handler(struct ks_worker *w, struct ks_cursor *in, struct ks_buf *out);
@@ -265,7 +318,7 @@ typedef enum ks_err handler(struct ks_worker *w, struct ks_cursor *in, struct ks
 static handler *const handlers[KS_KEEPER_MESSAGE_COUNT] = {
 	[KS_KEEPER_ORG_CREATE] = org_create, [KS_KEEPER_ORG_REWRAP] = org_rewrap, [KS_KEEPER_ORG_FORGET] = org_forget,
 	[KS_KEEPER_SEAL] = seal,             [KS_KEEPER_OPEN] = open_values,      [KS_KEEPER_SYSTEM_SEAL] = system_seal,
-	[KS_KEEPER_SYSTEM_OPEN] = system_open,
+	[KS_KEEPER_SYSTEM_OPEN] = system_open, [KS_KEEPER_DIGEST] = digest,
 };
 
 enum ks_err ks_worker_handle(struct ks_worker *w, enum ks_keeper_message message, struct ks_str body, struct ks_buf *out)

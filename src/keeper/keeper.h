@@ -132,6 +132,27 @@ struct ks_keeper_opening {
 KS_MUST_USE enum ks_err ks_keeper_open_submit(struct ks_keeper *keeper, const struct ks_keeper_org *org,
 					      struct ks_keeper_opening *opening);
 
+/* ---- answers to challenges ---- */
+
+/** A challenge to be answered for a password that stays sealed (keeper/sip_digest.h). */
+struct ks_keeper_sip {
+	struct ks_str challenge;       /* value of WWW-Authenticate or Proxy-Authenticate; KS_SIP_CHALLENGE_MAX bytes */
+	struct ks_str method;          /* at most 64 bytes */
+	struct ks_str uri;             /* at most 2048 */
+	struct ks_str user;            /* at most 256 */
+	struct ks_str body;            /* for "auth-int"; at most 16384 */
+	struct ks_str client_nonce;    /* empty: a random one; at most 128 */
+	uint32_t count;                /* of requests under the challenge's nonce, from 1 */
+};
+
+/** The value of the header that answers the challenge, at most KS_SIP_ANSWER_MAX bytes, not terminated. `sealed` is the
+ * password as ks_keeper_seal made it for `binding`; it is opened within the keeper alone. KS_MALFORMED, KS_VERSION: the
+ * challenge (ks_sip_challenge_parse tells beforehand), or a text that cannot stand in a header; KS_CORRUPT as
+ * ks_keeper_open; KS_TOO_LARGE. */
+KS_MUST_USE enum ks_err ks_keeper_sip_digest(struct ks_keeper *keeper, const struct ks_keeper_org *org,
+					     const struct ks_keeper_binding *binding, struct ks_str sealed,
+					     const struct ks_keeper_sip *sip, char *ret_value, size_t cap, size_t *ret_n);
+
 /* ---- the service's own secrets ---- */
 
 /** Seals a secret of the service itself under `org` (organization 0) for what `associated` names (at most 256 bytes):

@@ -313,6 +313,39 @@ static void system_secrets_are_bound(void **state)
 	}
 }
 
+static void a_challenge_is_answered_for_a_sealed_password(void **state)
+{
+	struct world *w = *state;
+	struct ks_keeper_sip sip = {
+		.challenge = KS_STR("Digest realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", qop=\"auth\""),
+		.method = KS_STR("GET"), .uri = KS_STR("/dir/index.html"), .user = KS_STR("Mufasa"),
+		.client_nonce = KS_STR("0a4f113b"), .count = 1,
+	};
+	struct ks_keeper_binding other = binding;
+	char value[1024], again[1024];
+	struct ks_str sealed;
+	struct sealed s;
+	size_t n, m;
+
+	assert_int_equal(seal(w, &w->org, "Circle Of Life", &s), KS_OK);
+	sealed = ks_str_of((const char *)s.bytes, s.n);
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, value, sizeof(value) - 1, &n), KS_OK);
+	value[n] = '\0';
+	assert_non_null(strstr(value, "response=\"6629fae49393a05397450978507c4ef1\""));
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, value, n - 1, &m), KS_TOO_LARGE);
+	sip.client_nonce = KS_STR("");
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, value, sizeof(value), &n), KS_OK);
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, again, sizeof(again), &m), KS_OK);
+	assert_int_equal(n, m);
+	assert_memory_not_equal(value, again, n);
+	other.version++;
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &other, sealed, &sip, value, sizeof(value), &n), KS_CORRUPT);
+	sip.challenge = KS_STR("Digest nonce");
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, value, sizeof(value), &n), KS_MALFORMED);
+	sip.challenge = KS_STR("Digest realm=\"a\", nonce=\"b\", algorithm=X");
+	assert_int_equal(ks_keeper_sip_digest(w->keeper, &w->org, &binding, sealed, &sip, value, sizeof(value), &n), KS_VERSION);
+}
+
 static void nothing_is_made_where_something_was_sealed(void **state)
 {
 	struct world *w = *state;
@@ -403,6 +436,7 @@ int main(void)
 		TEST(more_keys_than_are_kept_go_round),
 		TEST(another_key_file_takes_over),
 		TEST(system_secrets_are_bound),
+		TEST(a_challenge_is_answered_for_a_sealed_password),
 		TEST(nothing_is_made_where_something_was_sealed),
 		TEST(a_passphrase_is_a_root),
 	};
