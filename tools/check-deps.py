@@ -9,7 +9,7 @@ LAYERS = {
     "base": set(),
     "crypto": {"base"},
     "fetch": {"base"},
-    "probe": {"base", "crypto", "fetch"},
+    "probe": {"base", "crypto", "fetch", "platform"},
     "model": {"base"},
     "merkle": {"base", "crypto"},
     "token": {"base", "model"},

@@ -1,68 +1,206 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Probes by HTTP: a request with the credential, and a token by the client's credentials. */
-#include <stdio.h>
-
-#include "base/buf.h"
 #include "base/ctenc.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "crypto/hmac.h"
+#include "crypto/sigv4.h"
 #include "probe/probe_priv.h"
 
 #define BODY_MAX 65536u
-#define FORM_MAX 12288u
 
-static enum ks_probe_outcome judge_status(int status)
+#define TEXT(t, name) ((t)->text[KS_PLATFORM_PROBE_TEXT_##name])
+
+/* ---- making values ---- */
+
+static struct ks_str since(const struct ks_buf *room, size_t at)
 {
-	if (status >= 200 && status < 300)
-		return KS_PROBE_IS_OK;
-	if (status == 401 || status == 403)
-		return KS_PROBE_IS_AUTH_REFUSED;
-	if (status == 408)
-		return KS_PROBE_IS_TIMEOUT;
-	if (status == 429)
-		return KS_PROBE_IS_THROTTLED;
-	return status >= 500 ? KS_PROBE_IS_PLATFORM_ERROR : KS_PROBE_IS_WRONG_ANSWER;
+	return ks_str_sub(ks_buf_str(room), at, room->n - at);
 }
 
-static enum ks_probe_outcome judge(const struct ks_probe_http *p, int status)
+static void put_base64(struct ks_buf *to, struct ks_str bytes, bool for_url)
 {
-	enum ks_probe_outcome outcome = judge_status(status);
+	size_t n = (for_url ? ks_base64url_encode : ks_base64_encode)((const unsigned char *)bytes.p, bytes.n, to->p + to->n,
+								      to->cap - to->n);
 
-	for (size_t i = 0; i < p->expected_count; i++) {
-		if (status == p->expected[i])
-			return KS_PROBE_IS_OK;
+	to->n += n;
+	to->overflow = to->overflow || (n == 0 && bytes.n > 0);
+}
+
+static void add_header(struct ks_fetch_request *r, struct ks_str name, struct ks_str value)
+{
+	if (r->header_count < KS_FETCH_HEADERS_MAX)
+		r->headers[r->header_count] = (struct ks_fetch_header){name, value};
+	r->header_count++; /* one too many is refused when it is sent */
+}
+
+static bool add_basic(struct ks_fetch_request *r, struct ks_buf *room, struct ks_str user, struct ks_str password)
+{
+	size_t at = room->n, from;
+	struct ks_str pair;
+
+	ks_buf_put(room, user);
+	ks_buf_put_c(room, ":");
+	ks_buf_put(room, password);
+	pair = since(room, at);
+	from = room->n;
+	ks_buf_put_c(room, "Basic ");
+	put_base64(room, pair, false);
+	add_header(r, KS_STR("Authorization"), since(room, from));
+	return ks_buf_ok(room);
+}
+
+static bool add_bearer(struct ks_fetch_request *r, struct ks_buf *room, struct ks_str token)
+{
+	size_t at = room->n;
+
+	ks_buf_put_c(room, "Bearer ");
+	ks_buf_put(room, token);
+	add_header(r, KS_STR("Authorization"), since(room, at));
+	return ks_buf_ok(room);
+}
+
+/* HS256 over the claims with nbf and exp (RFC 7515, RFC 7519). */
+static bool add_jwt(struct ks_fetch_request *r, struct ks_buf *room, const struct ks_probe_job *job, const struct ks_probe_texts *t)
+{
+	struct ks_str claims = ks_str_trim(TEXT(t, JWT_CLAIMS)), whole;
+	long long now_s = (long long)(job->now_ms / 1000);
+	unsigned char mac[KS_HMAC_MAX];
+	size_t at = room->n, n, from;
+
+	if (claims.n < 2 || claims.p[claims.n - 1] != '}' || !ks_json_check(claims))
+		return false;
+	ks_buf_put(room, ks_str_sub(claims, 0, claims.n - 1));
+	if (ks_str_trim(ks_str_sub(claims, 1, claims.n - 2)).n > 0)
+		ks_buf_put_c(room, ",");
+	ks_buf_printf(room, "\"nbf\":%lld,\"exp\":%lld}", now_s, now_s + (long long)job->platform->probe->jwt_lifetime_s);
+	whole = since(room, at);
+	from = room->n;
+	ks_buf_put_c(room, "Bearer ");
+	at = room->n;
+	put_base64(room, KS_STR("{\"alg\":\"HS256\",\"typ\":\"JWT\"}"), true);
+	ks_buf_put_c(room, ".");
+	put_base64(room, whole, true);
+	if (!ks_buf_ok(room) || ks_hmac(KS_HMAC_SHA256, TEXT(t, JWT_KEY), since(room, at), mac, &n) != KS_OK)
+		return false;
+	ks_buf_put_c(room, ".");
+	put_base64(room, ks_str_of((const char *)mac, n), true);
+	ks_wipe(mac, sizeof(mac));
+	add_header(r, KS_STR("Authorization"), since(room, from));
+	return ks_buf_ok(room);
+}
+
+/* Host, path and query of an https URL. */
+static void split_url(struct ks_str url, struct ks_sigv4_request *s)
+{
+	struct ks_str rest = ks_str_sub(url, ks_str_starts(url, KS_STR("https://")) ? 8 : 7, url.n);
+	size_t slash = ks_str_find(rest, '/'), question;
+
+	s->host = ks_str_sub(rest, 0, slash == SIZE_MAX ? rest.n : slash);
+	s->path = ks_str_sub(rest, s->host.n, rest.n);
+	question = ks_str_find(s->path, '?');
+	if (question != SIZE_MAX) {
+		s->query = ks_str_sub(s->path, question + 1, s->path.n);
+		s->path = ks_str_sub(s->path, 0, question);
 	}
-	return p->expected_count > 0 && outcome == KS_PROBE_IS_OK ? KS_PROBE_IS_WRONG_ANSWER : outcome;
 }
 
-static bool has_member(struct ks_str body, struct ks_str name)
+static bool add_aws(struct ks_fetch_request *r, struct ks_buf *room, const struct ks_probe_job *job, const struct ks_probe_texts *t)
 {
-	struct ks_str value;
+	struct ks_sigv4_request s = {
+		.method = ks_str_c(r->method),
+		.body = r->body,
+		.region = TEXT(t, AWS_REGION),
+		.service = TEXT(t, AWS_SERVICE),
+		.access_key = TEXT(t, AWS_ACCESS_KEY_ID),
+		.secret_key = TEXT(t, AWS_SECRET_ACCESS_KEY),
+		.now_s = job->now_ms / 1000,
+	};
+	struct ks_sigv4_signed sealed;
+	size_t at;
 
-	return ks_json_check(body) && ks_json_member(body, name, &value) && ks_json_kind(value) == '"' && value.n > 2;
+	split_url(r->url, &s);
+	if (ks_sigv4_sign(&s, &sealed) != KS_OK)
+		return false;
+	at = room->n;
+	ks_buf_put_c(room, sealed.date);
+	add_header(r, KS_STR("X-Amz-Date"), since(room, at));
+	at = room->n;
+	ks_buf_put_c(room, sealed.authorization);
+	add_header(r, KS_STR("Authorization"), since(room, at));
+	ks_wipe(&sealed, sizeof(sealed));
+	return ks_buf_ok(room);
 }
 
-void ks_probe_http(struct ks_fetch *fetch, const struct ks_probe_http *p, unsigned timeout_ms, struct ks_probe_result *ret_result)
+static bool add_credential(struct ks_fetch_request *r, const struct ks_probe_job *job, struct ks_probe_texts *t)
 {
-	struct ks_fetch_request request = p->request;
-	struct ks_fetch_response response;
+	const struct ks_platform_probe *probe = job->platform->probe;
+
+	if (ks_platform_probe_has(probe, KS_PLATFORM_PROBE_TEXT_BASIC_USER)
+	    || ks_platform_probe_has(probe, KS_PLATFORM_PROBE_TEXT_BASIC_PASSWORD))
+		return add_basic(r, &t->room, TEXT(t, BASIC_USER), TEXT(t, BASIC_PASSWORD));
+	if (ks_platform_probe_has(probe, KS_PLATFORM_PROBE_TEXT_BEARER))
+		return add_bearer(r, &t->room, TEXT(t, BEARER));
+	if (ks_platform_probe_has(probe, KS_PLATFORM_PROBE_TEXT_JWT_KEY))
+		return add_jwt(r, &t->room, job, t);
+	if (ks_platform_probe_has(probe, KS_PLATFORM_PROBE_TEXT_AWS_ACCESS_KEY_ID))
+		return add_aws(r, &t->room, job, t);
+	return true;
+}
+
+static void add_headers(struct ks_fetch_request *r, const struct ks_probe_job *job, const struct ks_probe_texts *t)
+{
+	for (size_t i = 0; i < job->platform->probe->header_count; i++)
+		add_header(r, ks_str_c(job->platform->probe->headers[i].name), t->headers[i]);
+}
+
+/* ---- one request ---- */
+
+static void send_request(struct ks_fetch *fetch, const struct ks_fetch_request *r, bool ok, struct ks_fetch_response *ret_response,
+			 struct ks_probe_answer *ret_answer)
+{
 	enum ks_fetch_result fetched;
 
-	*ret_result = (struct ks_probe_result){.outcome = KS_PROBE_IS_OK};
-	request.timeout_ms = KS_MIN(timeout_ms, KS_PROBE_TIMEOUT_MAX_MS);
-	request.body_max = BODY_MAX;
-	fetched = ks_fetch_do(fetch, &request, &response);
-	/* What the answer says beyond its status is looked at only where a member is asked for. */
-	if (fetched == KS_FETCH_TOO_LARGE)
-		ks_probe_put(ret_result, KS_PROBE_IS_WRONG_ANSWER, "the answer is larger than 64 KiB");
-	else if (fetched != KS_FETCH_OK)
-		ks_probe_put_fetched(ret_result, fetched);
+	if (!ok || r->header_count > KS_FETCH_HEADERS_MAX) {
+		ks_probe_fail(ret_answer, KS_PLATFORM_CODE_VALUE_UNUSABLE, "the request could not be written");
+		return;
+	}
+	fetched = ks_fetch_do(fetch, r, ret_response);
+	if (fetched != KS_FETCH_OK)
+		ks_probe_fail_fetch(ret_answer, fetched);
 	else
-		ks_probe_put_answer(ret_result, judge(p, response.status), "HTTP", response.status);
-	if (fetched == KS_FETCH_OK && ret_result->outcome == KS_PROBE_IS_OK && p->member.n
-	    && !has_member(ks_str_of(response.body, response.body_n), p->member))
-		ks_probe_put(ret_result, KS_PROBE_IS_WRONG_ANSWER, "the answer lacks the member that it should have");
-	ks_fetch_response_free(&response);
+		ret_answer->status = (unsigned)ret_response->status;
+}
+
+/* The method as a terminated text, in the room. */
+static const char *method_of(struct ks_probe_texts *t)
+{
+	size_t at = t->room.n;
+
+	if (ks_str_empty(TEXT(t, METHOD)))
+		return "GET";
+	ks_buf_put(&t->room, TEXT(t, METHOD));
+	ks_buf_put_byte(&t->room, '\0');
+	return ks_buf_ok(&t->room) ? since(&t->room, at).p : "";
+}
+
+void ks_probe_http(struct ks_fetch *fetch, const struct ks_probe_job *job, struct ks_probe_texts *t, unsigned timeout_ms,
+		   struct ks_fetch_response *ret_response, struct ks_probe_answer *ret_answer)
+{
+	struct ks_fetch_request r = {
+		.method = method_of(t),
+		.url = TEXT(t, URL),
+		.body = TEXT(t, BODY),
+		.body_max = BODY_MAX,
+		.timeout_ms = timeout_ms,
+	};
+
+	if (r.body.n)
+		add_header(&r, KS_STR("Content-Type"),
+			   ks_str_empty(TEXT(t, CONTENT_TYPE)) ? KS_STR("application/json") : TEXT(t, CONTENT_TYPE));
+	add_headers(&r, job, t);
+	send_request(fetch, &r, add_credential(&r, job, t), ret_response, ret_answer);
+	ks_wipe(&r, sizeof(r));
 }
 
 /* ---- OAuth ---- */
@@ -80,99 +218,71 @@ static void put_form(struct ks_buf *to, struct ks_str text)
 	}
 }
 
+static void put_member(struct ks_buf *to, const char *name, struct ks_str value)
+{
+	ks_buf_put_c(to, "&");
+	put_form(to, ks_str_c(name));
+	ks_buf_put_c(to, "=");
+	put_form(to, value);
+}
+
+static struct ks_str form_of(const struct ks_probe_job *job, struct ks_probe_texts *t)
+{
+	const struct ks_platform_probe *probe = job->platform->probe;
+	size_t at = t->room.n;
+
+	ks_buf_put_c(&t->room, "grant_type=");
+	put_form(&t->room, ks_str_empty(TEXT(t, GRANT)) ? KS_STR("client_credentials") : TEXT(t, GRANT));
+	if (probe->oauth_in_body) {
+		put_member(&t->room, "client_id", TEXT(t, CLIENT_ID));
+		put_member(&t->room, "client_secret", TEXT(t, CLIENT_SECRET));
+	}
+	if (!ks_str_empty(TEXT(t, SCOPE)))
+		put_member(&t->room, "scope", TEXT(t, SCOPE));
+	for (size_t i = 0; i < probe->parameter_count; i++)
+		put_member(&t->room, probe->parameters[i].name, t->parameters[i]);
+	return since(&t->room, at);
+}
+
 /* RFC 6749, 2.3.1: both are form-encoded first. */
-static void put_basic(struct ks_buf *to, struct ks_str id, struct ks_str secret)
+static bool add_client(struct ks_fetch_request *r, struct ks_probe_texts *t)
 {
-	char pair[FORM_MAX / 2];
-	struct ks_buf b = KS_BUF(pair);
-	size_t n;
+	size_t at = t->room.n, from;
+	struct ks_str id, secret;
 
-	put_form(&b, id);
-	ks_buf_put_c(&b, ":");
-	put_form(&b, secret);
-	ks_buf_put_c(to, "Basic ");
-	n = ks_base64_encode((const unsigned char *)b.p, b.n, to->p + to->n, to->cap - to->n);
-	to->n += n;
-	to->overflow = to->overflow || b.overflow || n == 0;
-	ks_wipe(pair, sizeof(pair));
+	put_form(&t->room, TEXT(t, CLIENT_ID));
+	id = since(&t->room, at);
+	from = t->room.n;
+	put_form(&t->room, TEXT(t, CLIENT_SECRET));
+	secret = since(&t->room, from);
+	return add_basic(r, &t->room, id, secret);
 }
 
-static void put_body(struct ks_buf *to, const struct ks_probe_oauth *p)
+static bool has_token(const struct ks_fetch_response *response)
 {
-	ks_buf_put_c(to, "grant_type=client_credentials");
-	if (p->in_body) {
-		ks_buf_put_c(to, "&client_id=");
-		put_form(to, p->client_id);
-		ks_buf_put_c(to, "&client_secret=");
-		put_form(to, p->client_secret);
-	}
-	if (p->scope.n) {
-		ks_buf_put_c(to, "&scope=");
-		put_form(to, p->scope);
-	}
-	if (p->extra.n) {
-		ks_buf_put_c(to, "&");
-		ks_buf_put(to, p->extra);
-	}
+	struct ks_str body = ks_str_of(response->body, response->body_n), token;
+
+	return ks_json_check(body) && ks_json_member(body, KS_STR("access_token"), &token) && ks_json_kind(token) == '"' && token.n > 2;
 }
 
-/* RFC 6749, 5.2: refusals come as 400 as well, told apart by the member "error". */
-static void look_at_error(const struct ks_fetch_response *response, struct ks_probe_result *result)
+void ks_probe_oauth(struct ks_fetch *fetch, const struct ks_probe_job *job, struct ks_probe_texts *t, unsigned timeout_ms,
+		    struct ks_fetch_response *ret_response, struct ks_probe_answer *ret_answer)
 {
-	static const char *const refusals[] = {"invalid_client", "unauthorized_client", "invalid_grant", "access_denied"};
-	struct ks_str body = ks_str_of(response->body, response->body_n), error;
-
-	if (response->status != 400 || !ks_json_check(body) || !ks_json_member(body, KS_STR("error"), &error))
-		return;
-	for (size_t i = 0; i < KS_ARRAY_LEN(refusals); i++) {
-		if (ks_json_string_is(error, ks_str_c(refusals[i]))) {
-			result->outcome = KS_PROBE_IS_AUTH_REFUSED;
-			(void)snprintf(result->detail, sizeof(result->detail), "HTTP 400 %s", refusals[i]);
-		}
-	}
-}
-
-static void ask_token(struct ks_fetch *fetch, const struct ks_fetch_request *request, struct ks_probe_result *result)
-{
-	struct ks_fetch_response response;
-	enum ks_fetch_result fetched = ks_fetch_do(fetch, request, &response);
-
-	if (fetched != KS_FETCH_OK) {
-		ks_probe_put_fetched(result, fetched);
-	} else {
-		ks_probe_put_answer(result, judge_status(response.status), "HTTP", response.status);
-		look_at_error(&response, result);
-		if (result->outcome == KS_PROBE_IS_OK && !has_member(ks_str_of(response.body, response.body_n), KS_STR("access_token")))
-			ks_probe_put(result, KS_PROBE_IS_WRONG_ANSWER, "the answer has no access_token");
-	}
-	ks_fetch_response_free(&response);
-}
-
-void ks_probe_oauth(struct ks_fetch *fetch, const struct ks_probe_oauth *p, unsigned timeout_ms, struct ks_probe_result *ret_result)
-{
-	char body[FORM_MAX * 2], basic[FORM_MAX];
-	struct ks_buf b = KS_BUF(body), a = KS_BUF(basic);
-	struct ks_fetch_request request = {
+	struct ks_fetch_request r = {
 		.method = "POST",
-		.url = p->token_url,
-		.headers = {{KS_STR("Content-Type"), KS_STR("application/x-www-form-urlencoded")},
-			    {KS_STR("Accept"), KS_STR("application/json")}},
-		.header_count = 2,
+		.url = TEXT(t, URL),
 		.body_max = BODY_MAX,
-		.timeout_ms = KS_MIN(timeout_ms, KS_PROBE_TIMEOUT_MAX_MS),
+		.timeout_ms = timeout_ms,
 	};
+	bool ok;
 
-	*ret_result = (struct ks_probe_result){.outcome = KS_PROBE_IS_OK};
-	put_body(&b, p);
-	if (!p->in_body) {
-		put_basic(&a, p->client_id, p->client_secret);
-		request.headers[request.header_count++] = (struct ks_fetch_header){KS_STR("Authorization"), ks_buf_str(&a)};
-	}
-	request.body = ks_buf_str(&b);
-	if (ks_buf_ok(&a) && ks_buf_ok(&b))
-		ask_token(fetch, &request, ret_result);
-	else
-		ks_probe_put(ret_result, KS_PROBE_IS_FIELD_INVALID, "client id or secret");
-	ks_wipe(body, sizeof(body));
-	ks_wipe(basic, sizeof(basic));
+	add_header(&r, KS_STR("Content-Type"), KS_STR("application/x-www-form-urlencoded"));
+	add_header(&r, KS_STR("Accept"), KS_STR("application/json"));
+	add_headers(&r, job, t);
+	r.body = form_of(job, t);
+	ok = ks_buf_ok(&t->room) && (job->platform->probe->oauth_in_body || add_client(&r, t));
+	send_request(fetch, &r, ok, ret_response, ret_answer);
+	if (ret_answer->status == 200 && !has_token(ret_response))
+		ks_probe_fail(ret_answer, KS_PLATFORM_CODE_UNEXPECTED_ANSWER, "the answer has no access_token");
+	ks_wipe(&r, sizeof(r));
 }

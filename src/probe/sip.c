@@ -88,9 +88,9 @@ static void write_own(struct exchange *x)
 	x->request.own = ks_buf_str(&b);
 }
 
-static enum ks_probe_outcome outcome_of(enum ks_err err)
+static enum ks_platform_code code_of(enum ks_err err)
 {
-	return err == KS_MALFORMED || err == KS_TOO_LARGE ? KS_PROBE_IS_FIELD_INVALID : KS_PROBE_IS_INTERNAL;
+	return err == KS_MALFORMED || err == KS_TOO_LARGE ? KS_PLATFORM_CODE_VALUE_UNUSABLE : KS_PLATFORM_CODE_INTERNAL;
 }
 
 /* ---- one round: a request and its final answer ---- */
@@ -141,8 +141,8 @@ static enum ks_fetch_result receive(struct exchange *x, unsigned wait_ms)
 	return n > 0 || x->is_datagram ? KS_FETCH_OK : KS_FETCH_BROKEN;
 }
 
-/* False: *result says why there is no answer. */
-static bool round_trip(struct exchange *x, size_t n, struct ks_sip_answer *ret_answer, struct ks_probe_result *result)
+/* False: *ret_failure says why there is no answer. */
+static bool round_trip(struct exchange *x, size_t n, struct ks_sip_answer *ret_answer, struct ks_probe_answer *ret_failure)
 {
 	unsigned wait_ms = x->is_datagram ? T1_MS : KS_PROBE_TIMEOUT_MAX_MS;
 	enum ks_fetch_result fetched = send_request(x, n);
@@ -162,39 +162,16 @@ static bool round_trip(struct exchange *x, size_t n, struct ks_sip_answer *ret_a
 		if (err == KS_OK)
 			return true;
 		if (err != KS_NOT_FOUND) {
-			ks_probe_put(result, err == KS_MEMORY ? KS_PROBE_IS_INTERNAL : KS_PROBE_IS_WRONG_ANSWER, "no SIP answer");
+			ks_probe_fail(ret_failure, err == KS_MEMORY ? KS_PLATFORM_CODE_INTERNAL : KS_PLATFORM_CODE_UNEXPECTED_ANSWER,
+				      "what came is no SIP answer");
 			return false;
 		}
 	}
-	ks_probe_put_fetched(result, fetched);
+	ks_probe_fail_fetch(ret_failure, fetched);
 	return false;
 }
 
 /* ---- rounds ---- */
-
-/* What a final answer means, once there is nothing to authenticate any more. */
-static void judge(const struct ks_probe_sip *p, int status, struct ks_probe_result *result)
-{
-	enum ks_probe_outcome outcome = KS_PROBE_IS_WRONG_ANSWER;
-
-	if (status == 401 || status == 407 || status == 403)
-		outcome = KS_PROBE_IS_AUTH_REFUSED;
-	else if (status == 429)
-		outcome = KS_PROBE_IS_THROTTLED;
-	else if (status == 408 || status == 480)
-		outcome = p->is_register ? KS_PROBE_IS_TIMEOUT : KS_PROBE_IS_OK;
-	else if (status == 501 && !p->is_register)
-		outcome = KS_PROBE_IS_OK;
-	else if (status >= 500 && status < 600)
-		outcome = KS_PROBE_IS_PLATFORM_ERROR;
-	else if (status < 300)
-		outcome = KS_PROBE_IS_OK;
-	else if (status == 404)
-		outcome = p->is_register ? KS_PROBE_IS_AUTH_REFUSED : KS_PROBE_IS_OK;
-	else if (status >= 400 && status < 500 && !p->is_register)
-		outcome = KS_PROBE_IS_OK;
-	ks_probe_put_answer(result, outcome, "SIP", status);
-}
 
 static bool may_answer(const struct ks_probe_sip *p, const struct ks_sip_answer *answer, unsigned round)
 {
@@ -228,7 +205,7 @@ static enum ks_err next_request(struct exchange *x, const struct ks_probe_sip *p
 	return err;
 }
 
-static void run_rounds(struct exchange *x, const struct ks_probe_sip *p, struct ks_probe_result *result)
+static void run_rounds(struct exchange *x, const struct ks_probe_sip *p, struct ks_probe_answer *ret_answer)
 {
 	struct ks_sip_answer answer = {0};
 	bool with_credentials = false;
@@ -238,16 +215,16 @@ static void run_rounds(struct exchange *x, const struct ks_probe_sip *p, struct 
 		enum ks_err err = next_request(x, p, with_credentials ? &answer : NULL, &n);
 
 		if (err != KS_OK) {
-			ks_probe_put(result, outcome_of(err), "the request could not be written");
+			ks_probe_fail(ret_answer, code_of(err), "the request could not be written");
 			return;
 		}
-		if (!round_trip(x, n, &answer, result))
+		if (!round_trip(x, n, &answer, ret_answer))
 			return;
 		with_credentials = may_answer(p, &answer, round);
 		if (!with_credentials)
 			break;
 	}
-	judge(p, answer.status, result);
+	ret_answer->status = (unsigned)answer.status;
 }
 
 static void begin(struct exchange *x, const struct ks_probe_sip *p, struct ks_fetch_line *line)
@@ -266,27 +243,27 @@ static void begin(struct exchange *x, const struct ks_probe_sip *p, struct ks_fe
 	write_own(x);
 }
 
-void ks_probe_sip(struct ks_fetch *fetch, const struct ks_probe_sip *p, unsigned timeout_ms, struct ks_probe_result *ret_result)
+void ks_probe_sip(struct ks_fetch *fetch, const struct ks_probe_sip *p, unsigned timeout_ms, struct ks_probe_answer *ret_answer)
 {
 	uint16_t port = p->port ? p->port : transports[p->transport].port;
 	struct ks_fetch_line *line = NULL;
 	struct exchange *x;
 	enum ks_fetch_result fetched;
 
-	*ret_result = (struct ks_probe_result){.outcome = KS_PROBE_IS_INTERNAL};
+	ks_probe_fail(ret_answer, KS_PLATFORM_CODE_INTERNAL, "");
 	if (!user_ok(p->user) || !user_ok(p->auth_user) || (!ks_str_empty(p->domain) && !domain_ok(p->domain))) {
-		ks_probe_put(ret_result, KS_PROBE_IS_FIELD_INVALID, "user or domain");
+		ks_probe_fail(ret_answer, KS_PLATFORM_CODE_VALUE_UNUSABLE, "user or domain");
 		return;
 	}
 	fetched = ks_fetch_line_open(fetch, p->host, port, p->transport, KS_MIN(timeout_ms, KS_PROBE_TIMEOUT_MAX_MS), &line);
 	if (fetched != KS_FETCH_OK) {
-		ks_probe_put_fetched(ret_result, fetched);
+		ks_probe_fail_fetch(ret_answer, fetched);
 		return;
 	}
 	x = calloc(1, sizeof(*x));
 	if (x && new_id(x->tag) && new_id(x->call_id)) {
 		begin(x, p, line);
-		run_rounds(x, p, ret_result);
+		run_rounds(x, p, ret_answer);
 	}
 	if (x)
 		ks_wipe(x, sizeof(*x));

@@ -4,7 +4,9 @@ here a second time, by another library. Writes "udp PORT", "tcp PORT", "tls PORT
   server.py DIRECTORY    keeps its authority (ca.pem) and certificate there
 
 The user of a SIP request's To says how it is answered; the password is always "right horse"."""
+import base64
 import hashlib
+import hmac
 import http.server
 import json
 import pathlib
@@ -17,6 +19,10 @@ import subprocess
 import sys
 import threading
 import urllib.parse
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 PASSWORD = "right horse"
@@ -167,12 +173,45 @@ class Http(http.server.BaseHTTPRequestHandler):
             self.say(200, b"x" * 70000)
         elif name == "hang":
             self.rfile.read(1)
+        elif name == "basic":
+            right = base64.b64encode(f"client:id:{PASSWORD}".encode()).decode()
+            self.say(200 if self.headers.get("Authorization") == "Basic " + right else 401)
+        elif name == "bearer":
+            self.say(200 if self.headers.get("Authorization") == "Bearer " + PASSWORD else 401)
+        elif name == "aws":
+            self.say(200 if self.headers.get("Authorization") == self.aws() else 401)
+
+    def aws(self):
+        """What the vendor's own signer says."""
+        date = self.headers.get("X-Amz-Date", "")
+        request = AWSRequest("GET", f"http://{self.headers['Host']}{self.path}")
+        request.context["timestamp"] = date
+        request.headers["X-Amz-Date"] = date
+        signer = SigV4Auth(Credentials("client:id", PASSWORD), "s", "r")
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        signer._inject_signature_to_request(request, signer.signature(text, request))
+        return request.headers["Authorization"]
+
+    def is_jwt(self):
+        """HS256, by hand: the claims are told, nbf and exp added."""
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        signed, _, signature = token.rpartition(".")
+        mac = base64.urlsafe_b64encode(hmac.new(PASSWORD.encode(), signed.encode(), "sha256").digest()).rstrip(b"=").decode()
+        claims = json.loads(base64.urlsafe_b64decode(signed.split(".")[1] + "==="))
+        return (kind == "Bearer" and signature == mac and claims["iss"] == "client:id" and claims["nbf"] == 1600000000
+                and claims["nbf"] < claims["exp"] <= claims["nbf"] + 3600)
 
     def do_POST(self):
+        if self.path == "/jwt":
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.say(200 if self.is_jwt() else 401)
+            return
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         basic = self.headers.get("Authorization") == "Basic Y2xpZW50JTNBaWQ6cmlnaHQlMjBob3JzZQ=="
         posted = form.get("client_id") == ["client:id"] and form.get("client_secret") == [PASSWORD]
-        if form.get("grant_type") != ["client_credentials"] or (self.path == "/scoped" and form.get("scope") != ["a b"]):
+        if form.get("grant_type") != ["client_credentials"] or (
+                self.path == "/scoped" and form.get("scope") != ["a b"]) or (
+                self.path == "/audience" and form.get("audience") != ["x y"]):
             self.say(400, b'{"error": "invalid_scope"}')
         elif not basic and not posted:
             self.say(400 if self.path == "/four" else 401, b'{"error": "invalid_client"}')
@@ -193,6 +232,7 @@ class Tcps(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def get_request(self):
         s, peer = super().get_request()
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return (self.context.wrap_socket(s, server_side=True) if self.context else s), peer
 
     def handle_error(self, *_):

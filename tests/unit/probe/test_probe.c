@@ -20,10 +20,12 @@
 
 #include "base/buf.h"
 #include "fetch/line.h"
+#include "platform/platform.h"
 #include "probe/probe.h"
 
 #define PATIENCE_MS 20000
 #define RIGHT "right horse"
+#define WRONG "wrong horse"
 
 static pid_t server;
 static FILE *said;
@@ -145,49 +147,113 @@ static int stop_server(void **state)
 	return system(command);
 }
 
-/* ---- SIP ---- */
+/* ---- platforms ---- */
 
-static struct ks_probe_sip sip_of(enum ks_fetch_transport transport, const char *user, const char *password, bool is_register)
+#define HEAD "version: 1\nname: p\nlabel: P\nabout: A platform.\n"
+#define FIELD(name) "  " name ": {label: " name ", type: text, required: false}\n"
+
+#define TRANSPORT "  transport: {label: Transport, type: choice, choices: {udp: U, tcp: T, tls: S}, default: udp}\n"
+
+static const char sip_register[] = HEAD "fields:\n" FIELD("host") FIELD("port") TRANSPORT FIELD("domain") FIELD("user")
+	"  password: {label: Password, type: secret, required: false}\n"
+	"probe:\n  kind: sip-register\n  host: ${host}\n  port: ${port}\n  transport: ${transport}\n  domain: ${domain}\n"
+	"  user: ${user}\n  password: ${password}\n";
+static const char sip_options[] = HEAD "fields:\n" FIELD("host") FIELD("port") TRANSPORT FIELD("domain") FIELD("user")
+	"  password: {label: Password, type: secret, required: false}\n"
+	"probe:\n  kind: sip-options\n  host: ${host}\n  port: ${port}\n  transport: ${transport}\n  domain: ${domain}\n"
+	"  user: ${user}\n  password: ${password}\n";
+static const char tcp[] = HEAD "fields:\n" FIELD("host") FIELD("port") "probe:\n  kind: tcp\n  host: ${host}\n  port: ${port}\n";
+static const char tls[] = HEAD "fields:\n" FIELD("host") FIELD("port") "probe:\n  kind: tls\n  host: ${host}\n  port: ${port}\n";
+static const char readable[] = HEAD "fields:\n" FIELD("host") "probe:\n  kind: readable\n";
+static const char no_probe[] = HEAD "fields:\n" FIELD("host");
+#define URL_FIELDS "fields:\n  base: {label: URL, type: url}\n" FIELD("path") FIELD("id") \
+	"  key: {label: Key, type: secret, required: false}\n"
+static const char http_key[] = HEAD URL_FIELDS "probe:\n  kind: http\n  url: ${base}/${path}\n  headers: {X-Api-Key: \"${key}\"}\n";
+static const char http_member[] = HEAD URL_FIELDS "probe:\n  kind: http\n  url: ${base}/${path}\n  answers:\n"
+	"    - {status: 200, member: /sid, equals: AC1, code: account_suspended, fields: [id]}\n    - {status: 404, code: ok}\n";
+static const char http_basic[] = HEAD URL_FIELDS "probe:\n  kind: http\n  url: ${base}/basic\n  basic: {user: \"${id}\", password: \"${key}\"}\n";
+static const char http_bearer[] = HEAD URL_FIELDS "probe:\n  kind: http\n  url: ${base}/bearer\n  bearer: ${key}\n";
+static const char http_jwt[] = HEAD URL_FIELDS "probe:\n  kind: http\n  method: POST\n  url: ${base}/jwt\n  body: \"{}\"\n"
+	"  jwt: {key: \"${key}\", claims: '{\"iss\":\"${id}\"}'}\n";
+static const char http_aws[] = HEAD URL_FIELDS "probe:\n  kind: http\n  url: ${base}/aws\n"
+	"  aws: {access_key_id: \"${id}\", secret_access_key: \"${key}\", region: r, service: s}\n";
+static const char oauth_basic[] = HEAD URL_FIELDS "probe:\n  kind: oauth\n  url: ${base}/${path}\n  client_id: ${id}\n"
+	"  client_secret: ${key}\n  scope: a b\n";
+static const char oauth_body[] = HEAD URL_FIELDS "probe:\n  kind: oauth\n  url: ${base}/${path}\n  client_id: ${id}\n"
+	"  client_secret: ${key}\n  client_auth: body\n  parameters: {audience: \"x y\"}\n";
+
+struct value {
+	const char *name, *value;
+};
+
+static bool look_up(void *context, const struct ks_platform_field *field, struct ks_str *ret_value)
 {
-	return (struct ks_probe_sip){
-		.is_register = is_register,
-		.host = KS_STR("good.test"),
-		.port = (uint16_t)ports[transport],
-		.transport = transport,
-		.user = ks_str_c(user),
-		.password = ks_str_c(password),
-	};
+	for (const struct value *v = context; v->name; v++) {
+		if (ks_str_eq(ks_str_c(v->name), ks_str_c(field->name)) && v->value) {
+			*ret_value = ks_str_c(v->value);
+			return true;
+		}
+	}
+	return false;
 }
 
-static struct ks_probe_result run_sip(enum ks_fetch_transport transport, const char *user, const char *password, bool is_register,
-				      unsigned timeout_ms)
+static struct ks_probe_result run_with(struct ks_fetch *with, const char *yaml, struct value *values, unsigned timeout_ms)
 {
-	struct ks_probe_sip p = sip_of(transport, user, password, is_register);
+	struct ks_platform_source source = {.name = "p.yaml", .text = ks_str_c(yaml)};
+	struct ks_platform_registry *registry = NULL;
+	struct ks_platform_problem problem = {.text = ""};
 	struct ks_probe_result result;
+	struct ks_probe_job job = {.lookup = look_up, .context = values, .timeout_ms = timeout_ms, .now_ms = INT64_C(1600000000000)};
 
-	ks_probe_sip(fetch, &p, timeout_ms, &result);
+	if (ks_platform_registry_new(&source, 1, &registry, &problem) != KS_OK)
+		fail_msg("%u:%u %s", problem.line, problem.column, problem.text);
+	job.platform = ks_platform_find(registry, KS_STR("p"));
+	ks_probe_run(with, &job, &result);
+	assert_int_equal(result.passing, ks_probe_is_passing(result.code));
+	ks_platform_registry_release(&registry);
 	return result;
+}
+
+/* ---- SIP ---- */
+
+struct sip {
+	const char *yaml, *host, *domain, *user, *password;
+	enum ks_fetch_transport transport;
+	int port;
+	unsigned timeout_ms;
+};
+
+static struct ks_probe_result run_sip(struct ks_fetch *with, struct sip p)
+{
+	static const char *const names[] = {"udp", "tcp", "tls"};
+	char port[8];
+	struct value values[] = {{"host", p.host ? p.host : "good.test"}, {"port", port}, {"transport", names[p.transport]},
+				 {"domain", p.domain}, {"user", p.user}, {"password", p.password}, {NULL, NULL}};
+
+	(void)snprintf(port, sizeof(port), "%d", p.port ? p.port : ports[p.transport]);
+	return run_with(with, p.yaml ? p.yaml : sip_register, values, p.timeout_ms ? p.timeout_ms : PATIENCE_MS);
+}
+
+static const char *sip_code(struct sip p)
+{
+	return ks_platform_code_text(run_sip(fetch, p).code);
 }
 
 static void sip_credentials(void **state)
 {
-	static const char *const users[] = {"MD5", "none", "SHA-256", "SHA-512-256", "MD5+proxy", "SHA-256+proxy", "both"};
+	static const char *const users[] = {"MD5", "none", "SHA-256", "SHA-512-256", "MD5+proxy", "SHA-256+proxy"};
 
 	(void)state;
 	for (int t = KS_FETCH_UDP; t <= KS_FETCH_TLS_OVER_TCP; t++) {
 		for (size_t i = 0; i < KS_ARRAY_LEN(users); i++) {
-			enum ks_fetch_transport transport = (enum ks_fetch_transport)t;
+			struct sip p = {.user = users[i], .password = RIGHT, .transport = (enum ks_fetch_transport)t};
 
-			if (ks_str_eq(ks_str_c(users[i]), KS_STR("both")))
-				continue;
 			for (int is_register = 0; is_register <= 1; is_register++) {
-				struct ks_probe_result right = run_sip(transport, users[i], RIGHT, is_register, PATIENCE_MS);
-				struct ks_probe_result wrong = run_sip(transport, users[i], "wrong horse", is_register, PATIENCE_MS);
-
-				assert_string_equal(ks_probe_code(right.outcome), "ok");
-				assert_int_equal(right.answer, 200);
-				assert_string_equal(ks_probe_code(wrong.outcome), "auth_refused");
-				assert_int_equal(wrong.answer, ks_str_find(ks_str_c(users[i]), '+') == SIZE_MAX ? 401 : 407);
+				p.yaml = is_register ? sip_register : sip_options;
+				p.password = RIGHT;
+				assert_string_equal(sip_code(p), "ok");
+				p.password = WRONG;
+				assert_string_equal(sip_code(p), "credential_refused");
 			}
 		}
 	}
@@ -196,26 +262,27 @@ static void sip_credentials(void **state)
 /* The strongest that we know is answered; what we do not know is passed over. */
 static void sip_strongest(void **state)
 {
-	struct ks_probe_result r = run_sip(KS_FETCH_TCP, "both", RIGHT, false, PATIENCE_MS);
+	struct ks_probe_result r = run_sip(fetch, (struct sip){.user = "both", .password = RIGHT, .transport = KS_FETCH_TCP});
 
 	(void)state;
 	assert_string_equal(r.detail, "SIP 200");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_TCP, "SHA-3", RIGHT, false, PATIENCE_MS).outcome), "auth_refused");
+	assert_int_equal(r.health, KS_PLATFORM_HEALTHY);
+	assert_string_equal(sip_code((struct sip){.user = "SHA-3", .password = RIGHT, .transport = KS_FETCH_TCP}), "credential_refused");
 }
 
 static void sip_without_qop(void **state)
 {
 	(void)state;
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "MD5+plain", RIGHT, true, PATIENCE_MS).outcome), "ok");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "MD5+plain", "no", true, PATIENCE_MS).outcome), "auth_refused");
+	assert_string_equal(sip_code((struct sip){.user = "MD5+plain", .password = RIGHT}), "ok");
+	assert_string_equal(sip_code((struct sip){.user = "MD5+plain", .password = WRONG}), "credential_refused");
 }
 
 static void sip_stale(void **state)
 {
 	(void)state;
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "SHA-256+stale", RIGHT, true, PATIENCE_MS).outcome), "ok");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "SHA-256+stale", "no", true, PATIENCE_MS).outcome), "auth_refused");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "MD5+forbidden", RIGHT, true, PATIENCE_MS).outcome), "auth_refused");
+	assert_string_equal(sip_code((struct sip){.user = "SHA-256+stale", .password = RIGHT}), "ok");
+	assert_string_equal(sip_code((struct sip){.user = "SHA-256+stale", .password = WRONG}), "credential_refused");
+	assert_string_equal(sip_code((struct sip){.user = "MD5+forbidden", .password = RIGHT}), "credential_refused");
 }
 
 struct status_case {
@@ -225,60 +292,50 @@ struct status_case {
 static void sip_statuses(void **state)
 {
 	static const struct status_case cases[] = {
-		{"200", "ok", "ok"}, {"202", "ok", "ok"}, {"302", "wrong_answer", "wrong_answer"},
-		{"401", "auth_refused", "auth_refused"}, {"403", "auth_refused", "auth_refused"}, {"404", "ok", "auth_refused"},
-		{"405", "ok", "wrong_answer"}, {"408", "ok", "timeout"}, {"429", "throttled", "throttled"}, {"480", "ok", "timeout"},
-		{"500", "platform_error", "platform_error"}, {"501", "ok", "platform_error"}, {"503", "platform_error", "platform_error"},
-		{"603", "wrong_answer", "wrong_answer"},
+		{"200", "ok", "ok"}, {"302", "unexpected_answer", "unexpected_answer"},
+		{"401", "credential_refused", "credential_refused"}, {"403", "forbidden", "credential_refused"}, {"404", "ok", "not_found"},
+		{"405", "ok", "unexpected_answer"}, {"408", "timed_out", "timed_out"}, {"480", "unavailable", "unavailable"},
+		{"500", "unavailable", "unavailable"}, {"501", "ok", "unavailable"}, {"503", "unavailable", "unavailable"},
+		{"603", "unexpected_answer", "unexpected_answer"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(cases); i++) {
-		struct ks_probe_result o = run_sip(KS_FETCH_UDP, cases[i].status, "", false, PATIENCE_MS);
-		struct ks_probe_result r = run_sip(KS_FETCH_UDP, cases[i].status, "", true, PATIENCE_MS);
+		struct ks_probe_result o = run_sip(fetch, (struct sip){.yaml = sip_options, .user = cases[i].status});
+		struct ks_probe_result r = run_sip(fetch, (struct sip){.user = cases[i].status, .password = "x"});
 
-		assert_string_equal(ks_probe_code(o.outcome), cases[i].options_code);
-		assert_string_equal(ks_probe_code(r.outcome), cases[i].register_code);
+		assert_string_equal(ks_platform_code_text(o.code), cases[i].options_code);
+		assert_string_equal(ks_platform_code_text(r.code), cases[i].register_code);
 		assert_int_equal(o.answer, strtol(cases[i].status, NULL, 10));
 	}
 }
 
 static void sip_strangers(void **state)
 {
-	struct ks_probe_result r = run_sip(KS_FETCH_UDP, "strangers", "", true, PATIENCE_MS);
+	struct ks_probe_result r = run_sip(fetch, (struct sip){.user = "strangers"});
 
 	(void)state;
 	assert_string_equal(r.detail, "SIP 486"); /* the one that was ours */
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_TCP, "noise", "", true, PATIENCE_MS).outcome), "wrong_answer");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_TCP, "endless", "", true, PATIENCE_MS).outcome), "wrong_answer");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_TCP, "slow", "", true, PATIENCE_MS).outcome), "ok");
+	assert_string_equal(sip_code((struct sip){.user = "noise", .transport = KS_FETCH_TCP}), "unexpected_answer");
+	assert_string_equal(sip_code((struct sip){.user = "endless", .transport = KS_FETCH_TCP}), "unexpected_answer");
+	assert_string_equal(sip_code((struct sip){.user = "slow", .transport = KS_FETCH_TCP}), "ok");
 }
 
 static void sip_sends_again(void **state)
 {
 	(void)state;
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "third", "", false, PATIENCE_MS).outcome), "ok");
+	assert_string_equal(sip_code((struct sip){.user = "third"}), "ok");
 }
 
-static void sip_bad_fields(void **state)
+static void bad_values(void **state)
 {
-	struct ks_probe_sip p = sip_of(KS_FETCH_UDP, "user", RIGHT, true);
-	struct ks_probe_result r;
-
 	(void)state;
-	p.domain = KS_STR("a.example>\r\nX: y");
-	ks_probe_sip(fetch, &p, PATIENCE_MS, &r);
-	assert_string_equal(ks_probe_code(r.outcome), "field_invalid");
-	p.domain = KS_STR("");
-	p.user = KS_STR("a\nb");
-	ks_probe_sip(fetch, &p, PATIENCE_MS, &r);
-	assert_string_equal(ks_probe_code(r.outcome), "field_invalid");
-	p.user = KS_STR("user");
-	p.host = KS_STR("good.test/path");
-	ks_probe_sip(fetch, &p, PATIENCE_MS, &r);
-	assert_string_equal(ks_probe_code(r.outcome), "field_invalid");
-	/* What is strange but allowed is escaped: the server finds the user again. */
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "MD5+plain", "\"\\", true, PATIENCE_MS).outcome), "auth_refused");
+	assert_string_equal(sip_code((struct sip){.user = "u", .domain = "a.example>;x"}), "value_unusable");
+	assert_string_equal(sip_code((struct sip){.user = "a\nb"}), "value_unusable");
+	assert_string_equal(sip_code((struct sip){.user = "u", .host = "good.test/path"}), "value_unusable");
+	assert_string_equal(sip_code((struct sip){.user = "u", .port = 70000}), "value_unusable");
+	/* What is strange but allowed is escaped: the server finds the user again, and refuses it. */
+	assert_string_equal(sip_code((struct sip){.user = "\"\\", .password = RIGHT}), "credential_refused");
 }
 
 /* ---- no answer ---- */
@@ -295,63 +352,51 @@ static uint16_t dead_port(int type)
 	return ntohs(a.sin_port);
 }
 
-static const char *sip_code_at(enum ks_fetch_transport transport, const char *host, uint16_t port, unsigned timeout_ms)
+static const char *connect_code(const char *yaml, const char *host, int port, unsigned timeout_ms)
 {
-	struct ks_probe_sip p = sip_of(transport, "200", "", false);
-	struct ks_probe_result r;
+	char text[8];
+	struct value values[] = {{"host", host}, {"port", text}, {NULL, NULL}};
 
-	p.host = ks_str_c(host);
-	p.port = port;
-	ks_probe_sip(fetch, &p, timeout_ms, &r);
-	return ks_probe_code(r.outcome);
-}
-
-static const char *connect_code_at(enum ks_fetch_transport transport, const char *host, uint16_t port, unsigned timeout_ms)
-{
-	struct ks_probe_result r;
-
-	ks_probe_connect(fetch, ks_str_c(host), port, transport, timeout_ms, &r);
-	return ks_probe_code(r.outcome);
+	(void)snprintf(text, sizeof(text), "%d", port);
+	return ks_platform_code_text(run_with(fetch, yaml, values, timeout_ms).code);
 }
 
 static void no_answers(void **state)
 {
-	uint16_t tcp = (uint16_t)ports[KS_FETCH_TCP], tls = (uint16_t)ports[KS_FETCH_TLS_OVER_TCP];
+	int plain = ports[KS_FETCH_TCP], secure = ports[KS_FETCH_TLS_OVER_TCP];
 
 	(void)state;
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_UDP, "silent", "", false, 700).outcome), "timeout");
-	assert_string_equal(ks_probe_code(run_sip(KS_FETCH_TCP, "silent", "", false, 300).outcome), "timeout");
-	assert_string_equal(sip_code_at(KS_FETCH_TCP, "good.test", (uint16_t)silent_port, 300), "timeout");
-	assert_string_equal(sip_code_at(KS_FETCH_TLS_OVER_TCP, "good.test", (uint16_t)silent_port, 300), "timeout");
-	assert_string_equal(sip_code_at(KS_FETCH_UDP, "good.test", dead_port(SOCK_DGRAM), PATIENCE_MS), "connection_refused");
-	assert_string_equal(sip_code_at(KS_FETCH_TCP, "good.test", dead_port(SOCK_STREAM), PATIENCE_MS), "connection_refused");
-	assert_string_equal(sip_code_at(KS_FETCH_UDP, "nowhere.test", 5060, PATIENCE_MS), "dns_failed");
-	assert_string_equal(sip_code_at(KS_FETCH_UDP, "slow.test", 5060, 300), "timeout");
+	assert_string_equal(sip_code((struct sip){.user = "silent", .timeout_ms = 700}), "timed_out");
+	assert_string_equal(sip_code((struct sip){.user = "silent", .transport = KS_FETCH_TCP, .timeout_ms = 300}), "timed_out");
+	assert_string_equal(sip_code((struct sip){.port = silent_port, .transport = KS_FETCH_TCP, .timeout_ms = 300}), "timed_out");
+	assert_string_equal(sip_code((struct sip){.port = silent_port, .transport = KS_FETCH_TLS_OVER_TCP, .timeout_ms = 300}), "timed_out");
+	assert_string_equal(sip_code((struct sip){.port = dead_port(SOCK_DGRAM)}), "unreachable");
+	assert_string_equal(sip_code((struct sip){.port = dead_port(SOCK_STREAM), .transport = KS_FETCH_TCP}), "unreachable");
+	assert_string_equal(sip_code((struct sip){.host = "nowhere.test"}), "name_unknown");
+	assert_string_equal(sip_code((struct sip){.host = "slow.test", .timeout_ms = 300}), "timed_out");
 	(void)sem_post(&slow_name);
-	assert_string_equal(connect_code_at(KS_FETCH_TCP, "good.test", tcp, PATIENCE_MS), "ok");
-	assert_string_equal(connect_code_at(KS_FETCH_TLS_OVER_TCP, "good.test", tls, PATIENCE_MS), "ok");
-	assert_string_equal(connect_code_at(KS_FETCH_TLS_OVER_TCP, "other.test", tls, PATIENCE_MS), "tls_failed");
-	assert_string_equal(connect_code_at(KS_FETCH_TLS_OVER_TCP, "127.0.0.1", tls, PATIENCE_MS), "tls_failed");
-	assert_string_equal(connect_code_at(KS_FETCH_TCP, "127.0.0.1", tcp, PATIENCE_MS), "ok");
-	assert_string_equal(connect_code_at(KS_FETCH_TCP, "good.test", dead_port(SOCK_STREAM), PATIENCE_MS), "connection_refused");
+	assert_string_equal(connect_code(tcp, "good.test", plain, PATIENCE_MS), "ok");
+	assert_string_equal(connect_code(tls, "good.test", secure, PATIENCE_MS), "ok");
+	assert_string_equal(connect_code(tls, "other.test", secure, PATIENCE_MS), "tls_failed");
+	assert_string_equal(connect_code(tls, "127.0.0.1", secure, PATIENCE_MS), "tls_failed");
+	assert_string_equal(connect_code(tcp, "127.0.0.1", plain, PATIENCE_MS), "ok");
+	assert_string_equal(connect_code(tcp, "good.test", dead_port(SOCK_STREAM), PATIENCE_MS), "unreachable");
 }
 
 static void guarded(void **state)
 {
-	struct ks_fetch *strict = new_fetch(false), *kept = fetch;
+	static const char *const hosts[] = {"127.0.0.1", "::1", "private.test", "169.254.169.254"};
+	struct ks_fetch *strict = new_fetch(false);
 
 	(void)state;
-	fetch = strict;
 	for (int t = KS_FETCH_UDP; t <= KS_FETCH_TLS_OVER_TCP; t++) {
-		enum ks_fetch_transport transport = (enum ks_fetch_transport)t;
+		for (size_t i = 0; i < KS_ARRAY_LEN(hosts); i++) {
+			struct sip p = {.host = hosts[i], .transport = (enum ks_fetch_transport)t, .port = 5060};
 
-		assert_string_equal(sip_code_at(transport, "127.0.0.1", 5060, PATIENCE_MS), "address_refused");
-		assert_string_equal(sip_code_at(transport, "::1", 5060, PATIENCE_MS), "address_refused");
-		assert_string_equal(sip_code_at(transport, "private.test", 5060, PATIENCE_MS), "address_refused");
-		assert_string_equal(sip_code_at(transport, "169.254.169.254", 80, PATIENCE_MS), "address_refused");
+			assert_string_equal(ks_platform_code_text(run_sip(strict, p).code), "address_refused");
+		}
 	}
-	fetch = kept;
-	assert_string_equal(sip_code_at(KS_FETCH_UDP, "private.test", 5060, PATIENCE_MS), "address_refused");
+	assert_string_equal(sip_code((struct sip){.host = "private.test", .port = 5060}), "address_refused");
 	ks_fetch_free(&strict);
 }
 
@@ -365,32 +410,41 @@ static void *stop_soon(void *ctx)
 static void stops(void **state)
 {
 	struct ks_fetch *own = new_fetch(true);
-	struct ks_probe_sip p = sip_of(KS_FETCH_UDP, "silent", "", false);
-	struct ks_probe_result r;
 	pthread_t thread;
 
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, stop_soon, own), 0);
-	ks_probe_sip(own, &p, PATIENCE_MS, &r);
-	assert_true(r.is_stopped);
+	assert_true(run_sip(own, (struct sip){.user = "silent"}).is_stopped);
 	(void)pthread_join(thread, NULL);
 	ks_fetch_free(&own);
 }
 
+static void nothing_to_ask(void **state)
+{
+	struct value none[] = {{NULL, NULL}};
+
+	(void)state;
+	assert_int_equal(run_with(fetch, no_probe, none, 0).code, KS_PLATFORM_CODE_NOT_PROBED);
+	assert_int_equal(run_with(fetch, readable, none, 0).code, KS_PLATFORM_CODE_OK);
+	struct ks_probe_result r = run_with(fetch, http_key, none, 0); /* its URL is missing */
+	assert_int_equal(r.code, KS_PLATFORM_CODE_INCOMPLETE);
+	assert_int_equal(r.fields, 1);
+}
+
 /* ---- HTTP ---- */
 
-static const char *http_code_of(const char *path, const char *key, struct ks_probe_http p, unsigned timeout_ms)
+static struct ks_probe_result run_http(const char *yaml, const char *path, const char *key, unsigned timeout_ms)
 {
-	char url[128];
-	struct ks_probe_result r;
+	char base[64];
+	struct value values[] = {{"base", base}, {"path", path}, {"id", "client:id"}, {"key", key}, {NULL, NULL}};
 
-	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s", http_port, path);
-	p.request.method = "GET";
-	p.request.url = ks_str_c(url);
-	if (key)
-		p.request.headers[p.request.header_count++] = (struct ks_fetch_header){KS_STR("X-Api-Key"), ks_str_c(key)};
-	ks_probe_http(fetch, &p, timeout_ms, &r);
-	return ks_probe_code(r.outcome);
+	(void)snprintf(base, sizeof(base), "http://127.0.0.1:%d", http_port);
+	return run_with(fetch, yaml, values, timeout_ms);
+}
+
+static const char *http_code_of(const char *yaml, const char *path, const char *key)
+{
+	return ks_platform_code_text(run_http(yaml, path, key, PATIENCE_MS).code);
 }
 
 static void http_answers(void **state)
@@ -398,70 +452,48 @@ static void http_answers(void **state)
 	static const struct {
 		const char *path, *code;
 	} cases[] = {
-		{"200", "ok"}, {"204", "ok"}, {"302", "wrong_answer"}, {"400", "wrong_answer"}, {"401", "auth_refused"},
-		{"403", "auth_refused"}, {"404", "wrong_answer"}, {"429", "throttled"}, {"500", "platform_error"},
-		{"503", "platform_error"}, {"large", "wrong_answer"},
+		{"200", "ok"}, {"204", "ok"}, {"302", "unexpected_answer"}, {"400", "unexpected_answer"}, {"401", "credential_refused"},
+		{"403", "forbidden"}, {"404", "not_found"}, {"429", "throttled"}, {"500", "unavailable"}, {"503", "unavailable"},
+		{"large", "unexpected_answer"},
 	};
-	struct ks_probe_http none = {0}, expects_404 = {.expected = {404}, .expected_count = 1};
-	struct ks_probe_http member = {.member = KS_STR("sid")}, empty = {.member = KS_STR("empty")}, number = {.member = KS_STR("number")};
 
 	(void)state;
 	for (size_t i = 0; i < KS_ARRAY_LEN(cases); i++)
-		assert_string_equal(http_code_of(cases[i].path, NULL, none, PATIENCE_MS), cases[i].code);
-	assert_string_equal(http_code_of("key", RIGHT, none, PATIENCE_MS), "ok");
-	assert_string_equal(http_code_of("key", "wrong", none, PATIENCE_MS), "auth_refused");
-	assert_string_equal(http_code_of("key", "a\r\nX: y", none, PATIENCE_MS), "field_invalid");
-	assert_string_equal(http_code_of("404", NULL, expects_404, PATIENCE_MS), "ok");
-	assert_string_equal(http_code_of("200", NULL, expects_404, PATIENCE_MS), "wrong_answer");
-	assert_string_equal(http_code_of("401", NULL, expects_404, PATIENCE_MS), "auth_refused");
-	assert_string_equal(http_code_of("member", NULL, member, PATIENCE_MS), "ok");
-	assert_string_equal(http_code_of("member", NULL, empty, PATIENCE_MS), "wrong_answer");
-	assert_string_equal(http_code_of("member", NULL, number, PATIENCE_MS), "wrong_answer");
-	assert_string_equal(http_code_of("200", NULL, member, PATIENCE_MS), "wrong_answer");
-	assert_string_equal(http_code_of("hang", NULL, none, 300), "timeout");
+		assert_string_equal(http_code_of(http_key, cases[i].path, NULL), cases[i].code);
+	assert_string_equal(http_code_of(http_key, "key", RIGHT), "ok");
+	assert_string_equal(http_code_of(http_key, "key", WRONG), "credential_refused");
+	assert_string_equal(http_code_of(http_key, "key", "a\r\nX: y"), "value_unusable");
+	assert_string_equal(http_code_of(http_member, "404", NULL), "ok");
+	struct ks_probe_result r = run_http(http_member, "member", NULL, PATIENCE_MS);
+	assert_int_equal(r.code, KS_PLATFORM_CODE_ACCOUNT_SUSPENDED);
+	assert_int_equal(r.fields, 4);
+	assert_int_equal(run_http(http_key, "hang", NULL, 300).code, KS_PLATFORM_CODE_TIMED_OUT);
 }
 
-static const char *oauth_code_of(const char *path, const char *secret, bool in_body, const char *scope)
+static void http_credentials(void **state)
 {
-	char url[128];
-	struct ks_probe_oauth p = {
-		.token_url = {url, 0},
-		.client_id = KS_STR("client:id"),
-		.client_secret = ks_str_c(secret),
-		.scope = ks_str_c(scope),
-		.in_body = in_body,
-	};
-	struct ks_probe_result r;
+	const char *const yamls[] = {http_basic, http_bearer, http_jwt, http_aws};
 
-	p.token_url.n = (size_t)snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s", http_port, path);
-	ks_probe_oauth(fetch, &p, PATIENCE_MS, &r);
-	return ks_probe_code(r.outcome);
+	(void)state;
+	for (size_t i = 0; i < KS_ARRAY_LEN(yamls); i++) {
+		assert_string_equal(http_code_of(yamls[i], "", RIGHT), "ok");
+		assert_string_equal(http_code_of(yamls[i], "", WRONG), "credential_refused");
+	}
 }
 
 static void oauth_answers(void **state)
 {
-	(void)state;
-	for (int in_body = 0; in_body <= 1; in_body++) {
-		assert_string_equal(oauth_code_of("token", RIGHT, in_body, ""), "ok");
-		assert_string_equal(oauth_code_of("token", "wrong", in_body, ""), "auth_refused");
-		assert_string_equal(oauth_code_of("four", "wrong", in_body, ""), "auth_refused");
-		assert_string_equal(oauth_code_of("scoped", RIGHT, in_body, "a b"), "ok");
-		assert_string_equal(oauth_code_of("scoped", RIGHT, in_body, ""), "wrong_answer");
-		assert_string_equal(oauth_code_of("empty", RIGHT, in_body, ""), "wrong_answer");
-	}
-}
+	const char *const yamls[] = {oauth_basic, oauth_body};
 
-static void codes(void **state)
-{
 	(void)state;
-	for (int i = 0; i < KS_PROBE_OUTCOME_COUNT; i++) {
-		enum ks_probe_outcome outcome = (enum ks_probe_outcome)i, parsed;
-
-		assert_true(ks_probe_code_parse(ks_str_c(ks_probe_code(outcome)), &parsed));
-		assert_int_equal(parsed, outcome);
-		assert_true(ks_probe_text(outcome)[0] != '\0');
-		assert_true(outcome == KS_PROBE_IS_OK || ks_probe_advice(outcome)[0] != '\0');
+	for (size_t i = 0; i < KS_ARRAY_LEN(yamls); i++) {
+		assert_string_equal(http_code_of(yamls[i], "token", RIGHT), "ok");
+		assert_string_equal(http_code_of(yamls[i], "token", WRONG), "credential_refused");
+		assert_string_equal(http_code_of(yamls[i], "four", WRONG), "credential_refused");
+		assert_string_equal(http_code_of(yamls[i], "empty", RIGHT), "unexpected_answer");
 	}
+	assert_string_equal(http_code_of(oauth_basic, "scoped", RIGHT), "ok");
+	assert_string_equal(http_code_of(oauth_body, "audience", RIGHT), "ok");
 }
 
 int main(void)
@@ -469,9 +501,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sip_credentials), cmocka_unit_test(sip_strongest), cmocka_unit_test(sip_without_qop),
 		cmocka_unit_test(sip_stale), cmocka_unit_test(sip_statuses), cmocka_unit_test(sip_strangers),
-		cmocka_unit_test(sip_sends_again), cmocka_unit_test(sip_bad_fields), cmocka_unit_test(no_answers),
-		cmocka_unit_test(guarded), cmocka_unit_test(stops), cmocka_unit_test(http_answers), cmocka_unit_test(oauth_answers),
-		cmocka_unit_test(codes),
+		cmocka_unit_test(sip_sends_again), cmocka_unit_test(bad_values), cmocka_unit_test(no_answers),
+		cmocka_unit_test(guarded), cmocka_unit_test(stops), cmocka_unit_test(nothing_to_ask), cmocka_unit_test(http_answers),
+		cmocka_unit_test(http_credentials), cmocka_unit_test(oauth_answers),
 	};
 
 	return cmocka_run_group_tests_name("probe", tests, start_server, stop_server);
