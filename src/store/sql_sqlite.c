@@ -46,7 +46,8 @@
 	X(0008_usage_mark, "usage_mark") \
 	X(0009_lists, "lists") \
 	X(0010_vault, "vault") \
-	X(0011_links, "links")
+	X(0011_links, "links") \
+	X(0012_provider_health, "provider_health")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -104,3 +104,15 @@
 	"provider, number, based_on, reason, made_at, ended_at, drained_at, calls, calls_ok, calls_failed"
 
 #define SQL_LEASE_COLUMNS "id, provider, set_number, outcome, ends_at, call"
+
+#define SQL_HEALTH_COLUMNS                                                                                     \
+	"provider, organization, tenant, status, told, since, checked_at, due_at, failures, set_number, reads," \
+	" read_set, read_at, error_at, code, detail, error_code, fields"
+
+/* $1 organization, $2 tenant, $3 status, $4 before, $5 limit */
+#define SQL_HEALTHS_WHERE(condition)                                               \
+	"SELECT " SQL_HEALTH_COLUMNS " FROM provider_health WHERE " condition      \
+	" AND provider < $4 AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2)" \
+	" AND ($3 = 4 OR status = $3) ORDER BY provider DESC LIMIT $5"
+
+#define SQL_HEALTH_CHANGE_COLUMNS "id, provider, at, status, was, set_number, code, detail"

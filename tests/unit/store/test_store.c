@@ -377,6 +377,7 @@ static void migrations_are_those_that_were_released(void **state)
 		"d813c15d8bee3a7da13936d144f060af0832e8290962e256a25e17e9a5f2673f",
 		"af6a3a523b2546cea28adca2578fa952f4ceebea8018536d847a8e15a097febf",
 		"30978c43463259c09bdf57514564991fd0d614f871eb847ea103f12187a139b6",
+		"6b67f4e029b5e8d9fc39b19fd2c08f5608f95ca0e50b18190318ae5da7cb0277",
 	};
 
 	(void)state;
