@@ -99,7 +99,8 @@ static inline void ks_private_key_free_at(struct ks_private_key **key)
 /** The public half, a key of its own. */
 KS_MUST_USE enum ks_err ks_private_key_public(const struct ks_private_key *key, struct ks_public_key **ret_key);
 
-/** Signs in the form of RFC 7518. KS_FORBIDDEN: `alg` is not for this form of key. *ret_n is 64. KS_MEMORY, KS_CRYPTO.
+/** Signs in the form of RFC 7518. KS_FORBIDDEN: `alg` is not for this form of key. *ret_n is 64, for RSA the size of the
+ * modulus. KS_MEMORY, KS_CRYPTO.
  */
 KS_MUST_USE enum ks_err ks_private_key_sign(const struct ks_private_key *key, enum ks_sign_alg alg,
 					    struct ks_str message, unsigned char ret_signature[KS_SIGNATURE_MAX], size_t *ret_n);

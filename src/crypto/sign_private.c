@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 
+#include "crypto/pem.h"
 #include "crypto/sign_priv.h"
 
 /* Of a P-521 signature, the largest: as in sign.c. */
@@ -50,8 +52,8 @@ enum ks_err ks_private_key_new(enum ks_key_form form, struct ks_private_key **re
 	return pkey ? make_private(form, pkey, ret_key) : KS_CRYPTO;
 }
 
-/* The form of a private key whose public half is what the private one gives. */
-static enum ks_err form_of(EVP_PKEY *pkey, enum ks_key_form *ret_form)
+/* The form of a private key whose public half is what the private one gives; RSA where `rsa` allows it. */
+static enum ks_err form_of(EVP_PKEY *pkey, bool rsa, enum ks_key_form *ret_form)
 {
 	struct ks_public_key *public_key;
 	EVP_PKEY_CTX *context;
@@ -60,7 +62,7 @@ static enum ks_err form_of(EVP_PKEY *pkey, enum ks_key_form *ret_form)
 	KS_TRY(ks_public_key_of(pkey, &public_key));
 	*ret_form = ks_public_key_form(public_key);
 	ks_public_key_free(public_key);
-	if (*ret_form != KS_KEY_FORM_P256 && *ret_form != KS_KEY_FORM_ED25519)
+	if (*ret_form != KS_KEY_FORM_P256 && *ret_form != KS_KEY_FORM_ED25519 && !(rsa && *ret_form == KS_KEY_FORM_RSA))
 		return KS_MALFORMED;
 	context = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
 	whole = context && EVP_PKEY_pairwise_check(context) == 1;
@@ -68,7 +70,7 @@ static enum ks_err form_of(EVP_PKEY *pkey, enum ks_key_form *ret_form)
 	return whole ? KS_OK : KS_MALFORMED;
 }
 
-enum ks_err ks_private_key_load(struct ks_str der, struct ks_private_key **ret_key)
+static enum ks_err load(struct ks_str der, bool rsa, struct ks_private_key **ret_key)
 {
 	const unsigned char *at = (const unsigned char *)der.p;
 	PKCS8_PRIV_KEY_INFO *info = NULL;
@@ -82,13 +84,29 @@ enum ks_err ks_private_key_load(struct ks_str der, struct ks_private_key **ret_k
 		pkey = EVP_PKCS82PKEY(info);
 	PKCS8_PRIV_KEY_INFO_free(info);
 	if (pkey)
-		err = form_of(pkey, &form);
+		err = form_of(pkey, rsa, &form);
 	ERR_clear_error();
 	if (err) {
 		EVP_PKEY_free(pkey);
 		return err;
 	}
 	return make_private(form, pkey, ret_key);
+}
+
+enum ks_err ks_private_key_load(struct ks_str der, struct ks_private_key **ret_key)
+{
+	return load(der, false, ret_key);
+}
+
+enum ks_err ks_private_key_pem(struct ks_str text, struct ks_private_key **ret_key)
+{
+	struct ks_secret der = {0};
+	enum ks_err err;
+
+	KS_TRY(ks_pem_decode(text, KS_STR("PRIVATE KEY"), &der));
+	err = load(ks_str_of((const char *)der.bytes, der.n), true, ret_key);
+	ks_secret_free(&der);
+	return err;
 }
 
 enum ks_err ks_private_key_save(const struct ks_private_key *key, struct ks_secret *ret_der)
@@ -133,11 +151,24 @@ static bool ecdsa_to_raw(const unsigned char *der, size_t n, size_t size, unsign
 	return ok;
 }
 
+/* Of P-521 or RSA, the larger. */
+#define SIGNATURE_DER_MAX (KS_SIGNATURE_MAX > ECDSA_DER_MAX ? KS_SIGNATURE_MAX : ECDSA_DER_MAX)
+
+static bool set_padding(EVP_PKEY_CTX *context, const struct sign_alg *alg)
+{
+	if (!alg->pss)
+		return true;
+	/* The salt is as long as the digest (RFC 7518, 3.5). */
+	return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1
+	       && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
 enum ks_err ks_private_key_sign(const struct ks_private_key *key, enum ks_sign_alg alg, struct ks_str message,
 				unsigned char ret_signature[KS_SIGNATURE_MAX], size_t *ret_n)
 {
-	unsigned char signature[ECDSA_DER_MAX];
+	unsigned char signature[SIGNATURE_DER_MAX];
 	size_t n = sizeof(signature);
+	EVP_PKEY_CTX *settings = NULL;
 	EVP_MD_CTX *context;
 	bool ok;
 
@@ -146,16 +177,19 @@ enum ks_err ks_private_key_sign(const struct ks_private_key *key, enum ks_sign_a
 	context = EVP_MD_CTX_new();
 	if (!context)
 		return KS_MEMORY;
-	ok = EVP_DigestSignInit(context, NULL, ks_sign_algs[alg].digest(), NULL, key->pkey) == 1 &&
+	ok = EVP_DigestSignInit(context, &settings, ks_sign_algs[alg].digest(), NULL, key->pkey) == 1 &&
+	     set_padding(settings, &ks_sign_algs[alg]) &&
 	     EVP_DigestSign(context, signature, &n, (const unsigned char *)message.p, message.n) == 1;
 	EVP_MD_CTX_free(context);
-	if (ok && key->form == KS_KEY_FORM_ED25519)
+	if (ok && (key->form == KS_KEY_FORM_ED25519 || key->form == KS_KEY_FORM_RSA)) {
 		memcpy(ret_signature, signature, n);
-	else if (ok)
+	} else if (ok) {
 		ok = ecdsa_to_raw(signature, n, ks_key_forms[key->form].size, ret_signature);
+		n = ks_sign_algs[alg].size;
+	}
 	ERR_clear_error();
 	if (!ok)
 		return KS_CRYPTO;
-	*ret_n = ks_sign_algs[alg].size;
+	*ret_n = n;
 	return KS_OK;
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/secret.h"
 #include "fetch/fetch_priv.h"
 #include "fetch/guard.h"
@@ -49,6 +50,7 @@ enum ks_err ks_fetch_new(const struct ks_fetch_options *options, struct ks_fetch
 		return KS_MEMORY;
 	fetch->options = *options;
 	fetch->options.ca_file = NULL;
+	fetch->options.idle_max = KS_MIN(options->idle_max ? options->idle_max : KS_TRANSFERS_IDLE, KS_FETCH_IDLE_MAX);
 	(void)pthread_mutex_init(&fetch->lock, NULL);
 	if (options->ca_file) {
 		fetch->ca_file = strdup(options->ca_file);
@@ -124,21 +126,52 @@ void ks_transfer_leave(struct ks_transfer *t)
 	(void)pthread_mutex_unlock(&t->fetch->lock);
 }
 
-static struct ks_transfer *take(struct ks_fetch *fetch)
+/* Scheme, host and port as they stand, mixed. For choosing a connection, not for judging one. */
+static uint64_t origin_mix(struct ks_str url)
+{
+	static const uint64_t key[2] = {0, 0};
+	size_t slashes = 0, n = 0;
+
+	while (n < url.n && slashes < 3) {
+		slashes += url.p[n] == '/';
+		n++;
+	}
+	return ks_siphash(key, url.p, n);
+}
+
+/* The one at rest that was sent there last, else the one that rests longest. Under the lock; NULL: none rests. */
+static struct ks_transfer *take_idle(struct ks_fetch *fetch, uint64_t origin)
+{
+	struct ks_transfer **chosen = NULL, *t;
+
+	for (struct ks_transfer **at = &fetch->idle; *at; at = &(*at)->next) {
+		chosen = at;
+		if ((*at)->origin == origin)
+			break;
+	}
+	if (!chosen)
+		return NULL;
+	/* Rather a new one than one with connections to elsewhere, as long as there is room for more. */
+	if ((*chosen)->origin != origin && fetch->idle_count < fetch->options.idle_max)
+		return NULL;
+	t = *chosen;
+	*chosen = t->next;
+	fetch->idle_count--;
+	return t;
+}
+
+static struct ks_transfer *take(struct ks_fetch *fetch, uint64_t origin)
 {
 	struct ks_transfer *t;
 
 	(void)pthread_mutex_lock(&fetch->lock);
-	t = fetch->idle;
-	if (t) {
-		fetch->idle = t->next;
-		fetch->idle_count--;
-	}
+	t = take_idle(fetch, origin);
 	(void)pthread_mutex_unlock(&fetch->lock);
 	if (!t)
 		t = ks_transfer_new(fetch);
 	if (!t)
 		return NULL;
+	t->origin = origin;
 	ks_transfer_enter(t);
 	return t;
 }
@@ -149,7 +182,7 @@ static void give_back(struct ks_fetch *fetch, struct ks_transfer *t)
 
 	(void)pthread_mutex_lock(&fetch->lock);
 	take_out(t);
-	keep = fetch->idle_count < KS_TRANSFERS_IDLE_MAX;
+	keep = fetch->idle_count < fetch->options.idle_max;
 	if (keep) {
 		t->next = fetch->idle;
 		fetch->idle = t;
@@ -345,7 +378,7 @@ enum ks_fetch_result ks_fetch_do(struct ks_fetch *fetch, const struct ks_fetch_r
 		return KS_FETCH_URL;
 	if (atomic_load(&fetch->stopping))
 		return KS_FETCH_STOPPED;
-	t = take(fetch);
+	t = take(fetch, origin_mix(request->url));
 	if (!t)
 		return KS_FETCH_MEMORY;
 	result = follow(fetch, t, request, began + timeout_ms, ret_response);

@@ -20,6 +20,7 @@
 #define KS_FETCH_REDIRECTS_MAX 5
 #define KS_FETCH_BODY_MAX (16u << 20)  /* bytes, whatever a request says */
 #define KS_FETCH_TIMEOUT_MAX_MS 300000u
+#define KS_FETCH_IDLE_MAX 64u          /* transfers kept at rest, each with the connections that it has */
 
 /** How a request ended: X(name, code, text). The codes are stable and may be shown; none of them tells an address. */
 #define KS_FETCH_RESULTS(X)                                                                         \
@@ -52,6 +53,7 @@ struct ks_fetch_options {
 	size_t allow_count;
 	const char *ca_file; /* authorities (PEM); NULL: the system's. Copied */
 	unsigned connect_ms; /* at most this long until a connection stands; 0: as the whole request */
+	unsigned idle_max;   /* transfers kept for the next request, at most KS_FETCH_IDLE_MAX; 0: 8 */
 };
 
 /** KS_MEMORY, KS_CRYPTO (the transfer library has no TLS). */

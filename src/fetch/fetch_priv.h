@@ -14,6 +14,7 @@ struct ks_transfer {
 	CURLM *multi;
 	const struct ks_fetch_request *request;
 	struct ks_fetch_response *response;
+	uint64_t origin;     /* mix of where it was sent last: a connection to there may stand */
 	size_t body_cap;
 	size_t head_bytes;
 	bool plain;          /* http: allowed ranges alone */
@@ -23,7 +24,7 @@ struct ks_transfer {
 	struct ks_transfer *next, *prev; /* those under way, or (next alone) those that rest */
 };
 
-#define KS_TRANSFERS_IDLE_MAX 8
+#define KS_TRANSFERS_IDLE 8
 
 struct ks_fetch {
 	struct ks_fetch_options options;
