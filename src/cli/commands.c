@@ -42,6 +42,10 @@ static const struct ks_option keys_list_options[] = {
 	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};
 
+static const struct ks_option platform_show_options[] = {
+	{"file", NULL, "NAME is a platform file: show what it says", false},
+	END};
+
 static const struct ks_option keys_rotate_options[] = {
 	{"overlap", "SECONDS", "how long the old key goes on (default 0: it stops at once)", false},
 	{"expires", "TIME", "end of the successor (default: the old key's)", false},
@@ -222,6 +226,10 @@ const struct ks_command ks_commands[] = {
 	{"identity-providers", "delete", "ID", 1, 1, "nobody logs in with it any more", none, ks_cmd_identity_providers_delete},
 	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
 	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
+	{"platforms", "list", "", 0, 0, "list the platforms that a provider can be of", page_options, ks_cmd_platforms_list},
+	{"platforms", "show", "NAME", 1, 1, "show what a provider of a platform consists of", platform_show_options, ks_cmd_platforms_show},
+	{"platforms", "check", "FILE [FILE...]", 1, KS_CLI_WORDS_MAX, "say what is wrong with platform files, by line and column", none,
+	 ks_cmd_platforms_check},
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},
 	{"policy", "show", "", 0, 0, "show the policy in force", none, ks_cmd_policy_show},
 	{"policy", "matrix", "", 0, 0, "show which scope each method of each family needs", none, ks_cmd_policy_matrix},

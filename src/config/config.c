@@ -389,7 +389,7 @@ enum ks_err ks_config_load(const char *file, const char *(*getter)(const char *n
 /* ---- what the last service used ---- */
 
 /* The settings by which the store is written and the ring is made. */
-static const char *const kept[] = {"policy", "domain", "tokens.prefix_live", "tokens.prefix_sandbox", "tokens.checksum",
+static const char *const kept[] = {"policy", "platforms.own", "domain", "tokens.prefix_live", "tokens.prefix_sandbox", "tokens.checksum",
 				   "ring.directory", "ring.group", "listen", "tls.certificate", "issuer.url", "issuer.audiences", "issuer.algorithm",
 				   "issuer.rotate_s", "issuer.publish_s"};
 

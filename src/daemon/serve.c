@@ -18,7 +18,9 @@
 #include "config/log.h"
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
+#include "daemon/platforms.h"
 #include "engine/keys.h"
+#include "engine/platforms.h"
 #include "http/server.h"
 
 struct service {
@@ -118,6 +120,8 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.ring_directory = or_null(&config->ring_directory),
 		.domain = config->domain.text,
 		.policy_path = or_null(&config->policy),
+		.platforms_path = ks_serve_platforms(config),
+		.platforms_own_path = or_null(&config->platforms_own),
 		.prefix_live = config->tokens_prefix_live.text,
 		.prefix_sandbox = config->tokens_prefix_sandbox.text,
 		.checksum = config->tokens_checksum.number != 0,
@@ -385,6 +389,8 @@ static void reload(struct service *s)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", why.text, NULL);
 	else
 		ks_log(KS_LOG_INFO, "policy_reloaded", NULL);
+	if (ks_engine_reload_platforms(s->engine, &why) != KS_OK)
+		ks_log(KS_LOG_ERROR, "reload_refused", "detail", why.text, NULL);
 	if (ks_serve_github_keys(s->config, s->api, &keys_why) != KS_OK)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", keys_why.text, NULL);
 	if (s->config->tls_certificate.text[0] && ks_http_reload_tls(s->http) != KS_OK)

@@ -21,6 +21,6 @@ KS_MUST_USE enum ks_err ks_serve_recall(struct ks_config *config, struct ks_conf
 /** The local socket of a data directory. False if the path is too long for one. */
 KS_MUST_USE bool ks_serve_socket_path(const char *data_directory, char *ret_path, size_t cap);
 
-/** Serves until SIGTERM or SIGINT; SIGHUP reloads the policy, the settings that can change and the certificates. Returns the exit code. The caller has no
+/** Serves until SIGTERM or SIGINT; SIGHUP reloads the policy, the platform files, the settings that can change and the certificates. Returns the exit code. The caller has no
  * other threads. */
 int ks_serve(const struct ks_config *config);

@@ -92,6 +92,8 @@ enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer)
 	X(ring_directory, NULL)   \
 	X(domain, "")             \
 	X(policy_path, NULL)      \
+	X(platforms_path, NULL)   \
+	X(platforms_own_path, NULL) \
 	X(prefix_live, "ks")      \
 	X(prefix_sandbox, "ks_test") \
 	X(issuer.algorithm, NULL) \
@@ -379,6 +381,7 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	KS_TRY(ks_place_claim(engine, problem));
 	/* A bad policy is found before anything is made. */
 	KS_TRY(ks_catalogue_load(&engine->options, 1, &engine->policy, problem));
+	KS_TRY(ks_platforms_load(&engine->options, &engine->platforms, problem));
 	KS_TRY(open_store(engine, problem));
 	KS_TRY(ks_engine_keeper_open(engine, problem));
 	KS_TRY(make_operator(engine, problem));
@@ -425,6 +428,7 @@ void ks_engine_close(struct ks_engine **engine)
 	ks_store_close(&e->store);
 	ks_place_release(e);
 	ks_catalogue_release(e->policy);
+	ks_platform_registry_release(&e->platforms);
 	pthread_mutex_destroy(&e->policy_lock);
 	pthread_mutex_destroy(&e->queue_lock);
 	pthread_cond_destroy(&e->queue_wake);

@@ -70,6 +70,8 @@ struct ks_engine_options {
 	bool prefault;                     /* map all of the ring at once, so that no write waits for a page fault */
 	const char *domain;                /* of space URLs; may be empty */
 	const char *policy_path;           /* platform policy; NULL: none, every platform route is unknown */
+	const char *platforms_path;        /* folder of the platform files that come with the service; NULL: none */
+	const char *platforms_own_path;    /* folder of the operator's own; NULL: none */
 	struct ks_str self_policy; /* YAML of our own API; its scopes alone begin with "keystile:"; empty: none */
 	const char *prefix_live;           /* of new tokens */
 	const char *prefix_sandbox;

@@ -7,6 +7,7 @@
 
 #include "base/secret.h"
 #include "engine/audit.h"
+#include "platform/platform.h"
 #include "engine/engine.h"
 #include "engine/keys.h"
 #include "engine/notices.h"
@@ -96,6 +97,7 @@ struct ks_issuer_state {
 struct ks_engine {
 	struct ks_engine_options options;       /* strings are ours */
 	struct ks_engine_policy_ref *policy;    /* policy_lock */
+	struct ks_platform_registry *platforms; /* policy_lock */
 	pthread_mutex_t policy_lock;
 
 	char *data_directory;                   /* absolute */
@@ -232,7 +234,16 @@ KS_MUST_USE enum ks_err ks_rebuild_fresh(struct ks_engine *engine);
 KS_MUST_USE enum ks_err ks_rebuild_plan(struct ks_engine *engine, unsigned factor,
 					struct ks_ring_geometry *ret_geometry);
 
+/* ---- platforms.c ---- */
+
+KS_MUST_USE enum ks_err ks_platforms_load(const struct ks_engine_options *options, struct ks_platform_registry **ret_registry,
+					  struct ks_engine_problem *ret_problem);
+
 /* ---- policy.c ---- */
+
+/* The file's text on the heap; a file of more than `most` bytes is not read to its end: KS_MALFORMED. */
+KS_MUST_USE enum ks_err ks_engine_read_file(const char *path, size_t most, char **ret_text, size_t *ret_n,
+					    struct ks_engine_problem *ret_problem);
 KS_MUST_USE enum ks_err ks_catalogue_load(const struct ks_engine_options *options, uint64_t epoch,
 					  struct ks_engine_policy_ref **ret_ref, struct ks_engine_problem *ret_problem);
 void ks_catalogue_release(struct ks_engine_policy_ref *ref);

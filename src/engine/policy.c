@@ -69,11 +69,11 @@ static enum ks_err read_all(int fd, char *text, size_t cap, size_t *ret_n)
 	return KS_OK;
 }
 
-/* The file's text on the heap; a file that is too large is not read to its end. */
-static enum ks_err read_file(const char *path, char **ret_text, size_t *ret_n, struct ks_engine_problem *problem)
+enum ks_err ks_engine_read_file(const char *path, size_t most, char **ret_text, size_t *ret_n,
+				struct ks_engine_problem *problem)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = malloc(KS_POLICY_TEXT_MAX + 1);
+	char *text = malloc(most + 1);
 	size_t n = 0;
 	enum ks_err err = KS_OK;
 
@@ -82,10 +82,10 @@ static enum ks_err read_file(const char *path, char **ret_text, size_t *ret_n, s
 					strerror(errno));
 	else if (!text)
 		err = KS_MEMORY;
-	else if (read_all(fd, text, KS_POLICY_TEXT_MAX + 1, &n) != KS_OK)
+	else if (read_all(fd, text, most + 1, &n) != KS_OK)
 		err = ks_engine_problem(problem, KS_SYSTEM, "%s: %s", path, strerror(errno));
-	else if (n > KS_POLICY_TEXT_MAX)
-		err = ks_engine_problem(problem, KS_MALFORMED, "%s: larger than %u bytes", path, KS_POLICY_TEXT_MAX);
+	else if (n > most)
+		err = ks_engine_problem(problem, KS_MALFORMED, "%s: larger than %zu bytes", path, most);
 	if (fd >= 0)
 		close(fd);
 	if (err != KS_OK) {
@@ -116,7 +116,7 @@ static enum ks_err load_platform(const char *path, struct ks_policy **ret_policy
 	size_t n;
 	enum ks_err err;
 
-	KS_TRY(read_file(path, &text, &n, problem));
+	KS_TRY(ks_engine_read_file(path, KS_POLICY_TEXT_MAX, &text, &n, problem));
 	err = parse(path, ks_str_of(text, n), KS_STR("keystile:"), ret_policy, problem);
 	free(text);
 	return err;

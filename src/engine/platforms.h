@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Platform files as the service has them: those that come with it, and the operator's own. */
+#pragma once
+
+#include "engine/engine.h"
+#include "platform/platform.h"
+
+/** The platforms in force, counted: give back with ks_platform_registry_release. Any thread. */
+struct ks_platform_registry *ks_engine_platforms(struct ks_engine *engine);
+
+/** Reads all platform files anew; KS_MALFORMED (problem filled: file, line, what is wrong) and the old ones stay, all of
+ * them. Any thread. */
+KS_MUST_USE enum ks_err ks_engine_reload_platforms(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
