@@ -49,6 +49,7 @@ LIBRARIES = {
     "sodium.h": {"src/crypto/"},
     "yaml.h": {"src/yaml/", "src/config/"},
     "seccomp.h": {"src/keeper/sandbox"},
+    "p11-kit/": {"src/keeper/root_pkcs11"},
     "curl/curl.h": {"src/cli/", "src/fetch/"},
     "osipparser2/": {"src/probe/sip_message"},
 }

@@ -121,6 +121,8 @@ int ks_cmd_issuer_rotate(struct ks_cli *cli);
 int ks_cmd_ring_stat(struct ks_cli *cli);
 int ks_cmd_ring_rebuild(struct ks_cli *cli);
 int ks_cmd_ring_check(struct ks_cli *cli);
+int ks_cmd_vault_root(struct ks_cli *cli);
+int ks_cmd_vault_rewrap(struct ks_cli *cli);
 int ks_cmd_keys_create(struct ks_cli *cli);
 int ks_cmd_keys_list(struct ks_cli *cli);
 int ks_cmd_keys_show(struct ks_cli *cli);

@@ -15,6 +15,10 @@ static const struct ks_option serve_options[] = {
 
 static const struct ks_option policy_option[] = {{"policy", "FILE", "policy file of the platform", false}, END};
 
+static const struct ks_option vault_rewrap_options[] = {
+	{"rotate", NULL, "make a new master.key first; the old one is gone at the end", false},
+	END};
+
 static const struct ks_option keys_create_options[] = {
 	{"name", "NAME", "name of the key", false},
 	{"kind", "KIND", "tenant (default), partner or runtime; runtime keys can be made here alone", false},
@@ -254,6 +258,9 @@ const struct ks_command ks_commands[] = {
 	{"ring", "stat", "", 0, 0, "show the ring's numbers", none, ks_cmd_ring_stat},
 	{"ring", "rebuild", "", 0, 0, "build the ring anew from the store", none, ks_cmd_ring_rebuild},
 	{"ring", "check", "", 0, 0, "compare the ring with the store; exit code 1: they differ", none, ks_cmd_ring_check},
+	{"vault", "root", "", 0, 0, "show what wraps the keys of secrets", none, ks_cmd_vault_root},
+	{"vault", "rewrap", "", 0, 0, "wrap all keys of secrets by the root in force, while the service goes on", vault_rewrap_options,
+	 ks_cmd_vault_rewrap},
 	{NULL, "backup", "FILE", 1, 1, "copy the store into a new file while the service goes on", none, ks_cmd_backup},
 	{NULL, "restore", "FILE", 1, 1, "put a backup in the place of the store; the service must be stopped", policy_option,
 	 ks_cmd_restore},

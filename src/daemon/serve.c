@@ -112,6 +112,30 @@ static enum ks_err issuer_of(const struct ks_config *config, struct ks_engine_is
 	return KS_OK;
 }
 
+static enum ks_err keeper_of(const struct ks_config *config, struct ks_keeper_options *keeper, struct ks_config_problem *problem)
+{
+	const struct ks_config_value *pkcs11[] = {&config->vault_pkcs11_module, &config->vault_pkcs11_token,
+						  &config->vault_pkcs11_key, &config->vault_pin_file};
+
+	*keeper = (struct ks_keeper_options){
+		.passphrase_file = config->vault_passphrase_file.text,
+		.pkcs11_module = config->vault_pkcs11_module.text,
+		.pkcs11_token = config->vault_pkcs11_token.text,
+		.pkcs11_key = config->vault_pkcs11_key.text,
+		.pkcs11_files = config->vault_pkcs11_files.text,
+		.pin_file = config->vault_pin_file.text,
+	};
+	if (!ks_keeper_root_parse(ks_str_c(config->vault_kms.text), &keeper->root))
+		return complain(problem, "vault.kms", "must be file, passphrase or pkcs11");
+	if (keeper->root == KS_KEEPER_ROOT_PASSPHRASE && !keeper->passphrase_file[0])
+		return complain(problem, "vault.passphrase_file", "is needed with vault.kms passphrase");
+	for (size_t i = 0; keeper->root == KS_KEEPER_ROOT_PKCS11 && i < KS_ARRAY_LEN(pkcs11); i++) {
+		if (!pkcs11[i]->text[0])
+			return complain(problem, "vault.kms", "pkcs11 needs vault.pkcs11_module, _token, _key and vault.pin_file");
+	}
+	return KS_OK;
+}
+
 enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
 				    struct ks_config_problem *ret_problem)
 {
@@ -140,6 +164,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		return complain(ret_problem, "tokens.prefix_live", "must be words of a-z and 0-9 joined by underscores, a letter first");
 	if (!ks_token_prefix_ok(ks_str_c(o.prefix_sandbox)))
 		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
+	KS_TRY(keeper_of(config, &o.keeper, ret_problem));
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
 	KS_TRY(ks_serve_notices(config, &o.notice, ret_problem));
 	KS_TRY(ks_serve_leak_action(config, &o, ret_problem));

@@ -98,7 +98,12 @@ enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer)
 	X(prefix_sandbox, "ks_test") \
 	X(issuer.algorithm, NULL) \
 	X(keeper.program, NULL)   \
-	X(keeper.passphrase_file, NULL)
+	X(keeper.passphrase_file, NULL) \
+	X(keeper.pkcs11_module, NULL) \
+	X(keeper.pkcs11_token, NULL) \
+	X(keeper.pkcs11_key, NULL) \
+	X(keeper.pkcs11_files, NULL) \
+	X(keeper.pin_file, NULL)
 
 static void free_text(const char *text)
 {

@@ -183,7 +183,10 @@ struct ks_engine_seal {
 	pthread_mutex_t lock;
 	uint8_t wrapped[KS_KEEPER_WRAPPED_MAX];
 	size_t wrapped_n;
+	_Atomic bool rewrapping;
+	_Atomic uint64_t rewrapped;     /* by the run under way, or the last one */
 };
+#define KS_SEAL_GENERATION 1
 /** Starts the keeper; the store is open. Errors of ks_keeper_start; KS_CORRUPT: its root is not the one that sealed. */
 KS_MUST_USE enum ks_err ks_engine_keeper_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
 void ks_engine_keeper_close(struct ks_engine *engine);

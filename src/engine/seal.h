@@ -12,8 +12,13 @@
 /** The keeper of this engine; lives as long as it. */
 struct ks_keeper *ks_engine_keeper(const struct ks_engine *engine);
 
+/** Puts the service's own key, wrapped anew, into the place of what it was. Within a transaction. KS_NOT_FOUND: there is
+ * none. */
+KS_MUST_USE enum ks_err ks_engine_seal_set(struct ks_tx *tx, struct ks_str wrapped);
+
 /** What anything that is sealed needs first: writes the service's own key where there is none yet, so that from then on the
- * service does not start without the root that sealed. To be called before ks_keeper_org_create. Within a transaction. */
+ * service does not start without the root that sealed. To be called before ks_keeper_org_create, within the transaction that
+ * stores what that makes: a rewrap relies on it. */
 KS_MUST_USE enum ks_err ks_engine_seal_ready(struct ks_tx *tx);
 
 /** Seals `plain` (at most KS_SEAL_PLAIN_MAX bytes) for `purpose`, a static word ("totp", "signing_key"), and the id of the row

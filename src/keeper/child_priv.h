@@ -58,11 +58,13 @@ struct ks_root {
 	uint8_t id[KS_ROOT_ID_SIZE]; /* tells it from others of its kind */
 	char label[64];
 	struct ks_secret key;        /* kinds that hold one */
+	unsigned long handle;        /* PKCS#11 */
 };
 
 extern const struct ks_root_kind ks_root_file;
 extern const struct ks_root_kind ks_root_file_next;
 extern const struct ks_root_kind ks_root_passphrase;
+extern const struct ks_root_kind ks_root_pkcs11;
 
 /* Keys of organizations that were used lately; a set by organization, the one unused for longest goes. */
 struct ks_keyring_entry {
@@ -94,6 +96,14 @@ struct ks_child {
 	struct ks_worker main;
 	int landlock;               /* its version; 0: the kernel has none */
 };
+
+/* secret_file.c */
+/* The whole file, which is shorter than `cap`. */
+bool ks_child_read_whole(int fd, char *ret_text, size_t cap, size_t *ret_n);
+/* One line of `min` to `max` bytes, with or without its end, into a secret with room for two bytes more. KS_NOT_FOUND;
+ * KS_FORBIDDEN: others can read it; KS_MALFORMED: it is not that. */
+enum ks_err ks_child_read_secret(const char *path, size_t min, size_t max, struct ks_secret *ret_text,
+				 struct ks_child_problem *problem);
 
 /* keyring.c */
 enum ks_err ks_keyring_init(struct ks_keyring *ring);

@@ -20,6 +20,8 @@
 #define PAUSE_MAX_MS 2000
 #define END_MS 2000             /* for the child to end by itself at a stop */
 #define DEFAULT_TIMEOUT_MS 30000
+#define DRAIN_MS 2000
+#define AWAIT_S 3
 
 int64_t ks_client_now_ns(void)
 {
@@ -99,13 +101,28 @@ static void push(struct ks_keeper *k)
 	k->out.n = k->out_sent = 0;
 }
 
+/* While the keeper is started again, for a little: whoever comes then need not fail. With the lock held. */
+static void await_up(struct ks_keeper *k)
+{
+	struct timespec until;
+
+	if (pthread_equal(pthread_self(), k->thread))
+		return;
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += AWAIT_S;
+	while (k->lasting && !k->stopping && (!k->up || k->again)) {
+		if (pthread_cond_timedwait(&k->changed, &k->lock, &until) != 0)
+			return;
+	}
+}
+
 static enum ks_err place(struct ks_keeper *k, struct ks_client_call *call, size_t *ret_slot)
 {
 	struct ks_slot *s;
 
 	if (k->stopping)
 		return KS_STOPPING;
-	if (!k->up && call->message != KS_KEEPER_START)
+	if ((!k->up || k->again) && call->message != KS_KEEPER_START)
 		return KS_KEEPER;
 	if (k->free_slot == KS_CLIENT_SLOTS || k->out.cap - k->out.n < KS_KEEPER_HEAD_SIZE + call->size)
 		return KS_FULL;
@@ -128,6 +145,8 @@ enum ks_err ks_client_submit(struct ks_keeper *k, struct ks_client_call *call)
 	if (call->size > KS_KEEPER_BODY_MAX)
 		return KS_TOO_LARGE;
 	pthread_mutex_lock(&k->lock);
+	if (call->message != KS_KEEPER_START)
+		await_up(k);
 	err = place(k, call, &slot);
 	if (err != KS_OK) {
 		k->stats.failed++;
@@ -215,16 +234,19 @@ static void drain_wake(const struct ks_keeper *k)
 /* Until the child ends, is to end, or misbehaves. */
 static void serve(struct ks_keeper *k)
 {
-	int64_t checked = ks_client_now_ns();
+	int64_t checked = ks_client_now_ns(), drain_until = checked;
 
 	for (;;) {
 		struct pollfd fds[2] = {{.fd = k->fd, .events = POLLIN}, {.fd = k->wake_fd, .events = POLLIN}};
 
 		pthread_mutex_lock(&k->lock);
-		if (k->stopping || k->again) {
+		/* Before a start that was asked for, what was asked earlier is answered. */
+		if (k->stopping || (k->again && (k->stats.waiting == 0 || !k->up || ks_client_now_ns() > drain_until))) {
 			pthread_mutex_unlock(&k->lock);
 			return;
 		}
+		if (!k->again)
+			drain_until = ks_client_now_ns() + INT64_C(1000000) * DRAIN_MS;
 		push(k);
 		if (k->out.n > 0)
 			fds[0].events |= POLLOUT;
@@ -276,11 +298,12 @@ static void on_started(struct ks_client_call *call, enum ks_err err, struct ks_s
 {
 	struct ks_keeper *k = call->ctx;
 	struct ks_cursor c = ks_cursor_of(answer);
-	bool landlock = false;
+	bool landlock = false, rotating = false;
 	struct ks_str root = KS_STR("");
 
 	if (err == KS_OK) {
 		landlock = ks_cursor_u8(&c) != 0;
+		rotating = ks_cursor_u8(&c) != 0;
 		root = ks_keeper_take_text(&c, sizeof(k->stats.root) - 1);
 		if (!ks_cursor_done(&c))
 			err = KS_MALFORMED;
@@ -293,6 +316,7 @@ static void on_started(struct ks_client_call *call, enum ks_err err, struct ks_s
 	if (err == KS_OK) {
 		(void)snprintf(k->stats.root, sizeof(k->stats.root), "%.*s", KS_STR_ARG(root));
 		k->stats.landlock = landlock;
+		k->stats.rotating = rotating;
 		k->up = k->lasting = true;
 	} else {
 		k->again = true;
@@ -477,6 +501,7 @@ void ks_keeper_stop(struct ks_keeper **keeper)
 		return;
 	pthread_mutex_lock(&k->lock);
 	k->stopping = true;
+	pthread_cond_broadcast(&k->changed);
 	pthread_mutex_unlock(&k->lock);
 	wake(k);
 	if (k->running)

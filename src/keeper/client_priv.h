@@ -38,6 +38,7 @@ struct ks_keeper {
 	bool stopping;
 	bool again;                  /* end the child and start it with the options as they are now */
 	bool up;
+	bool lasting;                /* it was there once: it is started again and again */
 	bool started;                /* start_err and start_problem are of the last start */
 	enum ks_err start_err;
 	struct ks_keeper_problem start_problem;
@@ -51,7 +52,6 @@ struct ks_keeper {
 	int fd;                      /* changed under the lock */
 	struct ks_secret in;
 	struct ks_client_call start_call;
-	bool lasting;                /* it was there once: it is started again and again */
 };
 
 /* client.c */

@@ -25,7 +25,8 @@ struct ks_keeper;
 /** What the root is: X(name, text of the setting vault.kms). */
 #define KS_KEEPER_ROOTS(X)          \
 	X(FILE, "file")             \
-	X(PASSPHRASE, "passphrase")
+	X(PASSPHRASE, "passphrase") \
+	X(PKCS11, "pkcs11")
 
 enum ks_keeper_root {
 #define X(name, text) KS_KEEPER_ROOT_##name,
@@ -45,6 +46,12 @@ struct ks_keeper_options {
 	const char *program;            /* NULL: keystile-keeper beside this program, or where it is installed */
 	enum ks_keeper_root root;
 	const char *passphrase_file;    /* KS_KEEPER_ROOT_PASSPHRASE: its first line; read by the keeper alone */
+	/* KS_KEEPER_ROOT_PKCS11 */
+	const char *pkcs11_module;      /* shared object */
+	const char *pkcs11_token;       /* label */
+	const char *pkcs11_key;         /* label of an AES-256 key of the token, made where `may_create` */
+	const char *pkcs11_files;       /* the one directory that the module may use afterwards; may be empty */
+	const char *pin_file;           /* its first line; read by the keeper alone */
 	bool may_create;                /* nothing was sealed yet: a key file that is missing is made */
 	bool rotate;                    /* makes a new key file beside the one there is: see ks_keeper_rotated */
 	unsigned timeout_ms;            /* a request that is not answered within it ends the keeper; 0: 30 seconds */
@@ -72,6 +79,7 @@ KS_MUST_USE enum ks_err ks_keeper_restart(struct ks_keeper *keeper, bool may_cre
 struct ks_keeper_stats {
 	bool ready;
 	bool landlock;             /* the kernel has it, and it is in force */
+	bool rotating;             /* a new key file is there beside the old one */
 	int64_t pid;               /* of the child; 0: none */
 	uint64_t restarts;
 	uint64_t requests[KS_KEEPER_MESSAGE_COUNT]; /* answered */

@@ -19,51 +19,6 @@
 #define PASSPHRASE_MIN 12
 #define PASSPHRASE_MAX 1024
 
-static bool read_whole(int fd, char *ret_text, size_t cap, size_t *ret_n)
-{
-	size_t n = 0;
-
-	while (n < cap) {
-		/* By position: a descriptor that was inherited is read anew after the keeper's next start. */
-		ssize_t more = pread(fd, &ret_text[n], cap - n, (off_t)n);
-
-		if (more <= 0) {
-			*ret_n = n;
-			return more == 0;
-		}
-		n += (size_t)more;
-	}
-	return false;
-}
-
-static enum ks_err passphrase_of(const char *path, struct ks_secret *ret_text, struct ks_child_problem *problem)
-{
-	struct ks_str line, rest;
-	struct stat st;
-	size_t n = 0;
-	bool ok;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return ks_child_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_FORBIDDEN, "%s: %s", path,
-					strerror(errno));
-	ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	if (ok && (st.st_mode & (S_IWGRP | S_IRWXO))) {
-		close(fd);
-		return ks_child_problem(problem, KS_FORBIDDEN, "%s is open to others; chmod 600 it", path);
-	}
-	ok = ok && read_whole(fd, (char *)ret_text->bytes, ret_text->cap, &n);
-	close(fd);
-	line = ks_str_of((const char *)ret_text->bytes, n);
-	if (ok && ks_str_split(line, '\n', &line, &rest))
-		ok = rest.n == 0;
-	if (!ok || line.n < PASSPHRASE_MIN || line.n > PASSPHRASE_MAX)
-		return ks_child_problem(problem, KS_MALFORMED, "%s must be a file of one line, a passphrase of %d to %d bytes",
-					path, PASSPHRASE_MIN, PASSPHRASE_MAX);
-	ret_text->n = line.n;
-	return KS_OK;
-}
-
 static enum ks_err read_salt(const char *path, uint8_t ret_salt[KS_PASSWORD_SALT_SIZE], struct ks_child_problem *problem)
 {
 	char text[SALT_TEXT + 1];
@@ -74,7 +29,7 @@ static enum ks_err read_salt(const char *path, uint8_t ret_salt[KS_PASSWORD_SALT
 	if (fd < 0)
 		return ks_child_problem(problem, errno == ENOENT ? KS_NOT_FOUND : KS_SYSTEM,
 					"%s is missing, and the store holds what was sealed with it: put it back", path);
-	ok = read_whole(fd, text, sizeof(text), &n) && n == SALT_TEXT && text[n - 1] == '\n'
+	ok = ks_child_read_whole(fd, text, sizeof(text), &n) && n == SALT_TEXT && text[n - 1] == '\n'
 	     && ks_hex_decode(ks_str_of(text, n - 1), false, ret_salt, KS_PASSWORD_SALT_SIZE);
 	close(fd);
 	return ok ? KS_OK : ks_child_problem(problem, KS_CORRUPT, "%s is not the salt of a passphrase", path);
@@ -136,7 +91,7 @@ static enum ks_err open_passphrase(struct ks_root *root, const struct ks_child_s
 	}
 	KS_TRY(err);
 	KS_TRY(ks_secret_new(&passphrase, PASSPHRASE_MAX + 2));
-	err = passphrase_of(settings->passphrase_file, &passphrase, problem);
+	err = ks_child_read_secret(settings->passphrase_file, PASSPHRASE_MIN, PASSPHRASE_MAX, &passphrase, problem);
 	if (err == KS_OK)
 		err = derive(root, &passphrase, salt);
 	ks_secret_free(&passphrase);

@@ -10,7 +10,7 @@
 #define HEAD_SIZE (2 + KS_ROOT_ID_SIZE)
 #define LABEL "keystile-org-key-v1"
 
-static const struct ks_root_kind *const kinds[] = {&ks_root_file, &ks_root_passphrase};
+static const struct ks_root_kind *const kinds[] = {&ks_root_passphrase, &ks_root_pkcs11};
 
 enum ks_err ks_child_problem(struct ks_child_problem *problem, enum ks_err err, const char *fmt, ...)
 {
@@ -33,6 +33,27 @@ static enum ks_err open_one(struct ks_child *child, const struct ks_root_kind *k
 	return KS_OK;
 }
 
+/* What a key file wrapped opens as long as the file is there; and where it is, the other root may be new to the store. */
+static enum ks_err open_beside_file(struct ks_child *child, const struct ks_root_kind *kind,
+				    const struct ks_child_settings *settings, struct ks_child_problem *problem)
+{
+	static struct ks_child_settings own, old;
+	struct ks_root file = {.kind = &ks_root_file};
+	enum ks_err err;
+
+	own = old = *settings;
+	old.may_create[0] = '\0';
+	err = ks_root_file.open(&file, &old, problem);
+	if (err != KS_OK && err != KS_NOT_FOUND)
+		return err;
+	if (err == KS_OK)
+		own.may_create[0] = 'y';
+	KS_TRY(open_one(child, kind, &own, problem));
+	if (err == KS_OK)
+		child->roots[child->root_count++] = file;
+	return KS_OK;
+}
+
 enum ks_err ks_roots_open(struct ks_child *child, const struct ks_child_settings *settings,
 			  struct ks_child_problem *ret_problem)
 {
@@ -46,15 +67,8 @@ enum ks_err ks_roots_open(struct ks_child *child, const struct ks_child_settings
 		return open_one(child, &ks_root_file, settings, ret_problem);
 	}
 	for (size_t i = 0; i < KS_ARRAY_LEN(kinds); i++) {
-		struct ks_child_settings old = *settings;
-
-		if (!ks_str_eq(ks_str_c(settings->root), ks_str_c(kinds[i]->text)))
-			continue;
-		KS_TRY(open_one(child, kinds[i], settings, ret_problem));
-		/* What a key file wrapped opens as long as the file is there. */
-		old.may_create[0] = '\0';
-		err = open_one(child, &ks_root_file, &old, ret_problem);
-		return err == KS_NOT_FOUND ? KS_OK : err;
+		if (ks_str_eq(ks_str_c(settings->root), ks_str_c(kinds[i]->text)))
+			return open_beside_file(child, kinds[i], settings, ret_problem);
 	}
 	return ks_child_problem(ret_problem, KS_MALFORMED, "vault.kms: there is no \"%s\"", settings->root);
 }

@@ -58,6 +58,9 @@ static char *find_program(const char *given)
 	return strdup(path);
 }
 
+#define OPTION_TEXTS(X) \
+	X(directory) X(passphrase_file) X(pkcs11_module) X(pkcs11_token) X(pkcs11_key) X(pkcs11_files) X(pin_file)
+
 static bool copy(const char *text, const char **ret_copy)
 {
 	*ret_copy = strdup(text ? text : "");
@@ -69,8 +72,10 @@ enum ks_err ks_client_copy_options(struct ks_keeper *k, const struct ks_keeper_o
 	bool ok;
 
 	k->options = *options;
-	ok = copy(options->directory, &k->options.directory);
-	ok &= copy(options->passphrase_file, &k->options.passphrase_file);
+	ok = true;
+#define X(member) ok &= copy(options->member, &k->options.member);
+	OPTION_TEXTS(X)
+#undef X
 	k->options.program = NULL;
 	k->program = find_program(options->program);
 	return ok && k->program ? KS_OK : KS_MEMORY;
@@ -78,8 +83,9 @@ enum ks_err ks_client_copy_options(struct ks_keeper *k, const struct ks_keeper_o
 
 void ks_client_free_options(struct ks_keeper *k)
 {
-	free((void *)(uintptr_t)k->options.directory);
-	free((void *)(uintptr_t)k->options.passphrase_file);
+#define X(member) free((void *)(uintptr_t)k->options.member);
+	OPTION_TEXTS(X)
+#undef X
 	free(k->program);
 }
 
@@ -179,11 +185,12 @@ struct start_settings {
 static struct start_settings settings_of(const struct ks_keeper *k)
 {
 	return (struct start_settings){
+#define X(member) .member = k->options.member,
+		OPTION_TEXTS(X)
+#undef X
 		.root = root_texts[k->options.root],
-		.directory = k->options.directory,
 		.may_create = k->options.may_create ? "yes" : "",
 		.rotate = k->options.rotate ? "yes" : "",
-		.passphrase_file = k->options.passphrase_file,
 	};
 }
 

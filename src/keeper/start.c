@@ -43,11 +43,18 @@ static enum ks_err take_settings(struct ks_str body, struct ks_child_settings *s
 	return ks_cursor_done(&c) ? KS_OK : KS_MALFORMED;
 }
 
-static enum ks_err confine(struct ks_child *child, struct ks_child_problem *problem)
+static enum ks_err confine(struct ks_child *child, const struct ks_child_settings *settings, struct ks_child_problem *problem)
 {
-	if (ks_sandbox_landlock(NULL, 0, &child->landlock) != KS_OK)
-		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot be confined by Landlock");
-	if (ks_sandbox_seccomp(false) != KS_OK)
+	const char *const paths[] = {settings->pkcs11_files};
+	bool files = child->roots[0].kind == &ks_root_pkcs11;
+
+	if (ks_sandbox_landlock(paths, files && settings->pkcs11_files[0] ? 1 : 0, &child->landlock) != KS_OK)
+		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot be confined by Landlock%s",
+					files ? ": is vault.pkcs11_files a directory?" : "");
+	/* Its module opens files, and nothing but Landlock would say which. */
+	if (files && child->landlock == 0)
+		return ks_child_problem(problem, KS_SYSTEM, "vault.kms: pkcs11 needs a kernel with Landlock");
+	if (ks_sandbox_seccomp(files) != KS_OK)
 		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot be confined by seccomp");
 	return KS_OK;
 }
@@ -64,12 +71,13 @@ enum ks_err ks_child_start(struct ks_child *child, struct ks_str body, struct ks
 	if (err == KS_OK)
 		err = ks_roots_open(child, &settings, &problem);
 	if (err == KS_OK)
-		err = confine(child, &problem);
+		err = confine(child, &settings, &problem);
 	if (err != KS_OK) {
 		ks_buf_put_c(out, problem.text);
 		return err;
 	}
 	ks_buf_put_byte(out, child->landlock > 0);
+	ks_buf_put_byte(out, child->roots[0].kind == &ks_root_file_next);
 	ks_keeper_put_text(out, ks_str_c(child->roots[0].label));
 	return KS_OK;
 }

@@ -659,6 +659,29 @@ KS_MUST_USE enum ks_err ks_store_seal_check_get(struct ks_store *store,
 						enum ks_err (*each)(void *ctx, struct ks_str sealed), void *ctx);
 /** KS_CONFLICT: there is one. */
 KS_MUST_USE enum ks_err ks_store_seal_check_put(struct ks_store *store, struct ks_str sealed);
+/** Another in its place. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_seal_check_set(struct ks_store *store, struct ks_str sealed);
+
+/** Where the service keeps what it sealed for itself: X(name, purpose that it is sealed for, with the row's id). */
+#define KS_SEALED_TABLES(X)          \
+	X(TOTP, "totp")              \
+	X(ISSUER, "issuer_key")      \
+	X(PROVIDER, "oidc_client")
+
+enum ks_sealed_table {
+#define X(name, purpose) KS_SEALED_##name,
+	KS_SEALED_TABLES(X)
+#undef X
+	KS_SEALED_TABLE_COUNT
+};
+typedef enum ks_err ks_sealed_each(void *ctx, uint64_t id, struct ks_str sealed);
+
+/** Rows with something sealed, by id, after `after`, at most `limit`. */
+KS_MUST_USE enum ks_err ks_store_sealed_list(struct ks_store *store, enum ks_sealed_table table, uint64_t after, size_t limit,
+					     ks_sealed_each *each, void *ctx);
+/** The same secret, sealed anew. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_sealed_set(struct ks_store *store, enum ks_sealed_table table, uint64_t id,
+					    struct ks_str sealed);
 
 /* ---- backup ---- */
 /** Copies a consistent snapshot of what was committed into a new file while writers go on (KS_CONFLICT: the file

@@ -41,3 +41,8 @@ enum ks_err ks_store_seal_check_put(struct ks_store *store, struct ks_str sealed
 	return ks_store_insert(store, KS_SQL_SEAL_CHECK_PUT, seal_check_fields, KS_ARRAY_LEN(seal_check_fields),
 			       &(struct seal_check){sealed});
 }
+
+enum ks_err ks_store_seal_check_set(struct ks_store *store, struct ks_str sealed)
+{
+	return ks_store_write_one(store, KS_SQL_SEAL_CHECK_SET, KS_PARAMS(ks_value_blob(sealed.p, sealed.n)));
+}

@@ -395,8 +395,8 @@ static void a_passphrase_is_a_root(void **state)
 	assert_int_equal(seal(w, &w->org, "kept", &s), KS_OK);
 	ks_keeper_stop(&w->keeper);
 	write_passphrase(w, "correct horse battery staple\n", 0600);
-	assert_int_equal(begin_with_passphrase(w, false), KS_NOT_FOUND);
-	assert_int_equal(begin_with_passphrase(w, true), KS_OK);
+	/* New to the store, beside the key file. */
+	assert_int_equal(begin_with_passphrase(w, false), KS_OK);
 	ks_keeper_stats(w->keeper, &stats);
 	assert_non_null(strstr(stats.root, "passphrase "));
 	/* From the key file to the passphrase. */
