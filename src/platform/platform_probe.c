@@ -25,7 +25,6 @@ static const struct rule rules[] = {
 	{"user", SIP, KIND(SIP_REGISTER)},
 	{"auth_user", SIP, 0},
 	{"password", SIP, KIND(SIP_REGISTER)},
-	{"expires_s", KIND(SIP_REGISTER), 0},
 	{"url", WEB, WEB},
 	{"method", KIND(HTTP), 0},
 	{"headers", WEB, 0},
@@ -420,15 +419,12 @@ static void check_authentication(struct platform_reading *r, const struct platfo
 
 static void read_numbers(struct platform_reading *r, const struct platform_map *map, struct ks_platform_probe *probe)
 {
-	const struct ks_yaml_node *timeout = ks_platform_member(map, "timeout_ms"), *expires = ks_platform_member(map, "expires_s");
+	const struct ks_yaml_node *timeout = ks_platform_member(map, "timeout_ms");
 	const struct ks_yaml_node *auth = ks_platform_member(map, "client_auth");
 	uint64_t number = 0;
 
 	if (timeout && ks_platform_number(r, timeout, "timeout_ms", 100, 60000, &number))
 		probe->timeout_ms = (unsigned)number;
-	number = 60;
-	if (!expires || ks_platform_number(r, expires, "expires_s", 60, 3600, &number))
-		probe->expires_s = (unsigned)number;
 	if (!auth)
 		return;
 	probe->oauth_in_body = ks_str_eq(auth->text, KS_STR("body"));

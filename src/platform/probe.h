@@ -89,7 +89,6 @@ struct ks_platform_probe {
 	struct ks_platform_template texts[KS_PLATFORM_PROBE_TEXT_COUNT];
 	bool oauth_in_body; /* oauth: client_id and client_secret as parameters; else as Basic (RFC 6749, 2.3.1) */
 	unsigned jwt_lifetime_s; /* with JWT_KEY: exp is so long after now */
-	unsigned expires_s;      /* sip-register: the contact's; the probe takes it back (expires 0) */
 	size_t header_count;
 	const struct ks_platform_named *headers;
 	size_t parameter_count; /* oauth: further parameters of the token request */
@@ -102,7 +101,8 @@ struct ks_platform_probe {
 
 /** What a probe has to do with each text of probe_texts.def:
  * - sip-*: HOST, PORT (absent: 5060, 5061 with tls), TRANSPORT ("udp" where absent, "tcp", "tls"), DOMAIN (absent: HOST),
- *   USER, AUTH_USER (absent: USER), PASSWORD. sip-options answers a challenge where there is a PASSWORD.
+ *   USER, AUTH_USER (absent: USER), PASSWORD. sip-options answers a challenge where there is a PASSWORD; sip-register asks
+ *   for the bindings of USER and makes none (RFC 3261, 10.2.3).
  * - tcp, tls: HOST, PORT. tls verifies chain and name.
  * - http: METHOD (absent: GET), URL, headers, BODY with CONTENT_TYPE; at most one of: BASIC_USER and BASIC_PASSWORD,
  *   BEARER, AWS_* (Signature Version 4), JWT_KEY with JWT_CLAIMS (HS256; the claims are a JSON object to which nbf and exp

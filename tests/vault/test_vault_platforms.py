@@ -144,6 +144,13 @@ def test_pages_and_tables_are_up_to_date():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_example_in_the_guide_is_good(tmp_path):
+    guide = (keystile.SOURCE / "docs" / "platforms.md").read_text(encoding="utf-8")
+    example = tmp_path / "acme.yaml"
+    example.write_text(guide.split("```yaml\n")[1].split("```")[0])
+    assert keystile.run("platforms", "check", example) == (0, "", "")
+
+
 def test_what_is_installed(tmp_path):
     """The list of files to install has all of them, and a program finds them in its prefix."""
     assert sorted(path.stem for path in (keystile.BUILD / "platforms").glob("*.yaml")) == SHIPPED

@@ -207,9 +207,6 @@ static void what_is_left_out_of_a_probe_has_its_default(void **state)
 	assert_string_equal(probe->parameters[0].name, "x");
 	assert_int_equal(probe->uses, 0x07);
 	ks_platform_registry_release(&registry);
-	probe = platform_of(HEAD FIELDS "probe: {kind: sip-register, host: a, user: b, password: \"${password}\"}\n", &registry)->probe;
-	assert_int_equal(probe->expires_s, 60);
-	ks_platform_registry_release(&registry);
 	probe = platform_of(HEAD FIELDS "probe: {kind: http, url: \"${base}\", jwt: {key: \"${password}\", claims: \"{}\"}}\n", &registry)->probe;
 	assert_int_equal(probe->jwt_lifetime_s, 60);
 	ks_platform_registry_release(&registry);
