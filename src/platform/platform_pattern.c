@@ -381,25 +381,33 @@ static void follow(const struct platform_pattern *p, struct states *s)
 	}
 }
 
+/* Those of `from` that take the byte, and what they reach, into `to`. */
+static void step_over(const struct platform_pattern *p, const struct states *from, unsigned char byte, struct states *to)
+{
+	to->count = 0;
+	memset(to->seen, 0, sizeof(to->seen));
+	for (size_t i = 0; i < from->count; i++) {
+		const struct platform_step *step = &p->steps[from->list[i]];
+
+		if (step->type == PLATFORM_STEP_CLASS && has_bit(&p->classes[step->set], byte))
+			add_state(to, from->list[i] + 1u);
+	}
+	follow(p, to);
+}
+
 bool ks_platform_pattern_match(const struct platform_pattern *pattern, struct ks_str value)
 {
-	struct states now = {0}, next;
+	struct states both[2];
+	size_t now = 0;
 
-	add_state(&now, 0);
-	follow(pattern, &now);
-	for (size_t at = 0; at < value.n && now.count > 0; at++) {
-		next = (struct states){0};
-		for (size_t i = 0; i < now.count; i++) {
-			const struct platform_step *step = &pattern->steps[now.list[i]];
-
-			if (step->type == PLATFORM_STEP_CLASS && has_bit(&pattern->classes[step->set], (unsigned char)value.p[at]))
-				add_state(&next, now.list[i] + 1u);
-		}
-		follow(pattern, &next);
-		now = next;
-	}
-	for (size_t i = 0; i < now.count; i++) {
-		if (pattern->steps[now.list[i]].type == PLATFORM_STEP_MATCH)
+	both[0].count = 0;
+	memset(both[0].seen, 0, sizeof(both[0].seen));
+	add_state(&both[0], 0);
+	follow(pattern, &both[0]);
+	for (size_t at = 0; at < value.n && both[now].count > 0; at++, now = 1 - now)
+		step_over(pattern, &both[now], (unsigned char)value.p[at], &both[1 - now]);
+	for (size_t i = 0; i < both[now].count; i++) {
+		if (pattern->steps[both[now].list[i]].type == PLATFORM_STEP_MATCH)
 			return true;
 	}
 	return false;
