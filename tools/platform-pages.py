@@ -98,20 +98,6 @@ def index(platforms):
     return table(("platform", "name", "what a provider is"), lines)
 
 
-def operations(part):
-    """What a webhook part verifies by, as often as it stands there."""
-    if isinstance(part, list):
-        return [name for item in part for name in operations(item)]
-    if not isinstance(part, dict):
-        return []
-    own = [" ".join(str(part[name]) for name in ("op", "alg") if name in part)] if "op" in part else []
-    return own + [name for value in part.values() for name in operations(value)]
-
-
-def how_verified(platform):
-    return ", ".join(f"`{name}`" for name in dict.fromkeys(operations(platform["webhook"])))
-
-
 def page(platform):
     """The page of one platform."""
     fields = []
@@ -131,7 +117,11 @@ def page(platform):
         parts.append(f"`{probe['kind']}`: {done}. Fields in it: " + ", ".join(f"`{name}`" for name in probe["fields"]) + ".")
     else:
         parts.append("Nothing is probed: a new value comes into force at once, and failures show by the calls that the runtime reports.")
-    parts += ["## Webhooks", f"Verified by {how_verified(platform)}." if how_verified(platform) else "This file says nothing of them."]
+    parts.append("## Webhooks")
+    if platform["webhook"]:
+        parts.append(table(("scheme", "what it verifies"), [(f"`{name}`", form.get("about", "")) for name, form in platform["webhook"].items()]))
+    else:
+        parts.append("This file says nothing of them.")
     return "\n\n".join(parts) + "\n"
 
 
