@@ -157,7 +157,8 @@ def test_what_is_installed(tmp_path):
     prefix = tmp_path / "usr"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "share" / "keystile").mkdir(parents=True)
-    shutil.copy2(keystile.PROGRAM, prefix / "bin" / "keystile")
+    for program in ("keystile", "keystile-keeper"):
+        shutil.copy2(keystile.BUILD / program, prefix / "bin" / program)
     shutil.copytree(keystile.BUILD / "platforms", prefix / "share" / "keystile" / "platforms")
     with keystile.temporary_data() as data:
         keystile.init(data)
