@@ -13,6 +13,7 @@
 /* Values of the handler's, and the names and what is always there. */
 #define BLOCK_MAX ((size_t)16384)
 #define STATUS_LINE_MAX 512
+#define SOURCE_BLOCK ((size_t)65536)
 
 #define X16 "xxxxxxxxxxxxxxxx"
 #define X256 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16
@@ -125,6 +126,42 @@ static bool prepare(struct ks_conn *c, struct block *ret_block)
 	return true;
 }
 
+/* More of an answer whose length is not known. What it has given counts for how long it may take; the time in which it
+ * had nothing to give is not the client's. */
+static ssize_t give_more(void *ctx, uint64_t position, char *bytes, size_t cap)
+{
+	struct ks_conn *c = ctx;
+	struct ks_exchange *x = &c->exchange;
+	enum ks_err err;
+	size_t n = 0;
+
+	(void)position;
+	do {
+		ks_conn_expect(c);
+		err = x->source(x->source_ctx, bytes, cap, &n);
+	} while (err == KS_BUSY && ks_conn_await(c));
+	if (err == KS_BUSY) {
+		ks_conn_set_phase(c, KS_HTTP_WORK);
+		return 0;
+	}
+	ks_conn_set_phase(c, KS_HTTP_SEND);
+	if (err != KS_OK)
+		return err == KS_NOT_FOUND ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+	(void)atomic_fetch_add_explicit(&c->answer_bytes, n, memory_order_relaxed);
+	return (ssize_t)n;
+}
+
+static struct MHD_Response *make_response(struct ks_conn *c)
+{
+	struct ks_exchange *x = &c->exchange;
+
+	if (x->source)
+		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SOURCE_BLOCK, give_more, c, NULL);
+	/* Persistent: the body stays in the exchange until the library has said that the request is done. */
+	return MHD_create_response_from_buffer(x->answer_body.n, (void *)(uintptr_t)x->answer_body.p,
+					       MHD_RESPMEM_PERSISTENT);
+}
+
 bool ks_conn_answer(struct ks_conn *c)
 {
 	struct ks_exchange *x = &c->exchange;
@@ -135,9 +172,7 @@ bool ks_conn_answer(struct ks_conn *c)
 	c->stage = KS_HTTP_STAGE_ANSWERED;
 	if (!prepare(c, &block))
 		return false;
-	/* Persistent: the body stays in the exchange until the library has said that the request is done. */
-	response = MHD_create_response_from_buffer(x->answer_body.n, (void *)(uintptr_t)x->answer_body.p,
-						   MHD_RESPMEM_PERSISTENT);
+	response = make_response(c);
 	if (!response)
 		return false;
 	queued = add_block(response, &block) &&
@@ -224,6 +259,7 @@ static void answer_problem(struct ks_conn *c, int status, const char *code, cons
 		ks_wipe(x->heap, x->answer_body.n);
 	free(x->heap);
 	x->heap = NULL;
+	x->source = NULL;
 	*text = KS_BUF(x->text_bytes);
 	ks_buf_put_c(text, "{\"type\":\"urn:keystile:problem:");
 	ks_buf_put_c(text, code);

@@ -224,8 +224,12 @@ static void wake(struct ks_exchange *x)
 	(void)pthread_mutex_unlock(&server->pending_lock);
 }
 
-/* True: what is waited for has come. False: the connection is suspended until it does. */
-static bool await(struct ks_conn *c)
+void ks_conn_expect(struct ks_conn *c)
+{
+	c->pending = KS_HTTP_PENDING_NOT;
+}
+
+bool ks_conn_await(struct ks_conn *c)
 {
 	struct ks_http_server *server = c->server;
 	bool completed;
@@ -251,8 +255,9 @@ static bool finish(struct ks_conn *c)
 
 	c->exchange.body = ks_str_of(c->body ? c->body : "", c->body_n);
 	c->exchange.complete = wake;
+	c->exchange.resume = wake;
 	c->pending = KS_HTTP_PENDING_NOT;
-	return server->handler.finish(server->handler.ctx, &c->exchange) == KS_FINISH_DONE || await(c);
+	return server->handler.finish(server->handler.ctx, &c->exchange) == KS_FINISH_DONE || ks_conn_await(c);
 }
 
 /* ---- the body ---- */
@@ -279,7 +284,7 @@ static enum ks_err pour(struct ks_conn *c, struct ks_str piece)
 	do {
 		c->pending = KS_HTTP_PENDING_NOT;
 		err = x->sink(x->sink_ctx, piece);
-	} while (err == KS_BUSY && await(c));
+	} while (err == KS_BUSY && ks_conn_await(c));
 	if (err == KS_BUSY)
 		ks_conn_set_phase(c, KS_HTTP_WORK);
 	return err;

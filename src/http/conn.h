@@ -158,6 +158,10 @@ void *ks_conn_uri(void *ctx, const char *uri, struct MHD_Connection *mhd);
 void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_ctx,
 			  enum MHD_RequestTerminationCode how);
 void ks_conn_log(void *ctx, const char *format, va_list arguments);
+/** Before it is asked for what may have to be awaited. */
+void ks_conn_expect(struct ks_conn *c);
+/** True: what is waited for has come. False: the connection is suspended until it does. */
+KS_MUST_USE bool ks_conn_await(struct ks_conn *c);
 void ks_conn_set_phase(struct ks_conn *c, enum ks_http_phase phase);
 void ks_conn_refused(struct ks_conn *c, enum ks_http_refusal refusal);
 

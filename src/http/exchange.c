@@ -28,6 +28,7 @@ void ks_exchange_init(struct ks_exchange *exchange)
 	exchange->state = NULL;
 	exchange->complete = NULL;
 	exchange->resume = NULL;
+	exchange->source = NULL;
 	exchange->carrier = NULL;
 }
 

@@ -29,6 +29,12 @@ struct ks_header {
  * carrier calls it without holding anything that resume or complete take. */
 typedef enum ks_err ks_body_sink(void *ctx, struct ks_str piece);
 
+/** Gives more of an answer whose length is not known: at least one byte, at most `cap`. KS_OK: *ret_n. KS_NOT_FOUND: that was
+ * all. KS_BUSY: there is nothing yet, and the carrier asks again once ks_exchange_resume was called, which may have happened
+ * before the source returned. Anything else: the answer breaks off, so that its reader knows that it is not whole. It must
+ * not block where the exchange has a `resume`. Not called any more after `closed`. */
+typedef enum ks_err ks_answer_source(void *ctx, char *ret_bytes, size_t cap, size_t *ret_n);
+
 struct ks_exchange {
 	/* The request: borrowed from the carrier until the exchange is closed. */
 	struct ks_str method;
@@ -54,6 +60,8 @@ struct ks_exchange {
 	struct ks_header answer_headers[KS_ANSWER_HEADERS_MAX];
 	size_t answer_header_count;
 	struct ks_str answer_body;          /* in `text`, static, or in `heap` */
+	ks_answer_source *source;           /* gives the body instead; NULL: answer_body is it */
+	void *source_ctx;
 	char *heap;                         /* freed (wiped where `wipe` is set) after sending; NULL: none */
 	bool wipe;                          /* the body holds a secret */
 	bool close;                         /* end the connection afterwards */
@@ -64,7 +72,7 @@ struct ks_exchange {
 	void *state;
 	/* The carrier's. */
 	void (*complete)(struct ks_exchange *exchange);
-	/* NULL: this carrier's thread may wait, so a sink waits itself and never says KS_BUSY. */
+	/* NULL: this carrier's thread may wait, so a sink or source waits itself and never says KS_BUSY. */
 	void (*resume)(struct ks_exchange *exchange);
 	void *carrier;
 };
@@ -87,7 +95,7 @@ void ks_exchange_answer_header(struct ks_exchange *exchange, struct ks_str name,
 /** Answers a pending exchange, once, from any thread. Nothing of the exchange may be touched afterwards. */
 void ks_exchange_complete(struct ks_exchange *exchange);
 
-/** Goes on with a body whose sink said KS_BUSY, once for each time that it did; from any thread, without waiting, also
+/** Goes on with a body whose sink, or an answer whose source, said KS_BUSY, once for each time that it did; from any thread, without waiting, also
  * before the sink has returned. Not after `closed`. */
 void ks_exchange_resume(struct ks_exchange *exchange);
 
