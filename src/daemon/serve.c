@@ -154,6 +154,8 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.session_lifetime_ms = (int64_t)config->sessions_lifetime_s.number * 1000,
 		.invitation_ms = (int64_t)config->invitations_lifetime_s.number * 1000,
 		.events_keep_days = (unsigned)config->events_keep_days.number,
+		.audit_key = true,
+		.audit_checkpoint_ms = (int64_t)config->audit_checkpoint_interval.number * 1000,
 		.self_policy = ks_api_self_policy(),
 		.log = ks_log_engine,
 	};

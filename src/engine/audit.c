@@ -15,6 +15,36 @@ static struct ks_str on_behalf(const struct ks_tx *tx, const struct ks_actor *ac
 	return ks_str_c(text);
 }
 
+/* What is told of the actor to those who may not know its id (viewer.c of the API does so): the kind of the tenant that
+ * it belongs to, which of a user is the organization. */
+static struct ks_str place_of(const struct ks_tx *tx, const struct ks_actor *actor)
+{
+	uint32_t index;
+
+	if (!actor)
+		return KS_STR("system");
+	if (actor->local)
+		return KS_STR("local");
+	index = tx->ring && actor->own ? ks_ring_tenant(tx->ring, actor->own) : KS_RING_NONE;
+	if (index != KS_RING_NONE && tx->ring->tenants[index].kind == KS_TENANT_KIND_PERSONAL)
+		index = tx->ring->tenants[index].organization;
+	return ks_str_c(ks_tenant_kind_text(index == KS_RING_NONE ? KS_TENANT_KIND_OPERATOR
+								  : (enum ks_tenant_kind)tx->ring->tenants[index].kind));
+}
+
+/* A partner's log is its own, also the entry that made it. */
+static uint64_t tree_of(const struct ks_tx *tx, const struct ks_audit_note *note)
+{
+	uint32_t index;
+
+	if (note->organization)
+		return note->organization;
+	if (note->object_type == KS_ID_PARTNER && note->object && note->object == note->tenant)
+		return note->tenant;
+	index = tx->ring && note->tenant ? ks_ring_tenant(tx->ring, note->tenant) : KS_RING_NONE;
+	return index != KS_RING_NONE && tx->ring->tenants[index].kind == KS_TENANT_KIND_PARTNER ? note->tenant : 0;
+}
+
 static void put_name(struct ks_buf *detail, const char *name)
 {
 	ks_buf_put_byte(detail, detail->n == 0 ? '{' : ',');
@@ -95,5 +125,7 @@ enum ks_err ks_tx_audit(struct ks_tx *tx, const struct ks_actor *actor, const st
 		.address = actor ? ks_str_c(actor->address) : KS_STR(""),
 		.request_id = actor ? ks_str_c(actor->request_id) : KS_STR(""),
 		.detail = note->detail,
+		.place = place_of(tx, actor),
+		.tree = tree_of(tx, note),
 	});
 }

@@ -389,7 +389,9 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	KS_TRY(ks_platforms_load(&engine->options, &engine->platforms, problem));
 	KS_TRY(open_store(engine, problem));
 	KS_TRY(ks_engine_keeper_open(engine, problem));
+	KS_TRY(ks_audit_build(engine, problem));
 	KS_TRY(make_operator(engine, problem));
+	KS_TRY(ks_audit_open(engine));
 	KS_TRY(ks_issuer_open(engine));
 	KS_TRY(open_ring(engine, problem));
 	ks_writer_note_ring(engine);
@@ -445,6 +447,7 @@ void ks_engine_close(struct ks_engine **engine)
 	free(e->memberships);
 	free(e->grant_body);
 	ks_issuer_close(e);
+	ks_audit_close(e);
 	ks_engine_keeper_close(e);
 	free(e->data_directory);
 	free(e->store_uri);

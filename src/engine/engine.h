@@ -78,6 +78,8 @@ struct ks_engine_options {
 	bool checksum;                     /* new tokens carry one */
 	struct ks_engine_issuer issuer;
 	unsigned usage_flush_ms;           /* at most this long until counted uses are in the truth */
+	bool audit_key;                    /* make the key that signs checkpoints of the audit where there is none */
+	int64_t audit_checkpoint_ms;       /* checkpoints of the audit are signed this often; 0: on demand alone */
 	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
 	struct ks_notice_options notice;
 	int64_t session_idle_ms;           /* a session not used for so long ends; 0: 30 minutes */

@@ -138,6 +138,8 @@ struct ks_engine {
 	struct ks_usage_state usage;
 
 	struct ks_issuer_state issuer;
+	struct ks_audit_signer *audit_signer;   /* read alone, once it is there */
+	int64_t audit_next_ms;                  /* the usage thread's: checkpoints are due */
 
 	pthread_mutex_t stats_lock;
 	struct ks_engine_stats stats;
@@ -190,6 +192,15 @@ struct ks_engine_seal {
 /** Starts the keeper; the store is open. Errors of ks_keeper_start; KS_CORRUPT: its root is not the one that sealed. */
 KS_MUST_USE enum ks_err ks_engine_keeper_open(struct ks_engine *engine, struct ks_engine_problem *ret_problem);
 void ks_engine_keeper_close(struct ks_engine *engine);
+
+/* ---- audit_log.c ---- */
+/** Makes leaves of entries of earlier versions, some at a time: what is done stays done. Before anything is appended. */
+KS_MUST_USE enum ks_err ks_audit_build(struct ks_engine *engine, struct ks_engine_problem *problem);
+/** Reads the key that signs checkpoints, or makes it. After the master key. */
+KS_MUST_USE enum ks_err ks_audit_open(struct ks_engine *engine);
+void ks_audit_close(struct ks_engine *engine);
+/** Signs checkpoints of the trees that have grown, where it is time, and tells of them. Any thread but the writer's. */
+void ks_audit_tend(struct ks_engine *engine);
 
 /* ---- writer.c ---- */
 KS_MUST_USE enum ks_err ks_writer_start(struct ks_engine *engine);

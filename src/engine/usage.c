@@ -534,6 +534,7 @@ static void *usage_main(void *arg)
 			notice(engine);
 			sweep_sessions(engine);
 			do_chores(engine);
+			ks_audit_tend(engine);
 		}
 		if (go_on)
 			ks_issuer_tend(engine);

@@ -42,13 +42,15 @@
 	"SELECT min(id), count(*) FROM (SELECT id FROM keys WHERE " where " ORDER BY id DESC LIMIT $2) AS behind"
 
 #define SQL_AUDIT_COLUMNS \
-	"id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail"
+	"id, at, organization, tenant, actor, on_behalf, action, object, outcome, address, request_id, detail,"   \
+	" tree, position, place, salt, leaf"
 
-/* $1 organization, $2 tenant, $3 actor, $4 action, $5 first id, $6 before, $7 limit */
-#define SQL_AUDIT_WHERE(column)                                                                      \
+/* $1 tree, $2 tenant, $3 actor, $4 action, $5 first id, $6 before, $7 limit, $8 address, $9 outcome */
+#define SQL_AUDIT_WHERE(column, order)                                                               \
 	"SELECT " SQL_AUDIT_COLUMNS " FROM audit WHERE " column " AND id >= $5 AND id < $6"          \
-	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR actor = $3)" \
-	" AND ($4 = '' OR action = $4) ORDER BY id DESC LIMIT $7"
+	" AND ($1 < 0 OR tree = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR actor = $3)"         \
+	" AND ($4 = '' OR action = $4) AND ($8 = '' OR address = $8) AND ($9 = '' OR outcome = $9)"  \
+	" ORDER BY id " order " LIMIT $7"
 
 #define SQL_SESSION_COLUMNS                                                                                   \
 	"s.id, s.digest, s.user_id, s.created_at, s.expires_at, s.ended_at, s.method, s.address, s.agent,"    \

@@ -455,19 +455,32 @@ struct ks_audit_row {
 	struct ks_str address;
 	struct ks_str request_id;
 	struct ks_str detail; /* JSON object, or empty */
+	struct ks_str place;  /* what is told of the actor where its id may not be: "operator", "organization", … */
+	/** The tree that it is a leaf of, where it has no organization: a partner's, or 0, the operator's. */
+	uint64_t tree;
+	/* Given on appending (audit_tree.h). */
+	uint64_t position;
+	struct ks_str salt;
+	struct ks_str leaf;
 };
 typedef enum ks_err ks_audit_each(void *ctx, const struct ks_audit_row *row);
-/** Append-only: the schema itself refuses to change or remove an entry. KS_CONFLICT: the id is taken. */
+/** Append-only: the schema itself refuses to change or remove an entry. Ids rise. The entry becomes the last leaf of its
+ * tree: one row more for every 256 of them, and no scan. KS_CONFLICT: the id is taken. KS_SYSTEM: no random numbers. */
 KS_MUST_USE enum ks_err ks_store_audit_append(struct ks_store *store, const struct ks_audit_row *row);
 struct ks_audit_filter {
 	uint64_t organization; /* 0: any */
 	uint64_t tenant;       /* 0: any */
-	struct ks_str actor, action;
+	struct ks_str actor, action, address, outcome; /* empty: any */
 	int64_t from, to; /* [from, to) of the time in the id, which never goes back; KS_TIME_NONE: open */
 	uint64_t before;
+	uint64_t after;   /* greater ids alone */
+	bool oldest_first;
+	bool has_tree;    /* of `tree` alone */
+	uint64_t tree;
 	size_t limit;
 };
-/** Newest first. Driven by the index of the actor, the tenant or the organization, or by id. */
+/** Newest first unless the filter says otherwise. Driven by the index of the actor, the address, an outcome that is not
+ * "ok", the tenant, the tree or the action, or by id. */
 KS_MUST_USE enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter *filter,
 				       ks_audit_each *each, void *ctx);
 

@@ -66,5 +66,6 @@ enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t id, bool *re
 void ks_store_forget_memos(struct ks_store *store)
 {
 	memset(store->memos, 0, sizeof(store->memos));
+	memset(store->trees, 0, sizeof(store->trees));
 	store->last_segment.known = false;
 }

@@ -2,6 +2,7 @@
 /** What the files of the store share. */
 #pragma once
 
+#include "merkle/entry.h"
 #include "store/fields.h"
 #include "store/sql.h"
 #include "store/store.h"
@@ -24,6 +25,15 @@ struct ks_segment_memo {
 	uint64_t room;
 };
 
+/** How many leaves a tree of the audit has: known of those that were appended to of late. */
+#define KS_TREE_MEMOS 1024
+
+struct ks_tree_memo {
+	bool known;
+	uint64_t tree;
+	uint64_t size;
+};
+
 struct ks_store {
 	const struct ks_sql_driver *driver;
 	struct ks_sql *sql;
@@ -38,6 +48,9 @@ struct ks_store {
 	struct ks_store_counts added_before; /* the savepoint */
 	struct ks_grant_memo memos[KS_GRANT_MEMOS];
 	struct ks_segment_memo last_segment;
+	struct ks_tree_memo trees[KS_TREE_MEMOS];
+	uint8_t salts[64][KS_AUDIT_SALT_SIZE]; /* of audit entries, drawn ahead */
+	size_t salts_left;
 	uint64_t segment_keys; /* KS_SEGMENT_KEYS */
 	struct ks_sql_error error;
 };
@@ -138,6 +151,9 @@ KS_MUST_USE enum ks_err ks_store_check_text(struct ks_store *store, struct ks_st
 
 /** True in *ret_limited if the grant has a rate limit. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t id, bool *ret_limited);
+
+/** Writes the tiles that the last leaf of a tree of `size` leaves has made whole. */
+KS_MUST_USE enum ks_err ks_store_audit_tile(struct ks_store *store, uint64_t tree, uint64_t size);
 
 /** LIMIT; beyond the range is no limit. */
 static inline struct ks_sql_value ks_value_limit(size_t limit)

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "fixture.h"
+#include "store/audit_tree.h"
 
 #define ROUNDS 60
 #define BATCHES_MAX 200000
@@ -94,6 +95,41 @@ static enum ks_err tally_change(void *ctx, const struct ks_change *change)
 	return KS_OK;
 }
 
+struct leaves {
+	struct ks_merkle_edge edge;
+};
+
+static enum ks_err take_leaf(void *ctx, const struct ks_audit_row *row)
+{
+	struct leaves *leaves = ctx;
+	struct ks_digest leaf;
+
+	assert_int_equal(row->tree, ORG_A);
+	assert_int_equal(row->position, leaves->edge.size);
+	assert_ok(ks_audit_row_leaf(row, &leaf));
+	assert_ok(ks_merkle_edge_add(&leaves->edge, 0, &leaf));
+	return KS_OK;
+}
+
+/* The tree is the one of the entries that are there, and goes on from it. */
+static void check_tree(struct ks_store *store)
+{
+	struct ks_audit_filter all = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .limit = SIZE_MAX, .oldest_first = true};
+	struct ks_audit_tree *tree = malloc(sizeof(*tree));
+	struct ks_merkle_source source = {ks_store_audit_node, tree};
+	struct leaves leaves = {{0}};
+	struct ks_digest root, expected;
+
+	assert_non_null(tree);
+	assert_ok(ks_store_audit(store, &all, take_leaf, &leaves));
+	assert_ok(ks_store_audit_tree(store, ORG_A, tree));
+	assert_int_equal(tree->size, leaves.edge.size);
+	assert_ok(ks_merkle_root(&source, tree->size, &root));
+	assert_ok(ks_merkle_edge_root(&leaves.edge, &expected));
+	assert_true(ks_merkle_same(&root, &expected));
+	free(tree);
+}
+
 /* Every batch is whole or not there; those up to `acknowledged` are there. Returns the last one. */
 static uint64_t check(struct ks_store *store, uint64_t acknowledged)
 {
@@ -104,6 +140,7 @@ static uint64_t check(struct ks_store *store, uint64_t acknowledged)
 	memset(&tally, 0, sizeof(tally));
 	assert_ok(ks_store_key_cores(store, 0, UINT64_MAX, tally_key, NULL));
 	assert_ok(ks_store_audit(store, &all, tally_audit, NULL));
+	check_tree(store);
 	assert_ok(ks_store_changes_after(store, 0, SIZE_MAX, tally_change, NULL));
 	for (uint64_t batch = 1; batch <= tally.last; batch++) {
 		assert_true(tally.keys[batch] > 0);

@@ -378,6 +378,7 @@ static void migrations_are_those_that_were_released(void **state)
 		"af6a3a523b2546cea28adca2578fa952f4ceebea8018536d847a8e15a097febf",
 		"30978c43463259c09bdf57514564991fd0d614f871eb847ea103f12187a139b6",
 		"6b67f4e029b5e8d9fc39b19fd2c08f5608f95ca0e50b18190318ae5da7cb0277",
+		"928043e0f8385fe257453f56ddba38b0fcc39425d5114150c3ad8608f6fd46e3",
 	};
 
 	(void)state;
