@@ -15,7 +15,8 @@
 #define KS_API_WORKERS 2          /* threads that read lists */
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_HASHES_MAX 64      /* calls that wait for a thread that hashes passwords: there are as many of those */
-#define KS_API_ALONE_MAX 4        /* long works at one time, each on a thread of its own */
+#define KS_API_EXPORTS_MAX 4      /* exports of the audit at one time, each of another log */
+#define KS_API_ALONE_MAX (4 + KS_API_EXPORTS_MAX) /* long works at one time, each on a thread of its own */
 #define KS_API_ANALYSES_MAX 2     /* of them, questions over all keys */
 
 /** Work away from the carrier's threads (tasks.c). */
@@ -32,6 +33,8 @@ struct ks_tasks {
 	size_t alone;
 	bool stopping;
 	_Atomic unsigned analyses;        /* under way */
+	uint64_t exports[KS_API_EXPORTS_MAX]; /* whose log is being exported */
+	size_t export_count;
 };
 
 struct ks_api {
@@ -51,6 +54,11 @@ void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max)
 void ks_tasks_end(struct ks_tasks *tasks);
 /** The same, and frees. */
 void ks_tasks_done(struct ks_tasks *tasks);
+/** True: the service stops, and what takes long ends. */
+bool ks_tasks_stopping(struct ks_api *api);
+/** Takes one of the few places for exports. KS_FULL: none is left, or this log is being exported. */
+KS_MUST_USE enum ks_err ks_tasks_export_begins(struct ks_api *api, uint64_t tree);
+void ks_tasks_export_ends(struct ks_api *api, uint64_t tree);
 /** Runs `run` on a thread of its own. KS_FULL: as many as may are running; KS_STOPPING; KS_SYSTEM. */
 KS_MUST_USE enum ks_err ks_tasks_alone(struct ks_api *api, void (*run)(void *ctx), void *ctx);
 /** Runs `handler` (of backup, rebuild: it blocks) on a thread of its own and answers when it has returned. */

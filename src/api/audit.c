@@ -3,7 +3,7 @@
 #include "api/api_priv.h"
 
 struct question {
-	struct ks_str actor, action;
+	struct ks_str actor, action, address, outcome;
 	bool hidden;               /* the actor is not the caller's business: nothing was done by it */
 };
 
@@ -39,6 +39,8 @@ static enum ks_err ask(struct ks_history *h, void *ctx)
 		.tenant = h->tenant,
 		.actor = q->actor,
 		.action = q->action,
+		.address = q->address,
+		.outcome = q->outcome,
 		.from = h->from,
 		.to = h->to,
 		.before = h->before,
@@ -52,14 +54,18 @@ static enum ks_err ask(struct ks_history *h, void *ctx)
 
 static enum ks_finish list_audit(struct ks_call *call)
 {
-	static const char *const known[] = {"tenant", "actor", "action", "from", "to", "limit", "cursor", NULL};
-	char actor[KS_STORE_ACTOR_MAX], action[64];
-	struct question q = {.actor = KS_STR(""), .action = KS_STR("")};
+	static const char *const known[] = {"tenant", "actor", "action", "address", "outcome", "from", "to", "limit",
+					    "cursor", NULL};
+	char actor[KS_STORE_ACTOR_MAX], action[64], address[KS_STORE_ADDRESS_MAX], outcome[64];
+	struct question q = {
+		.actor = KS_STR(""), .action = KS_STR(""), .address = KS_STR(""), .outcome = KS_STR("")};
 	struct ks_history history;
 
 	ks_call_query_known(call, known);
 	(void)ks_call_query(call, "actor", actor, sizeof(actor), &q.actor);
 	(void)ks_call_query(call, "action", action, sizeof(action), &q.action);
+	(void)ks_call_query(call, "address", address, sizeof(address), &q.address);
+	(void)ks_call_query(call, "outcome", outcome, sizeof(outcome), &q.outcome);
 	if (!ks_history_read(call, &history))
 		return KS_FINISH_DONE;
 	q.hidden = !ks_str_empty(q.actor) && !ks_viewer_sees(&call->viewer, q.actor);

@@ -260,3 +260,45 @@ enum ks_finish ks_call_analyse(struct ks_call *call, ks_call_handler *handler)
 	return err == KS_FULL ? ks_call_problem(call, KS_PROBLEM_OVERLOADED, "Other questions over all keys are being answered; ask again.")
 			      : ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
+
+/* ---- exports ---- */
+
+bool ks_tasks_stopping(struct ks_api *api)
+{
+	bool stopping;
+
+	(void)pthread_mutex_lock(&api->tasks.lock);
+	stopping = api->tasks.stopping;
+	(void)pthread_mutex_unlock(&api->tasks.lock);
+	return stopping;
+}
+
+enum ks_err ks_tasks_export_begins(struct ks_api *api, uint64_t tree)
+{
+	struct ks_tasks *tasks = &api->tasks;
+	enum ks_err err = KS_OK;
+
+	(void)pthread_mutex_lock(&tasks->lock);
+	if (tasks->export_count == KS_API_EXPORTS_MAX)
+		err = KS_FULL;
+	for (size_t i = 0; i < tasks->export_count; i++)
+		err = tasks->exports[i] == tree ? KS_FULL : err;
+	if (err == KS_OK)
+		tasks->exports[tasks->export_count++] = tree;
+	(void)pthread_mutex_unlock(&tasks->lock);
+	return err;
+}
+
+void ks_tasks_export_ends(struct ks_api *api, uint64_t tree)
+{
+	struct ks_tasks *tasks = &api->tasks;
+
+	(void)pthread_mutex_lock(&tasks->lock);
+	for (size_t i = 0; i < tasks->export_count; i++) {
+		if (tasks->exports[i] == tree) {
+			tasks->exports[i] = tasks->exports[--tasks->export_count];
+			break;
+		}
+	}
+	(void)pthread_mutex_unlock(&tasks->lock);
+}

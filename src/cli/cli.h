@@ -85,6 +85,10 @@ void ks_answer_free(struct ks_answer *answer);
 int ks_client_call(struct ks_cli *cli, const char *method, const char *target, struct ks_str body, struct ks_answer *ret_answer);
 /** The same with a file as the body (imports); `in` is read to its end. */
 int ks_client_upload(struct ks_cli *cli, const char *target, FILE *in, struct ks_answer *ret_answer);
+/** GET of what may be large: a 200 answer's bytes go to `take` as they come, which may end it by false; any other answer to
+ * *ret_answer as ever. */
+int ks_client_download(struct ks_cli *cli, const char *target, bool (*take)(void *ctx, struct ks_str piece), void *ctx,
+		       struct ks_answer *ret_answer);
 void ks_client_close(struct ks_cli *cli);
 
 /** Calls and, where the status is not 2xx, says the problem and fails. On success the answer is printed as JSON (--json) or by `show`. */
@@ -178,5 +182,12 @@ int ks_cmd_policy_audit(struct ks_cli *cli);
 int ks_cmd_policy_test(struct ks_cli *cli);
 int ks_cmd_verify(struct ks_cli *cli);
 int ks_cmd_explain(struct ks_cli *cli);
+int ks_cmd_audit_list(struct ks_cli *cli);
+int ks_cmd_audit_export(struct ks_cli *cli);
+int ks_cmd_audit_checkpoint(struct ks_cli *cli);
+int ks_cmd_audit_key(struct ks_cli *cli);
+int ks_cmd_audit_proof(struct ks_cli *cli);
+int ks_cmd_audit_check(struct ks_cli *cli);
+int ks_cmd_audit_verify(struct ks_cli *cli);
 int ks_cmd_events(struct ks_cli *cli);
 int ks_cmd_scanners(struct ks_cli *cli);

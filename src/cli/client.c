@@ -204,8 +204,36 @@ static struct curl_slist *headers_for(struct ks_str body, const struct upload *u
 	return body.n ? curl_slist_append(NULL, "Content-Type: application/json") : NULL;
 }
 
+/* What is downloaded: the bytes of a 200 go on, those of any other answer are kept. */
+struct download {
+	bool (*take)(void *ctx, struct ks_str piece);
+	void *ctx;
+	CURL *curl;
+	struct ks_json *text;
+};
+
+static size_t on_download(char *p, size_t size, size_t n, void *ctx)
+{
+	struct download *download = ctx;
+	long status = 0;
+
+	(void)curl_easy_getinfo(download->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200)
+		return on_data(p, size, n, download->text);
+	return download->take(download->ctx, ks_str_of(p, size * n)) ? size * n : 0;
+}
+
+static void set_download(CURL *curl, struct download *download, struct ks_json *text)
+{
+	download->curl = curl;
+	download->text = text;
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_download);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, download);
+	(void)curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 1L << 18);
+}
+
 static int call_daemon(struct ks_cli *cli, const char *method, const char *target, struct ks_str body, struct upload *upload,
-		       struct ks_answer *ret_answer)
+		       struct download *download, struct ks_answer *ret_answer)
 {
 	CURL *curl = curl_easy_init();
 	struct curl_slist *headers = headers_for(body, upload);
@@ -228,6 +256,8 @@ static int call_daemon(struct ks_cli *cli, const char *method, const char *targe
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &text);
+	if (download)
+		set_download(curl, download, &text);
 	if (upload) {
 		(void)curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
 		(void)curl_easy_setopt(curl, CURLOPT_READFUNCTION, read_upload);
@@ -285,8 +315,22 @@ static void set_request(struct ks_exchange *x, const char *method, const char *t
 	}
 }
 
+/* False: it broke off. */
+static bool pour_out(struct ks_exchange *x, struct download *download)
+{
+	static char piece[KS_PIECE_MAX];
+	enum ks_err err = KS_OK;
+	size_t n = 0;
+
+	while ((err = x->source(x->source_ctx, piece, sizeof(piece), &n)) == KS_OK) {
+		if (!download->take(download->ctx, ks_str_of(piece, n)))
+			return false;
+	}
+	return err == KS_NOT_FOUND;
+}
+
 static int call_here(struct ks_cli *cli, const char *method, const char *target, struct ks_str body, struct upload *upload,
-		     struct ks_answer *ret_answer)
+		     struct download *download, struct ks_answer *ret_answer)
 {
 	struct ks_handler handler = ks_api_handler(cli->client->api);
 	struct ks_exchange *x = calloc(1, sizeof(*x));
@@ -310,6 +354,8 @@ static int call_here(struct ks_cli *cli, const char *method, const char *target,
 	ks_json_init(&text);
 	(void)on_data((char *)(uintptr_t)x->answer_body.p, 1, x->answer_body.n, &text);
 	code = take_answer(ret_answer, x->status, &text);
+	if (x->source && download && !pour_out(x, download))
+		code = ks_cli_fail(cli, KS_EXIT_FAILED, "the answer broke off");
 	handler.closed(handler.ctx, x);
 	if (x->heap && x->wipe)
 		ks_wipe(x->heap, x->answer_body.n);
@@ -326,8 +372,8 @@ int ks_client_call(struct ks_cli *cli, const char *method, const char *target, s
 	*ret_answer = (struct ks_answer){0};
 	if (code != KS_EXIT_DONE)
 		return code;
-	return cli->client->through_daemon ? call_daemon(cli, method, target, body, NULL, ret_answer)
-					   : call_here(cli, method, target, body, NULL, ret_answer);
+	return cli->client->through_daemon ? call_daemon(cli, method, target, body, NULL, NULL, ret_answer)
+					   : call_here(cli, method, target, body, NULL, NULL, ret_answer);
 }
 
 int ks_client_upload(struct ks_cli *cli, const char *target, FILE *in, struct ks_answer *ret_answer)
@@ -338,8 +384,21 @@ int ks_client_upload(struct ks_cli *cli, const char *target, FILE *in, struct ks
 	*ret_answer = (struct ks_answer){0};
 	if (code != KS_EXIT_DONE)
 		return code;
-	return cli->client->through_daemon ? call_daemon(cli, "POST", target, KS_STR(""), &upload, ret_answer)
-					   : call_here(cli, "POST", target, KS_STR(""), &upload, ret_answer);
+	return cli->client->through_daemon ? call_daemon(cli, "POST", target, KS_STR(""), &upload, NULL, ret_answer)
+					   : call_here(cli, "POST", target, KS_STR(""), &upload, NULL, ret_answer);
+}
+
+int ks_client_download(struct ks_cli *cli, const char *target, bool (*take)(void *ctx, struct ks_str piece), void *ctx,
+		       struct ks_answer *ret_answer)
+{
+	struct download download = {.take = take, .ctx = ctx};
+	int code = open_client(cli);
+
+	*ret_answer = (struct ks_answer){0};
+	if (code != KS_EXIT_DONE)
+		return code;
+	return cli->client->through_daemon ? call_daemon(cli, "GET", target, KS_STR(""), NULL, &download, ret_answer)
+					   : call_here(cli, "GET", target, KS_STR(""), NULL, &download, ret_answer);
 }
 
 /* ---- what comes back ---- */

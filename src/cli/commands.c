@@ -122,6 +122,44 @@ static const struct ks_option page_options[] = {
 
 static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
 
+#define AUDIT_FILTERS                                                                                        \
+	{"tenant", "ID", "of this tenant", false},                                                           \
+	{"actor", "ID", "what this key or user did, local or system", false},                                \
+	{"action", "NAME", "one action, such as key.create", false},                                         \
+	{"address", "ADDRESS", "what was done from this address", false},                                    \
+	{"outcome", "CODE", "ok, or the code of a refusal", false},                                          \
+	{"from", "TIME", "from this time on", false},                                                        \
+	{"to", "TIME", "before this time", false}
+
+static const struct ks_option audit_list_options[] = {
+	AUDIT_FILTERS,
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
+static const struct ks_option audit_export_options[] = {
+	AUDIT_FILTERS,
+	{"format", "FORMAT", "jsonl (default) or csv", false},
+	{"checkpoint-size", "N", "let what is left out be verified against a checkpoint of this size", false},
+	END};
+
+static const struct ks_option audit_checkpoint_options[] = {
+	{"tenant", "ID", "whose log (default: the operator's)", false},
+	{"size", "N", "of its first N entries (default: all)", false},
+	END};
+
+static const struct ks_option audit_proof_options[] = {
+	{"tenant", "ID", "whose log (default: the operator's)", false},
+	{"size", "N", "that the entry is among the first N (default: all)", false},
+	{"from-size", "N", "size of the earlier checkpoint", false},
+	{"to-size", "N", "size of the later one (default: all)", false},
+	END};
+
+static const struct ks_option audit_verify_options[] = {
+	{"checkpoint", "FILE", "a checkpoint that was kept", false},
+	{"key", "KEY", "the log's key as `audit key` prints it, or a file with it; signatures are checked with it", false},
+	END};
+
 static const struct ks_option events_options[] = {
 	{"follow", NULL, "print events as they happen, a line each, until this is ended", false},
 	{"tenant", "ID", "of this tenant", false},
@@ -253,6 +291,20 @@ const struct ks_command ks_commands[] = {
 	{NULL, "scanners", "SCANNER", 1, 1, "print patterns of our tokens for gitleaks, trufflehog or github", scanners_options,
 	 ks_cmd_scanners},
 	{NULL, "events", "", 0, 0, "list what happened, newest first, or follow it", events_options, ks_cmd_events},
+	{"audit", "list", "", 0, 0, "list who did what, newest first", audit_list_options, ks_cmd_audit_list},
+	{"audit", "export", "[FILE]", 0, 1,
+	 "write a tenant's log into a new file, with all that proves it (left out, or -: standard output)", audit_export_options,
+	 ks_cmd_audit_export},
+	{"audit", "checkpoint", "", 0, 0, "print a signed checkpoint of a log, to be kept", audit_checkpoint_options,
+	 ks_cmd_audit_checkpoint},
+	{"audit", "key", "", 0, 0, "print the key that checkpoints are checked with", none, ks_cmd_audit_key},
+	{"audit", "proof", "[ENTRY]", 0, 1, "prove that an entry is in its log, or that one checkpoint follows from another",
+	 audit_proof_options, ks_cmd_audit_proof},
+	{"audit", "verify", "FILE", 1, 1,
+	 "hold an export against a checkpoint that was kept, without a service; exit code 1: something is not as it was",
+	 audit_verify_options, ks_cmd_audit_verify},
+	{"audit", "check", "", 0, 0, "compute all logs of the store anew and compare; exit code 1: they differ", none,
+	 ks_cmd_audit_check},
 	{"issuer", "show", "", 0, 0, "show our issuer of JWTs and its keys", none, ks_cmd_issuer_show},
 	{"issuer", "rotate", "", 0, 0, "let a next signing key come", issuer_rotate_options, ks_cmd_issuer_rotate},
 	{"ring", "stat", "", 0, 0, "show the ring's numbers", none, ks_cmd_ring_stat},

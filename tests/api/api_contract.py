@@ -83,7 +83,7 @@ class Contract:
         assert bare_type(content_type) in described, f"{what}: {content_type} is not described"
         if method == "HEAD":
             assert answer.body == b"", what
-        elif "json" in content_type:
+        elif "json" in content_type and "ndjson" not in content_type:
             self.validate(described[bare_type(content_type)]["schema"], answer.json, what)
             if "problem" in content_type:
                 assert answer.json["status"] == answer.status or "X-Keystile-Status" in answer.headers, what

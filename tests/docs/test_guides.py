@@ -1,4 +1,4 @@
-"""The guides are run as they stand: every `sh` block of docs/guides/*.md, in order, in one shell, against a service of
+"""The guides are run as they stand: every `sh` block of docs/guides/*.md and docs/audit.md, in order, in one shell, against a service of
 its own; where a `text` block follows, it is what the commands print, `…` standing for whatever differs each time."""
 import os
 import pathlib
@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import keystile  # noqa: E402
 
-GUIDES = sorted((keystile.SOURCE / "docs" / "guides").glob("*.md"))
+GUIDES = [*sorted((keystile.SOURCE / "docs" / "guides").glob("*.md")), keystile.SOURCE / "docs" / "audit.md"]
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.M | re.S)
 
 
