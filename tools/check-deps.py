@@ -15,6 +15,7 @@ LAYERS = {
     "token": {"base", "model"},
     "jose": {"base", "crypto", "model"},
     "secretstore": {"base", "crypto", "fetch", "model", "jose"},
+    "hooksig": {"base", "crypto", "jose"},
     "urlpath": {"base"},
     "multipart": {"base"},
     "yaml": {"base"},
@@ -28,16 +29,16 @@ LAYERS = {
     "keeper": {"base", "crypto"},
     "login": {"base", "crypto"},
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
-    "engine": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle", "keeper"},
+    "engine": {"base", "hooksig", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle", "keeper"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "http": {"base", "crypto"},
-    "api": {"base", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle", "keeper"},
+    "api": {"base", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle", "keeper"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
     "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "keeper"},
-    "cli": {"base", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
+    "cli": {"base", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
 }
-PURE = {"base", "multipart", "model", "token", "jose", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
+PURE = {"base", "multipart", "model", "token", "jose", "hooksig", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.
 IMPURE = re.compile(r"^(fcntl|pthread|sys/(socket|stat|file|epoll|wait)|time|sys/time|signal|netinet/.*|dirent)\.h$")
 # Library header -> where it may be included.

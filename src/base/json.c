@@ -33,7 +33,7 @@ static bool add_name(struct names *names, size_t from, struct ks_json_text text)
 /* Takes one value whole. */
 static bool take_value(struct ks_json_read *r, struct names *names)
 {
-	struct open open[KS_JSON_READ_DEPTH];
+	struct open open[KS_JSON_DEPTH_MAX];
 	unsigned depth = 0;
 
 	do {
@@ -53,7 +53,7 @@ static bool take_value(struct ks_json_read *r, struct names *names)
 			(void)ks_json_read_raw(r);
 			continue;
 		}
-		if (depth == KS_JSON_READ_DEPTH)
+		if (depth == KS_JSON_DEPTH_MAX)
 			return false;
 		ks_json_read_open(r, c);
 		open[depth++] = (struct open){c == '{' ? '}' : ']', true, names->n, names->escaped.n};

@@ -8,10 +8,12 @@
 
 /** Members of all objects that are open at one place of the document, together. */
 #define KS_JSON_MEMBERS_MAX 256
+/** Values within values. */
+#define KS_JSON_DEPTH_MAX 16
 /** Bytes of the names among them that are written with escapes. */
 #define KS_JSON_ESCAPED_MAX 1024
 
-/** True if `text` is one JSON value (RFC 8259) and nothing else: UTF-8, nested KS_JSON_READ_DEPTH deep at most, no
+/** True if `text` is one JSON value (RFC 8259) and nothing else: UTF-8, nested KS_JSON_DEPTH_MAX deep at most, no
  * object with two members of one name (escapes undone: "a" and "\u0061" are one), and within the two limits above. What
  * is said below of documents holds for those alone for which this was true. Time: length of the text, and for each
  * object the square of its members. */

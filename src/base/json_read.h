@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-#define KS_JSON_READ_DEPTH 16 /* of values that are taken whole */
+#define KS_JSON_READ_DEPTH 64 /* of values that are taken whole */
 
 struct ks_json_read {
 	struct ks_str text;

@@ -5,6 +5,7 @@
 
 #include "api/platforms.h"
 #include "cli/cmd_tables.h"
+#include "engine/platforms.h"
 
 static void show_list(struct ks_cli *cli, const json_t *answer)
 {
@@ -107,7 +108,8 @@ static int load(const struct ks_cli *cli, const char *path, struct ks_platform_r
 		source.text = ks_str_of(bytes, fread(bytes, 1, KS_PLATFORM_FILE_MAX + 1, in));
 	if (!in || !bytes || ferror(in))
 		code = ks_cli_fail(cli, KS_EXIT_FAILED, "%s: %s", path, strerror(errno));
-	else if (ks_platform_registry_new(&source, 1, ret_registry, &problem) != KS_OK)
+	else if (ks_platform_registry_new(&source, 1, ret_registry, &problem) != KS_OK ||
+		 ks_platforms_check_webhooks(*ret_registry, &problem) != KS_OK)
 		code = say_problem(cli, &problem);
 	if (in)
 		(void)fclose(in);

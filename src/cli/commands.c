@@ -46,6 +46,18 @@ static const struct ks_option keys_list_options[] = {
 	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};
 
+static const struct ks_option webhook_options[] = {
+	{"scheme", "NAME", "scheme of a platform, such as standardwebhooks.v1", false},
+	{"params", "FILE", "settings of the scheme, as JSON", false},
+	{"secret-file", "FILE", "secrets, one a line", false},
+	{"method", "METHOD", "of the request (POST)", false},
+	{"url", "URL", "of the request, as its sender called it", false},
+	{"header", "LINE", "\"Name: value\" of the request", true},
+	{"body", "FILE", "of the request (- is standard input)", false},
+	{"now", "SECONDS", "the time, since 1970, in the place of now", false},
+	{"id", "ID", "sign: of the message, where the scheme has one", false},
+	END,
+};
 static const struct ks_option platform_show_options[] = {
 	{"file", NULL, "NAME is a platform file: show what it says", false},
 	END};
@@ -272,6 +284,9 @@ const struct ks_command ks_commands[] = {
 	{"platforms", "show", "NAME", 1, 1, "show what a provider of a platform consists of", platform_show_options, ks_cmd_platforms_show},
 	{"platforms", "check", "FILE [FILE...]", 1, KS_CLI_WORDS_MAX, "say what is wrong with platform files, by line and column", none,
 	 ks_cmd_platforms_check},
+	{"webhooks", "verify", "[FILE]", 0, 1, "say whether a request is genuine: of a file in the form of POST /v1/webhooks/verify, or of options",
+	 webhook_options, ks_cmd_webhooks_verify},
+	{"webhooks", "sign", "[FILE]", 0, 1, "print the headers that make a request genuine", webhook_options, ks_cmd_webhooks_sign},
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},
 	{"policy", "show", "", 0, 0, "show the policy in force", none, ks_cmd_policy_show},
 	{"policy", "matrix", "", 0, 0, "show which scope each method of each family needs", none, ks_cmd_policy_matrix},

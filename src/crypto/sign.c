@@ -390,22 +390,29 @@ static void put_ecdsa(struct ks_buf *out, struct ks_str signature)
 	ks_buf_put(out, ks_buf_str(&numbers));
 }
 
+static enum ks_err check_digested(const EVP_PKEY_CTX *ready, struct ks_str digest, struct ks_str signature)
+{
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_dup(ready);
+	enum ks_err err;
+
+	if (!context)
+		return KS_MEMORY;
+	err = EVP_PKEY_verify(context, (const unsigned char *)signature.p, signature.n, (const unsigned char *)digest.p,
+			      digest.n) == 1 ? KS_OK : KS_FORBIDDEN;
+	EVP_PKEY_CTX_free(context);
+	return err;
+}
+
 /* Algorithms that digest the message first. */
 static enum ks_err check_digest(const EVP_PKEY_CTX *ready, const struct sign_alg *alg, struct ks_str message,
 				struct ks_str signature)
 {
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_dup(ready);
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	enum ks_err err = KS_CRYPTO;
 	unsigned n;
 
-	if (!context)
-		return KS_MEMORY;
-	if (EVP_Digest(message.p, message.n, digest, &n, alg->digest(), NULL) == 1)
-		err = EVP_PKEY_verify(context, (const unsigned char *)signature.p, signature.n, digest, n) == 1
-			? KS_OK : KS_FORBIDDEN;
-	EVP_PKEY_CTX_free(context);
-	return err;
+	if (EVP_Digest(message.p, message.n, digest, &n, alg->digest(), NULL) != 1)
+		return KS_CRYPTO;
+	return check_digested(ready, ks_str_of((const char *)digest, n), signature);
 }
 
 /* Ed25519, which takes the message as it is. */
@@ -462,4 +469,29 @@ enum ks_err ks_public_key_check_der(const struct ks_public_key *key, enum ks_sig
 	if ((unsigned)alg >= KS_SIGN_ALG_COUNT || ks_sign_algs[alg].form != key->form || signature.n > ECDSA_DER_MAX)
 		return KS_FORBIDDEN;
 	return check(key, alg, message, signature);
+}
+
+enum ks_err ks_public_key_check_digest(const struct ks_public_key *key, enum ks_sign_alg alg, bool der,
+				       struct ks_str digest, struct ks_str signature)
+{
+	char bytes[ECDSA_DER_MAX];
+	struct ks_buf turned = KS_BUF(bytes);
+	enum ks_err err;
+
+	if ((unsigned)alg >= KS_SIGN_ALG_COUNT || ks_sign_algs[alg].form != key->form || !key->ready[alg] ||
+	    digest.n != (size_t)EVP_MD_get_size(ks_sign_algs[alg].digest()))
+		return KS_FORBIDDEN;
+	if (is_curve(key->form) && der) {
+		if (signature.n > ECDSA_DER_MAX)
+			return KS_FORBIDDEN;
+	} else if (signature.n != signature_size(key, &ks_sign_algs[alg])) {
+		return KS_FORBIDDEN;
+	} else if (is_curve(key->form)) {
+		put_ecdsa(&turned, signature);
+		signature = ks_buf_str(&turned);
+	}
+	err = check_digested(key->ready[alg], digest, signature);
+	if (err)
+		ERR_clear_error();
+	return err;
 }

@@ -76,6 +76,11 @@ KS_MUST_USE enum ks_err ks_public_key_check(const struct ks_public_key *key, enu
 KS_MUST_USE enum ks_err ks_public_key_check_der(const struct ks_public_key *key, enum ks_sign_alg alg,
 						struct ks_str message, struct ks_str signature);
 
+/** The two above for a message that is digested already, as the algorithm digests it (SHA-2 of its size); `der` tells
+ * the form of ECDSA. KS_FORBIDDEN also where the algorithm has a digest of its own (Ed25519). */
+KS_MUST_USE enum ks_err ks_public_key_check_digest(const struct ks_public_key *key, enum ks_sign_alg alg, bool der,
+						   struct ks_str digest, struct ks_str signature);
+
 struct ks_private_key;
 
 /** A fresh key of P-256 or Ed25519, by the crypto library's generator. KS_MALFORMED for another form. */

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_read.h"
 #include "engine/engine_priv.h"
 #include "engine/platforms.h"
+#include "hooksig/hooksig.h"
 
 /* What was read, until it is parsed. */
 struct files {
@@ -70,6 +72,41 @@ static enum ks_err add_folder(struct files *files, const char *folder, bool own,
 	return err;
 }
 
+/* One platform's schemes: the members of its part. */
+static enum ks_err check_schemes(const struct ks_platform *platform, struct ks_platform_problem *problem)
+{
+	struct ks_json_read r = ks_json_read_of(platform->webhook);
+	enum ks_err err = KS_OK;
+	bool first = true;
+
+	ks_json_read_open(&r, '{');
+	while (err == KS_OK && ks_json_read_more(&r, &first, '}')) {
+		struct ks_str name = ks_json_read_name(&r).raw;
+		struct ks_hooksig_scheme *scheme = NULL;
+		struct ks_hooksig_problem found;
+
+		err = ks_hooksig_compile(ks_json_read_raw(&r), KS_STR(""), &found, &scheme);
+		ks_hooksig_free(scheme);
+		if (err != KS_MALFORMED)
+			continue;
+		*problem = (struct ks_platform_problem){.line = 1, .column = 1};
+		(void)snprintf(problem->file, sizeof(problem->file), "%s.yaml", platform->name);
+		(void)snprintf(problem->text, sizeof(problem->text), "webhook/%.*s%.60s: %.100s", (int)KS_MIN(name.n, 60), name.p,
+			       found.pointer, found.text);
+	}
+	return err;
+}
+
+enum ks_err ks_platforms_check_webhooks(const struct ks_platform_registry *registry, struct ks_platform_problem *ret_problem)
+{
+	enum ks_err err = KS_OK;
+
+	for (size_t i = 0; err == KS_OK && i < ks_platform_count(registry); i++)
+		if (ks_platform_at(registry, i)->webhook.n > 0)
+			err = check_schemes(ks_platform_at(registry, i), ret_problem);
+	return err;
+}
+
 enum ks_err ks_platforms_load(const struct ks_engine_options *options, struct ks_platform_registry **ret_registry,
 			      struct ks_engine_problem *ret_problem)
 {
@@ -84,6 +121,11 @@ enum ks_err ks_platforms_load(const struct ks_engine_options *options, struct ks
 		err = add_folder(files, options->platforms_own_path, true, ret_problem);
 	if (err == KS_OK) {
 		err = ks_platform_registry_new(files->list, files->count, ret_registry, &where);
+		if (err == KS_OK) {
+			err = ks_platforms_check_webhooks(*ret_registry, &where);
+			if (err != KS_OK)
+				ks_platform_registry_release(ret_registry);
+		}
 		if (err == KS_MALFORMED)
 			(void)ks_engine_problem(ret_problem, err, "%s:%u:%u: %s", where.file, where.line, where.column, where.text);
 	}

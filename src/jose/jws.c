@@ -11,7 +11,7 @@
 
 /* The members of a header that mean something to us, as JSON; empty: not there. */
 struct header {
-	struct ks_str alg, typ, cty, kid;
+	struct ks_str alg, typ, cty, kid, crit, b64;
 };
 
 static const struct {
@@ -90,12 +90,12 @@ static const struct member {
 	{"kid", KS_JOSE_OK, offsetof(struct header, kid)},
 	{"typ", KS_JOSE_OK, offsetof(struct header, typ)},
 	{"cty", KS_JOSE_OK, offsetof(struct header, cty)},
-	{"crit", KS_JOSE_CRITICAL, 0},
+	{"crit", KS_JOSE_OK, offsetof(struct header, crit)},
 	{"jwk", KS_JOSE_EMBEDDED_KEY, 0},
 	{"jku", KS_JOSE_KEY_ADDRESS, 0},
 	{"x5c", KS_JOSE_CERTIFICATE, 0},
 	{"x5u", KS_JOSE_CERTIFICATE_ADDRESS, 0},
-	{"b64", KS_JOSE_UNENCODED, 0},
+	{"b64", KS_JOSE_OK, offsetof(struct header, b64)},
 	{"zip", KS_JOSE_COMPRESSED, 0},
 };
 
@@ -131,6 +131,26 @@ static enum ks_jose_problem read_header(struct ks_str text, struct header *ret_h
 	if (!ks_json_read_done(&r))
 		return KS_JOSE_HEADER_JSON;
 	*ret_header = header;
+	return KS_JOSE_OK;
+}
+
+/* Whether the payload is encoded, as it must be in a token that holds it (RFC 7797). */
+static enum ks_jose_problem check_encoding(const struct header *header, bool detached)
+{
+	struct ks_json_read r = ks_json_read_of(header->crit);
+	bool first = true;
+
+	/* Of the two the first is told. */
+	if (!detached && header->b64.n > 0 && (header->crit.n == 0 || header->b64.p < header->crit.p))
+		return KS_JOSE_UNENCODED;
+	if (!detached)
+		return header->crit.n > 0 ? KS_JOSE_CRITICAL : KS_JOSE_OK;
+	if (!ks_str_eq(header->b64, KS_STR("false")))
+		return KS_JOSE_UNENCODED;
+	ks_json_read_open(&r, '[');
+	if (!ks_json_read_more(&r, &first, ']') || !ks_str_eq(ks_json_read_string(&r).raw, KS_STR("b64")) ||
+	    ks_json_read_more(&r, &first, ']') || !ks_json_read_done(&r))
+		return KS_JOSE_CRITICAL;
 	return KS_JOSE_OK;
 }
 
@@ -192,7 +212,8 @@ void ks_jws_wipe(struct ks_jws *jws)
 	forget(jws);
 }
 
-enum ks_jose_problem ks_jws_take_apart(struct ks_str token, struct ks_jws *ret_jws, struct ks_str *ret_alg)
+static enum ks_jose_problem take_apart(struct ks_str token, bool detached, struct ks_jws *ret_jws,
+				       struct ks_str *ret_alg)
 {
 	struct header header;
 	struct ks_str parts[3];
@@ -204,6 +225,10 @@ enum ks_jose_problem ks_jws_take_apart(struct ks_str token, struct ks_jws *ret_j
 	if (problem == KS_JOSE_OK)
 		problem = read_header(ret_jws->header, &header);
 	if (problem == KS_JOSE_OK)
+		problem = check_encoding(&header, detached);
+	if (problem == KS_JOSE_OK && detached && parts[1].n > 0)
+		problem = KS_JOSE_NOT_COMPACT;
+	if (problem == KS_JOSE_OK)
 		problem = take_header(&header, ret_jws, ret_alg);
 	if (problem == KS_JOSE_OK)
 		problem = decode(parts[1], &ret_jws->room[PAYLOAD_AT], KS_JWS_PAYLOAD_MAX, KS_JOSE_PAYLOAD_TOO_LARGE,
@@ -214,6 +239,11 @@ enum ks_jose_problem ks_jws_take_apart(struct ks_str token, struct ks_jws *ret_j
 	if (problem == KS_JOSE_OK)
 		ret_jws->input = ks_str_sub(token, 0, parts[0].n + 1 + parts[1].n);
 	return problem;
+}
+
+enum ks_jose_problem ks_jws_take_apart(struct ks_str token, struct ks_jws *ret_jws, struct ks_str *ret_alg)
+{
+	return take_apart(token, false, ret_jws, ret_alg);
 }
 
 enum ks_jose_problem ks_jws_alg_problem(struct ks_str alg)
@@ -228,14 +258,24 @@ enum ks_jose_problem ks_jws_alg_problem(struct ks_str alg)
 	return KS_JOSE_ALG_UNKNOWN;
 }
 
-enum ks_jose_problem ks_jws_parse(struct ks_str token, struct ks_jws *ret_jws)
+static enum ks_jose_problem parse(struct ks_str token, bool detached, struct ks_jws *ret_jws)
 {
 	struct ks_str alg;
-	enum ks_jose_problem problem = ks_jws_take_apart(token, ret_jws, &alg);
+	enum ks_jose_problem problem = take_apart(token, detached, ret_jws, &alg);
 
 	if (problem == KS_JOSE_OK && !ks_sign_alg_parse(alg, &ret_jws->alg))
 		return ks_jws_alg_problem(alg);
 	return problem;
+}
+
+enum ks_jose_problem ks_jws_parse(struct ks_str token, struct ks_jws *ret_jws)
+{
+	return parse(token, false, ret_jws);
+}
+
+enum ks_jose_problem ks_jws_parse_detached(struct ks_str token, struct ks_jws *ret_jws)
+{
+	return parse(token, true, ret_jws);
 }
 
 bool ks_jws_typ_is(const struct ks_jws *jws, struct ks_str type)

@@ -46,6 +46,11 @@ struct ks_jws {
  */
 KS_MUST_USE enum ks_jose_problem ks_jws_parse(struct ks_str token, struct ks_jws *ret_jws);
 
+/** As ks_jws_parse, for a token without its payload, which is signed as it is (RFC 7797; RFC 7515, appendix F): the
+ * header must hold "b64":false and "crit":["b64"] and nothing else that is critical, and the part between the dots be
+ * empty (else NOT_COMPACT). `input` is the header as it stands with its dot; what is signed is that and then the payload. */
+KS_MUST_USE enum ks_jose_problem ks_jws_parse_detached(struct ks_str token, struct ks_jws *ret_jws);
+
 /** Wipes what was decoded, where a token is a credential: from its parts it could be put together again. After any
  * result of ks_jws_parse; the struct is worthless then. Costs what was used of it. */
 void ks_jws_wipe(struct ks_jws *jws);

@@ -25,7 +25,7 @@ fields:
     example: AC00012345
   token: {label: API token, type: secret}
 probe: {kind: http, url: "https://api.acme.example/${account}", bearer: "${token}"}
-webhook: {schemes: {acme.hmac: {vars: {sig: {from: "header:X-Acme"}}, verify: [{op: hmac, alg: sha256, key: utf8, content: "{body}", enc: hex, sig: sig}]}}}
+webhook: {acme.hmac: {warnings: [no_timestamp], settings: {secrets: {type: secrets}}, vars: {sig: {from: "header:X-Acme"}}, verify: [{hmac: {digest: sha256, secrets: $secrets, content: "{body}", encoding: hex, signature: sig}}]}}
 """
 
 
@@ -59,7 +59,7 @@ def test_a_new_platform_needs_no_code(daemon):
     record = ask(daemon, "/v1/platforms/acme")
     assert record["own"] and record["probe"] == {"kind": "http", "fields": ["account", "token"]}
     assert record["fields"][0]["message"] == "begins with AC, then has 8 digits"
-    assert record["webhook"]["schemes"]["acme.hmac"]["verify"][0]["op"] == "hmac"
+    assert record["webhook"]["acme.hmac"]["verify"][0]["hmac"]["digest"] == "sha256"
 
 
 def test_reload(daemon, own):
