@@ -121,7 +121,7 @@ enum ks_err ks_tx_audit(struct ks_tx *tx, const struct ks_actor *actor, const st
 		.on_behalf = on_behalf(tx, actor, behalf),
 		.action = ks_str_c(note->action),
 		.object = ks_str_c(object),
-		.outcome = KS_STR("ok"),
+		.outcome = note->outcome ? ks_str_c(note->outcome) : KS_STR("ok"),
 		.address = actor ? ks_str_c(actor->address) : KS_STR(""),
 		.request_id = actor ? ks_str_c(actor->request_id) : KS_STR(""),
 		.detail = note->detail,

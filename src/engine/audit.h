@@ -13,6 +13,7 @@ struct ks_audit_note {
 	uint64_t tenant;
 	enum ks_id_type object_type;
 	uint64_t object;             /* 0: none */
+	const char *outcome;         /* a code; NULL: "ok" */
 	struct ks_str detail;        /* JSON object of at most KS_STORE_DETAIL_MAX bytes, or empty; never a secret */
 };
 

@@ -159,6 +159,9 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 		o->session_idle_ms = DEFAULT_SESSION_IDLE_MS;
 	if (o->session_lifetime_ms == 0)
 		o->session_lifetime_ms = DEFAULT_SESSION_LIFETIME_MS;
+	ks_vault_defaults(&o->vault);
+	if (o->vault.openers)
+		engine->openers = *o->vault.openers;
 	if (o->invitation_ms == 0)
 		o->invitation_ms = DEFAULT_INVITATION_MS;
 	return ok ? KS_OK : KS_MEMORY;

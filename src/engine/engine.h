@@ -60,6 +60,18 @@ enum ks_leak_action {
 /** False: none of these texts. */
 KS_MUST_USE bool ks_leak_action_parse(struct ks_str text, enum ks_leak_action *ret_action);
 
+struct ks_vault_openers;
+
+/** The vault (engine/vault.h). */
+struct ks_vault_options {
+	const struct ks_vault_openers *openers; /* copied; NULL: no provider can be made or read */
+	bool direct_write;           /* secret fields may be set by value by whoever may write providers */
+	int64_t lease_ms;            /* of a lease where no other time is asked for; 0: an hour */
+	int64_t drain_max_ms;        /* a replaced set is erased at the latest so long after; 0: 24 hours */
+	int64_t rollback_window_ms;  /* so long after a promotion failures undo it, and what it replaced is kept; 0: 15 min */
+	uint64_t rollback_failures;  /* so many failed calls, more than half of those reported, undo it; 0: 3 */
+};
+
 struct ks_engine_options {
 	const char *data_directory;
 	const char *store_uri;             /* NULL: sqlite:<data>/keystile.db */
@@ -86,6 +98,7 @@ struct ks_engine_options {
 	int64_t session_lifetime_ms;       /* it ends in any case; 0: 12 hours */
 	int64_t invitation_ms;             /* how long one can be accepted; 0: 7 days */
 	enum ks_leak_action leak_action;
+	struct ks_vault_options vault;
 	int64_t leak_overlap_ms;           /* KS_LEAK_ROTATE: how long the key goes on */
 	/** What wraps keys; the engine fills in directory, may_create and log. */
 	struct ks_keeper_options keeper;

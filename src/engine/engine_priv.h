@@ -13,6 +13,7 @@
 #include "engine/notices.h"
 #include "engine/tenants.h"
 #include "engine/usage_journal.h"
+#include "engine/vault.h"
 
 #define KS_SQLITE_SCHEME "sqlite:"
 #define KS_GRANT_BODY_MAX 65536  /* bytes of a grant's canonical JSON: 512 scopes, 16 roles, 64 ranges fit */
@@ -80,6 +81,7 @@ struct ks_usage_state {
 	int64_t next_chores_ms;
 	int64_t next_ends_ms;
 	int64_t next_sweep_ms;
+	int64_t next_tend_ms;
 	uint64_t lost_generation;    /* the generation that the next two are of, and counts lost by those before it */
 	uint64_t lost_here, lost_before;
 };
@@ -140,6 +142,8 @@ struct ks_engine {
 	struct ks_issuer_state issuer;
 	struct ks_audit_signer *audit_signer;   /* read alone, once it is there */
 	int64_t audit_next_ms;                  /* the usage thread's: checkpoints are due */
+	struct ks_vault_openers openers;        /* of the options */
+	int64_t vault_drained_to;               /* the writer's: where the next look at replaced sets begins */
 
 	pthread_mutex_t stats_lock;
 	struct ks_engine_stats stats;
@@ -201,6 +205,9 @@ KS_MUST_USE enum ks_err ks_audit_open(struct ks_engine *engine);
 void ks_audit_close(struct ks_engine *engine);
 /** Signs checkpoints of the trees that have grown, where it is time, and tells of them. Any thread but the writer's. */
 void ks_audit_tend(struct ks_engine *engine);
+/* ---- vault.c ---- */
+/** Fills in what was left open. While opening. */
+void ks_vault_defaults(struct ks_vault_options *options);
 
 /* ---- writer.c ---- */
 KS_MUST_USE enum ks_err ks_writer_start(struct ks_engine *engine);

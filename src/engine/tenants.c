@@ -6,6 +6,7 @@
 #include "engine/events.h"
 #include "engine/keys_check.h"
 #include "engine/users.h"
+#include "engine/vault.h"
 
 #define DETAIL_SIZE 2048
 #define SLUG_BASE_MAX 50      /* of one made from a name; room for what makes it unique */
@@ -465,6 +466,7 @@ enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_actor *actor, ui
 	KS_TRY(check_empty(tx, id, ret_refusal));
 	if (kept.row.kind == KS_TENANT_KIND_ORGANIZATION)
 		KS_TRY(end_users(tx, actor, id));
+	KS_TRY(ks_vault_tenant_deleted(tx, actor, id));
 	kept.row.deleted_at = tx->now_ms;
 	KS_TRY(ks_tx_gone(tx, id));
 	KS_TRY(update(tx, actor, "tenant.delete", &kept.row, KS_STR("")));

@@ -21,6 +21,8 @@
 #define ENDS_JOBS 32           /* in a row; other jobs have their turn between them */
 #define WALK_CHORES 1440u      /* the walk over all keys takes a day of chores */
 #define MINUTE_MS 60000
+#define TEND_EVERY_MS 2000
+#define TEND_JOBS 16         /* at one look */
 #define SWEEP_EVERY_MS 15000   /* less where sessions end sooner */
 #define SWEEP_EVERY_LEAST_MS 250
 #define SESSIONS_KEPT_MS (30 * DAY_MS)
@@ -462,6 +464,26 @@ static int64_t sweep_every_ms(const struct ks_engine *engine)
 	return KS_MAX(KS_MIN(part, SWEEP_EVERY_MS), SWEEP_EVERY_LEAST_MS);
 }
 
+static enum ks_err run_tend(struct ks_job *job, struct ks_tx *tx)
+{
+	return ks_vault_tend(tx, job->ctx);
+}
+
+/* Values that no call is on any more are erased, leases that have ended are forgotten. */
+static void tend_vault(struct ks_engine *engine)
+{
+	int64_t now_ms = ks_engine_now_ms();
+	bool more = true;
+
+	if (now_ms < engine->usage.next_tend_ms)
+		return;
+	for (int i = 0; i < TEND_JOBS && more; i++) {
+		more = false;
+		notice_by(engine, run_tend, &more);
+	}
+	engine->usage.next_tend_ms = now_ms + (more ? 0 : TEND_EVERY_MS);
+}
+
 /* After a flush: what was used up to it is known. */
 static void sweep_sessions(struct ks_engine *engine)
 {
@@ -533,6 +555,7 @@ static void *usage_main(void *arg)
 		if (go_on && err == KS_OK) {
 			notice(engine);
 			sweep_sessions(engine);
+			tend_vault(engine);
 			do_chores(engine);
 			ks_audit_tend(engine);
 		}

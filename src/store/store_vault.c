@@ -336,13 +336,29 @@ enum ks_err ks_store_set_versions(struct ks_store *store, uint64_t provider, uin
 			      KS_ARRAY_LEN(version_fields), take_version, &taker);
 }
 
-enum ks_err ks_store_sets_draining(struct ks_store *store, int64_t before, size_t limit, ks_provider_set_each *each,
-				   void *ctx)
+enum ks_err ks_store_sets_draining(struct ks_store *store, int64_t after, int64_t before, size_t limit,
+				   ks_provider_set_each *each, void *ctx)
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
-	return ks_store_query(store, KS_SQL_SETS_DRAINING, KS_PARAMS(ks_value_i64(before), ks_value_limit(limit)),
+	return ks_store_query(store, KS_SQL_SETS_DRAINING,
+			      KS_PARAMS(ks_value_i64(after), ks_value_i64(before), ks_value_limit(limit)),
 			      KS_ARRAY_LEN(set_fields), take_set, &taker);
+}
+
+enum ks_err ks_store_version_needed(struct ks_store *store, uint64_t provider, struct ks_str field, uint64_t version,
+				    uint64_t number, bool *ret_needed)
+{
+	int64_t by;
+	enum ks_err err = ks_store_query_numbers(store, KS_SQL_VERSION_NEEDED,
+						 KS_PARAMS(ks_value_u64(provider), ks_value_text(field),
+							   ks_value_u64(version), ks_value_u64(number)),
+						 1, &by);
+
+	if (err != KS_OK && err != KS_NOT_FOUND)
+		return err;
+	*ret_needed = err == KS_OK;
+	return KS_OK;
 }
 
 enum ks_err ks_store_set_drained(struct ks_store *store, uint64_t provider, uint64_t number, int64_t at)

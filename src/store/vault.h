@@ -187,9 +187,13 @@ KS_MUST_USE enum ks_err ks_store_sets(struct ks_store *store, uint64_t provider,
 /** The versions of a set, by name of the field. */
 KS_MUST_USE enum ks_err ks_store_set_versions(struct ks_store *store, uint64_t provider, uint64_t number,
 					      ks_field_version_each *each, void *ctx);
-/** Sets that have ended and still have their values, which ended before `before`; the longest ended first. */
-KS_MUST_USE enum ks_err ks_store_sets_draining(struct ks_store *store, int64_t before, size_t limit,
+/** Sets that have ended and still have their values, which ended after `after` and before `before`; the longest ended
+ * first. */
+KS_MUST_USE enum ks_err ks_store_sets_draining(struct ks_store *store, int64_t after, int64_t before, size_t limit,
 					       ks_provider_set_each *each, void *ctx);
+/** True in *ret_needed if a set other than `number` that still has its values has this version. */
+KS_MUST_USE enum ks_err ks_store_version_needed(struct ks_store *store, uint64_t provider, struct ks_str field,
+						uint64_t version, uint64_t number, bool *ret_needed);
 /** KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_set_drained(struct ks_store *store, uint64_t provider, uint64_t number, int64_t at);
 /** Sets providers.first_set to the oldest set that is not drained. */

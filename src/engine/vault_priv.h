@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What the files of the vault do for each other. */
+#pragma once
+
+#include "base/buf.h"
+#include "engine/engine_priv.h"
+#include "engine/vault.h"
+#include "platform/platform.h"
+
+#define KS_VAULT_DETAIL_SIZE KS_STORE_DETAIL_MAX
+#define KS_VAULT_REFERENCE_PREFIX "ref:"
+#define KS_VAULT_BOUND_NAME_SIZE (KS_STORE_FIELD_NAME_MAX + 5)
+
+/** A provider's row, kept beyond its callback. */
+struct ks_provider_kept {
+	struct ks_provider_row row;
+	char platform[KS_STORE_PLATFORM_MAX + 1];
+	char name[KS_STORE_NAME_MAX + 1];
+};
+/** For ks_store_provider_get. */
+enum ks_err ks_provider_keep(void *ctx, const struct ks_provider_row *row);
+
+/** The provider, if it is there and the actor (NULL: the service itself) sees it. Refusal: not_found. */
+KS_MUST_USE enum ks_err ks_vault_find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
+				      struct ks_provider_kept *ret_kept, struct ks_refusal *refusal);
+
+/** An audit entry about the provider. */
+KS_MUST_USE enum ks_err ks_vault_audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
+				       const struct ks_provider_row *row, const char *outcome, struct ks_str detail);
+
+/** The versions of a provider that are open, without their values. */
+struct ks_open_version {
+	char field[KS_STORE_FIELD_NAME_MAX + 1];
+	struct ks_field_version_row row; /* its texts are not to be used but for `field` */
+};
+#define KS_OPEN_VERSIONS_MAX 1024
+struct ks_open_versions {
+	size_t count;
+	struct ks_open_version *items;   /* heap */
+};
+/** KS_TOO_LARGE: more than KS_OPEN_VERSIONS_MAX. */
+KS_MUST_USE enum ks_err ks_vault_open_versions(struct ks_store *store, uint64_t provider,
+					       struct ks_open_versions *ret_versions);
+void ks_vault_open_versions_free(struct ks_open_versions *versions);
+static inline bool ks_is_waiting(const struct ks_open_version *v)
+{
+	return v->row.stage == KS_FIELD_STAGE_PENDING || v->row.stage == KS_FIELD_STAGE_PROBED;
+}
+
+/** Does what can be done with what is pending: promotes it where nothing is to be waited for, and sets `waiting`. */
+KS_MUST_USE enum ks_err ks_vault_settle(struct ks_tx *tx, const struct ks_actor *actor, struct ks_provider_row *row);
+
+/** True if the platform is known and each required field is in `have`, and *ret_platform then tells of it. */
+bool ks_vault_complete(struct ks_engine *engine, struct ks_str platform, const struct ks_open_versions *versions,
+		       struct ks_vault_platform *ret_platform);
+
+/** True if the platform's file lets the field have this value. */
+KS_MUST_USE bool ks_vault_check_value(struct ks_engine *engine, struct ks_str platform, struct ks_str field,
+				      struct ks_str value, struct ks_platform_detail *ret_detail);
+
+/** How a field's binding is written: of a reference it is another than of a value. */
+struct ks_str ks_vault_bound_name(enum ks_field_kind kind, const char *field, char text[KS_VAULT_BOUND_NAME_SIZE]);
+
+/** The set was made less than the rollback window ago, failures came, and it can be undone: undoes it. */
+KS_MUST_USE enum ks_err ks_vault_undo(struct ks_tx *tx, const struct ks_provider_row *row, const char *code,
+				      bool *ret_undone);
+
+
+/* The engine's own keeper (vault_keeper.c): what is used where the table has nothing else. All but open wait, and are not
+ * for the writer's thread, but for the last, which does not take long. */
+#define KS_VAULT_KEEPER_OVERHEAD KS_KEEPER_OVERHEAD
+KS_MUST_USE enum ks_err ks_vault_keeper_org_create(struct ks_engine *engine, uint64_t organization, uint64_t number,
+						   uint8_t *ret_wrapped, size_t cap, size_t *ret_n);
+KS_MUST_USE enum ks_err ks_vault_keeper_seal(struct ks_engine *engine, const struct ks_vault_org *org,
+					     struct ks_vault_value *value);
+KS_MUST_USE enum ks_err ks_vault_keeper_open(struct ks_engine *engine, struct ks_vault_opening *opening);
+void ks_vault_keeper_org_forget(struct ks_engine *engine, uint64_t organization, uint64_t number);

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the store to plain values: which set a call is on, what a probe is to try, and opening both. */
+#include <stdlib.h>
+
+#include "engine/vault_priv.h"
+#include "keeper/keeper.h"
+
+#define SETS_LOOKED_AT 256 /* for a call's lease on a set that was replaced */
+
+/* ---- sealed ---- */
+
+void ks_vault_fields_free(struct ks_vault_fields **fields)
+{
+	struct ks_vault_fields *f = *fields;
+
+	for (size_t i = 0; f && i < f->count; i++)
+		free((void *)(uintptr_t)f->items[i].sealed.p);
+	free(f);
+	*fields = NULL;
+}
+
+static enum ks_err take_field(void *ctx, const struct ks_field_version_row *row)
+{
+	struct ks_vault_fields *f = ctx;
+	struct ks_vault_sealed_field *item;
+	struct ks_buf name;
+	char *copy;
+
+	if (!row->open || row->sealed.n == 0)
+		return KS_NOT_FOUND;
+	if (f->count == KS_VAULT_FIELDS_MAX)
+		return KS_TOO_LARGE;
+	copy = malloc(row->sealed.n);
+	if (!copy)
+		return KS_MEMORY;
+	memcpy(copy, row->sealed.p, row->sealed.n);
+	item = &f->items[f->count++];
+	item->version = row->version;
+	item->kind = row->kind;
+	item->stage = row->stage;
+	item->sealed = ks_str_of(copy, row->sealed.n);
+	name = KS_BUF(item->field);
+	ks_buf_put(&name, row->field);
+	(void)ks_buf_z(&name);
+	f->key_number = KS_MAX(f->key_number, row->key_number);
+	f->has_references |= row->kind == KS_FIELD_KIND_REFERENCE;
+	return KS_OK;
+}
+
+static void drop_items(struct ks_vault_fields *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		free((void *)(uintptr_t)f->items[i].sealed.p);
+	f->count = 0;
+	f->key_number = 0;
+	f->has_references = false;
+}
+
+static enum ks_err take_wrapped(void *ctx, const struct ks_organization_key_row *row)
+{
+	struct ks_vault_fields *f = ctx;
+
+	if (row->erased_at != KS_TIME_NONE)
+		return KS_OK;
+	memcpy(f->wrapped, row->wrapped.p, row->wrapped.n);
+	f->wrapped_n = row->wrapped.n;
+	return KS_OK;
+}
+
+static enum ks_err read_key(struct ks_store *store, struct ks_vault_fields *f)
+{
+	enum ks_err err = ks_store_organization_key_get(store, f->organization, f->key_number, take_wrapped, f);
+
+	return err == KS_NOT_FOUND ? KS_OK : err;
+}
+
+struct found_lease {
+	uint64_t id;
+	int64_t ends_at;
+};
+
+static enum ks_err take_lease(void *ctx, const struct ks_lease_row *row)
+{
+	*(struct found_lease *)ctx = (struct found_lease){row->id, row->ends_at};
+	return KS_OK;
+}
+
+/* The call's lease on a set that was replaced since it began; the newest of them. */
+static enum ks_err find_lease(struct ks_store *store, const struct ks_provider_row *row, struct ks_str call,
+			      int64_t now_ms, struct ks_vault_fields *f)
+{
+	uint64_t least = KS_MAX(row->first_set, (uint64_t)1);
+
+	if (row->current_set > SETS_LOOKED_AT && least < row->current_set - SETS_LOOKED_AT)
+		least = row->current_set - SETS_LOOKED_AT;
+	for (uint64_t number = row->current_set; number > least; number--) {
+		struct found_lease lease;
+		enum ks_err err = ks_store_lease_of_call(store, row->id, number - 1, call, take_lease, &lease);
+
+		if (err != KS_OK && err != KS_NOT_FOUND)
+			return err;
+		if (err == KS_OK && lease.ends_at > now_ms) {
+			f->lease = lease.id;
+			f->set = number - 1;
+			return KS_OK;
+		}
+	}
+	return KS_OK;
+}
+
+static enum ks_err read_set(struct ks_store *store, const struct ks_provider_row *row, struct ks_str call,
+			    int64_t now_ms, struct ks_vault_fields *f)
+{
+	enum ks_err err;
+
+	f->set = row->current_set;
+	if (!ks_str_empty(call) && row->first_set < row->current_set)
+		KS_TRY(find_lease(store, row, call, now_ms, f));
+	err = ks_store_set_versions(store, row->id, f->set, take_field, f);
+	if (err == KS_NOT_FOUND && f->lease) {
+		/* Its time was up, and the values are gone: it goes on with what is current. */
+		drop_items(f);
+		f->lease = 0;
+		f->set = row->current_set;
+		err = ks_store_set_versions(store, row->id, f->set, take_field, f);
+	}
+	if (err == KS_NOT_FOUND || (err == KS_OK && f->count == 0))
+		return KS_CONFLICT;
+	KS_TRY(err);
+	return read_key(store, f);
+}
+
+static enum ks_err fields_of(struct ks_store *store, uint64_t provider, struct ks_provider_kept *kept,
+			     struct ks_vault_fields **ret_fields)
+{
+	struct ks_vault_fields *f;
+	struct ks_buf platform;
+
+	KS_TRY(ks_store_provider_get(store, provider, ks_provider_keep, kept));
+	if (kept->row.deleted_at != KS_TIME_NONE)
+		return KS_NOT_FOUND;
+	f = malloc(sizeof(*f));
+	if (!f)
+		return KS_MEMORY;
+	f->provider = provider;
+	f->tenant = kept->row.tenant;
+	f->organization = kept->row.organization;
+	f->set = f->lease = f->key_number = 0;
+	f->wrapped_n = f->count = 0;
+	f->has_references = false;
+	platform = KS_BUF(f->platform);
+	ks_buf_put(&platform, kept->row.platform);
+	(void)ks_buf_z(&platform);
+	*ret_fields = f;
+	return KS_OK;
+}
+
+enum ks_err ks_vault_read(struct ks_store *store, uint64_t provider, struct ks_str call, int64_t now_ms,
+			  struct ks_vault_fields **ret_fields)
+{
+	struct ks_provider_kept kept;
+	struct ks_vault_fields *f;
+	enum ks_err err;
+
+	KS_TRY(fields_of(store, provider, &kept, &f));
+	err = kept.row.current_set ? read_set(store, &kept.row, call, now_ms, f) : KS_CONFLICT;
+	if (err != KS_OK) {
+		ks_vault_fields_free(&f);
+		return err;
+	}
+	*ret_fields = f;
+	return KS_OK;
+}
+
+/* ---- candidates ---- */
+
+/* Of each field what is pending, else what is current. */
+static enum ks_err choose(struct ks_store *store, const struct ks_open_versions *versions, struct ks_vault_fields *f)
+{
+	for (size_t i = 0; i < versions->count; i++) {
+		const struct ks_open_version *v = &versions->items[i];
+		bool better = false;
+
+		if (!ks_is_waiting(v) && v->row.stage != KS_FIELD_STAGE_CURRENT)
+			continue;
+		for (size_t k = 0; k < versions->count && !better; k++)
+			better = k != i && !ks_is_waiting(v) && ks_is_waiting(&versions->items[k])
+				 && ks_str_eq(ks_str_c(versions->items[k].field), ks_str_c(v->field));
+		if (!better)
+			KS_TRY(ks_store_field_version_get(store, f->provider, ks_str_c(v->field), v->row.version,
+							  take_field, f));
+	}
+	return read_key(store, f);
+}
+
+static enum ks_err read_candidate(struct ks_engine *engine, struct ks_store *store, struct ks_vault_fields *f)
+{
+	struct ks_vault_platform platform;
+	struct ks_open_versions versions;
+	bool any = false;
+	enum ks_err err;
+
+	KS_TRY(ks_vault_open_versions(store, f->provider, &versions));
+	for (size_t i = 0; i < versions.count; i++)
+		any |= ks_is_waiting(&versions.items[i]);
+	if (any && ks_vault_complete(engine, ks_str_c(f->platform), &versions, &platform))
+		err = choose(store, &versions, f);
+	else
+		err = KS_CONFLICT;
+	ks_vault_open_versions_free(&versions);
+	return err;
+}
+
+enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
+			       struct ks_vault_fields **ret_fields)
+{
+	struct ks_provider_kept kept;
+	struct ks_vault_fields *f;
+	enum ks_err err;
+
+	KS_TRY(fields_of(store, provider, &kept, &f));
+	err = read_candidate(engine, store, f);
+	if (err != KS_OK) {
+		ks_vault_fields_free(&f);
+		return err;
+	}
+	*ret_fields = f;
+	return KS_OK;
+}
+
+/* ---- opening ---- */
+
+struct ks_vault_held {
+	struct ks_vault_opening opening;
+	struct ks_vault_opened *opened;
+	const struct ks_vault_fields *fields;
+	void (*done)(void *ctx, enum ks_err err);
+	void *ctx;
+	struct ks_vault_value values[KS_VAULT_FIELDS_MAX];
+	char bound[KS_VAULT_FIELDS_MAX][KS_VAULT_BOUND_NAME_SIZE];
+};
+
+static size_t plain_size(const struct ks_engine *engine, struct ks_str sealed)
+{
+	size_t overhead = engine->openers.open ? engine->openers.overhead : KS_VAULT_KEEPER_OVERHEAD;
+
+	return sealed.n > overhead ? sealed.n - overhead : 1;
+}
+
+static void held_done(struct ks_vault_opening *opening)
+{
+	struct ks_vault_held *h = opening->ctx;
+	struct ks_vault_opened *o = h->opened;
+	void (*done)(void *ctx, enum ks_err err) = h->done;
+	enum ks_err err = opening->err;
+	void *ctx = h->ctx;
+
+	for (size_t i = 0; i < opening->count; i++) {
+		const struct ks_vault_value *v = &h->values[i];
+		enum ks_err one = err != KS_OK ? err : v->err;
+
+		o->items[i].err = one;
+		o->items[i].code = one == KS_OK ? NULL : one == KS_CORRUPT ? "value_unreadable" : "store_unavailable";
+		if (one == KS_OK)
+			o->items[i].value = ks_str_of((const char *)v->ret_out, v->ret_n);
+	}
+	free(h);
+	/* A key that is not the organization's is as much of a refusal as a value that is another's. */
+	done(ctx, err == KS_CORRUPT ? KS_OK : err);
+}
+
+static void bind_values(struct ks_vault_held *h, const struct ks_vault_fields *f, const struct ks_engine *engine)
+{
+	uint8_t *at = h->opened->room.bytes;
+
+	for (size_t i = 0; i < f->count; i++) {
+		const struct ks_vault_sealed_field *item = &f->items[i];
+		size_t cap = plain_size(engine, item->sealed);
+
+		h->values[i] = (struct ks_vault_value){
+			.tenant = f->tenant,
+			.provider = f->provider,
+			.field = ks_vault_bound_name(item->kind, item->field, h->bound[i]),
+			.version = item->version,
+			.in = item->sealed,
+			.ret_out = at,
+			.cap = cap,
+		};
+		at = &at[cap];
+	}
+}
+
+enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_fields *f,
+			       struct ks_vault_opened *opened, void (*done)(void *ctx, enum ks_err err), void *ctx)
+{
+	struct ks_vault_held *h;
+	size_t size = 0;
+	enum ks_err err;
+
+	*opened = (struct ks_vault_opened){0};
+	for (size_t i = 0; i < f->count; i++)
+		size += plain_size(engine, f->items[i].sealed);
+	KS_TRY(ks_secret_new(&opened->room, KS_MAX(size, (size_t)1)));
+	h = malloc(sizeof(*h));
+	if (!h)
+		return KS_MEMORY;
+	h->opened = opened;
+	h->fields = f;
+	h->done = done;
+	h->ctx = ctx;
+	opened->room.n = size;
+	bind_values(h, f, engine);
+	h->opening = (struct ks_vault_opening){
+		.org = {f->organization, f->key_number, ks_str_of((const char *)f->wrapped, f->wrapped_n)},
+		.values = h->values,
+		.count = f->count,
+		.done = held_done,
+		.ctx = h,
+	};
+	if (f->wrapped_n == 0) {
+		h->opening.err = KS_CORRUPT;
+		held_done(&h->opening);
+		return KS_OK;
+	}
+	err = engine->openers.open ? engine->openers.open(engine->openers.ctx, &h->opening)
+				   : ks_vault_keeper_open(engine, &h->opening);
+	if (err != KS_OK)
+		free(h);
+	return err;
+}
+
+void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_fields *f, int64_t deadline_ms,
+			       struct ks_vault_opened *opened)
+{
+	const struct ks_vault_openers *o = &engine->openers;
+
+	for (size_t i = 0; i < f->count; i++) {
+		struct ks_vault_open_field *item = &opened->items[i];
+		const char *code = "reference_unavailable";
+
+		if (f->items[i].kind != KS_FIELD_KIND_REFERENCE || item->err != KS_OK)
+			continue;
+		item->err = o->fetch ? o->fetch(o->ctx, f->tenant, item->value, deadline_ms, &opened->fetched[i], &code)
+				     : KS_STORE;
+		item->code = item->err == KS_OK ? NULL : code;
+		item->value = item->err == KS_OK
+				      ? ks_str_of((const char *)opened->fetched[i].bytes, opened->fetched[i].n)
+				      : KS_STR("");
+	}
+}
+
+struct waiting {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool finished;
+	enum ks_err err;
+};
+
+static void wake(void *ctx, enum ks_err err)
+{
+	struct waiting *w = ctx;
+
+	pthread_mutex_lock(&w->lock);
+	w->finished = true;
+	w->err = err;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+enum ks_err ks_vault_open_fields(struct ks_engine *engine, const struct ks_vault_fields *fields, int64_t deadline_ms,
+				 struct ks_vault_opened *ret_opened)
+{
+	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+	enum ks_err err = ks_vault_open_held(engine, fields, ret_opened, wake, &w);
+
+	if (err == KS_OK) {
+		pthread_mutex_lock(&w.lock);
+		while (!w.finished)
+			pthread_cond_wait(&w.wake, &w.lock);
+		pthread_mutex_unlock(&w.lock);
+		err = w.err;
+	}
+	pthread_mutex_destroy(&w.lock);
+	pthread_cond_destroy(&w.wake);
+	if (err == KS_OK)
+		ks_vault_fetch_references(engine, fields, deadline_ms, ret_opened);
+	return err;
+}
+
+void ks_vault_opened_free(struct ks_vault_opened *opened)
+{
+	ks_secret_free(&opened->room);
+	for (size_t i = 0; i < KS_VAULT_FIELDS_MAX; i++)
+		ks_secret_free(&opened->fetched[i]);
+	*opened = (struct ks_vault_opened){0};
+}
