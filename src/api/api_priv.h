@@ -13,6 +13,8 @@
 /** Bytes of a credential in a body: a JWT, or the value of a header that carries it. */
 #define KS_CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
 #define KS_API_WORKERS 2          /* threads that read lists */
+#define KS_API_VAULT_WORKERS 32   /* threads that wait for the keeper and for customers' stores */
+#define KS_API_WORKERS_MAX KS_API_VAULT_WORKERS
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_HASHES_MAX 64      /* calls that wait for a thread that hashes passwords: there are as many of those */
 #define KS_API_EXPORTS_MAX 4      /* exports of the audit at one time, each of another log */
@@ -28,8 +30,10 @@ struct ks_tasks {
 	pthread_cond_t idle;              /* alone has fallen */
 	struct ks_call *head, **tail;
 	size_t queued;
-	pthread_t workers[KS_API_WORKERS];
+	pthread_t workers[KS_API_WORKERS_MAX];
+	size_t worker_max;
 	size_t worker_count;
+	size_t resting;                   /* of them, without work */
 	size_t alone;
 	bool stopping;
 	_Atomic unsigned analyses;        /* under way */
@@ -42,6 +46,7 @@ struct ks_api {
 	struct ks_api_options options;
 	pthread_key_t thread_key;
 	struct ks_tasks tasks;
+	struct ks_tasks vault;            /* apart: they wait for others */
 	struct ks_tasks hashing;          /* apart: hashing takes long, and memory */
 	pthread_mutex_t throttle_lock;    /* guards throttle */
 	struct ks_throttle *throttle;
@@ -49,7 +54,7 @@ struct ks_api {
 	struct ks_github_keys *github_keys;
 };
 
-void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max);
+void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, size_t queue_max);
 /** Finishes what is queued and waits for the threads; nothing is taken any more. */
 void ks_tasks_end(struct ks_tasks *tasks);
 /** The same, and frees. */

@@ -101,6 +101,8 @@ struct ks_call {
 	bool refuses_first;                   /* struct ks_job */
 	bool unkept;                          /* nothing of request and answer is remembered: there are secrets in them */
 	bool replayed;
+	/** Runs on the writer's thread when a job is done that did not fail. True: it has seen to the answer. NULL: none. */
+	bool (*instead)(struct ks_call *call);
 	void (*succeeded)(struct ks_call *call); /* runs when the change is in force, before the answer; NULL: nothing */
 	void *extra;                          /* a handler's own, freed with free(), or by drop */
 	void (*drop)(struct ks_call *call);   /* lets go of extra when the exchange is closed; NULL: free() */
@@ -135,6 +137,9 @@ bool ks_call_invalid(struct ks_call *call, enum ks_finish *ret_finish);
  * members "token" and the tokens of "first_key" and "invitation", and a repetition is answered with it, without `run`. */
 enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx), int status);
 
+/** Answers a refusal of the engine's. */
+enum ks_finish ks_call_answer_refusal(struct ks_call *call, enum ks_err err, const struct ks_refusal *refusal);
+
 /** What a switch of the thing in the path works with, in call->extra. */
 struct ks_switch {
 	uint64_t id;
@@ -151,6 +156,9 @@ enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler);
 /** Runs `handler` on a thread for hashing passwords, where it may take long and much memory; it answers (KS_FINISH_DONE) or
  * submits a change (KS_FINISH_PENDING). `overloaded` where too many wait. */
 enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler);
+
+/** The same on one of the threads that wait for the keeper or for customers' stores. */
+enum ks_finish ks_call_vault(struct ks_call *call, ks_call_handler *handler);
 
 /** Reads `name` of a form (application/x-www-form-urlencoded; a query is one), decoded into `storage`. */
 enum ks_form { KS_FORM_ABSENT, KS_FORM_FOUND, KS_FORM_REPEATED, KS_FORM_MALFORMED };

@@ -9,11 +9,11 @@
 
 #define READER_IDLE_S 10
 
-void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t queue_max)
+void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, size_t queue_max)
 {
 	pthread_condattr_t attributes;
 
-	*tasks = (struct ks_tasks){.api = api, .queue_max = queue_max};
+	*tasks = (struct ks_tasks){.api = api, .worker_max = workers, .queue_max = queue_max};
 	tasks->tail = &tasks->head;
 	(void)pthread_mutex_init(&tasks->lock, NULL);
 	(void)pthread_condattr_init(&attributes);
@@ -104,17 +104,20 @@ static void *work(void *ctx)
 		}
 		if (tasks->stopping)
 			break;
+		tasks->resting++;
 		rest(tasks, &reads);
+		tasks->resting--;
 	}
 	(void)pthread_mutex_unlock(&tasks->lock);
 	ks_api_thread_done(tasks->api);
 	return NULL;
 }
 
-/* Under the lock. Another thread until there are all of them; false where there is not even one. */
+/* Under the lock. Another thread where all that there are have work, until there are all; false where there is not even
+ * one. */
 static bool have_worker(struct ks_tasks *tasks)
 {
-	if (tasks->worker_count < KS_API_WORKERS
+	if (tasks->worker_count < tasks->worker_max && tasks->resting <= tasks->queued
 	    && pthread_create(&tasks->workers[tasks->worker_count], NULL, work, tasks) == 0)
 		tasks->worker_count++;
 	return tasks->worker_count > 0;
@@ -141,6 +144,11 @@ static enum ks_finish queue(struct ks_tasks *tasks, struct ks_call *call, ks_cal
 enum ks_finish ks_call_later(struct ks_call *call, ks_call_handler *handler)
 {
 	return queue(&call->api->tasks, call, handler);
+}
+
+enum ks_finish ks_call_vault(struct ks_call *call, ks_call_handler *handler)
+{
+	return queue(&call->api->vault, call, handler);
 }
 
 enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler)

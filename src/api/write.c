@@ -116,7 +116,7 @@ static enum ks_err run(struct ks_job *job, struct ks_tx *tx)
 	ks_call_look(call, tx->store, tx->ring);
 	KS_TRY(call->run(call, tx));
 	if (call->out.failed)
-		return KS_MEMORY;
+		return call->refuses_first ? KS_STORE : KS_MEMORY;
 	return ks_str_empty(call->idempotency_key) ? KS_OK : keep(call, tx);
 }
 
@@ -141,12 +141,22 @@ static void answer_refusal(struct ks_call *call)
 	(void)ks_call_problem(call, problem, detail);
 }
 
+enum ks_finish ks_call_answer_refusal(struct ks_call *call, enum ks_err err, const struct ks_refusal *refusal)
+{
+	call->job.err = err;
+	call->job.refusal = *refusal;
+	answer_refusal(call);
+	return KS_FINISH_DONE;
+}
+
 static void done(struct ks_job *job)
 {
 	struct ks_call *call = job->ctx;
 
 	if (job->err != KS_OK) {
 		answer_refusal(call);
+	} else if (call->instead && call->instead(call)) {
+		return;
 	} else {
 		if (call->succeeded)
 			call->succeeded(call);

@@ -19,6 +19,7 @@
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "daemon/platforms.h"
+#include "daemon/vault.h"
 #include "engine/keys.h"
 #include "engine/platforms.h"
 #include "http/server.h"
@@ -170,6 +171,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
 	KS_TRY(ks_serve_notices(config, &o.notice, ret_problem));
 	KS_TRY(ks_serve_leak_action(config, &o, ret_problem));
+	KS_TRY(ks_serve_vault(config, &o.vault, ret_problem));
 	KS_TRY(issuer_of(config, &o.issuer, ret_problem));
 	*ret_options = o;
 	return KS_OK;

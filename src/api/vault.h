@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What the routes of the vault share. */
+#pragma once
+
+#include "api/api_priv.h"
+#include "engine/vault.h"
+
+/** The provider in the path, if it is there and the caller sees it. False: answered. */
+bool ks_call_provider(struct ks_call *call, uint64_t *ret_id);
+/** A provider as the contract shows it. */
+void ks_record_provider(struct ks_json *json, const struct ks_provider_row *row, const struct ks_ring *ring);
+KS_MUST_USE enum ks_err ks_record_provider_by_id(struct ks_store *store, struct ks_json *json, uint64_t id,
+						 const struct ks_ring *ring);
+/** A field of a provider with its open versions, as far as the store tells. KS_NOT_FOUND: the platform has no such
+ * field. */
+KS_MUST_USE enum ks_err ks_record_field(struct ks_call *call, struct ks_store *store, uint64_t provider,
+					struct ks_str field);
