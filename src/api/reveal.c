@@ -9,12 +9,19 @@
 #include "api/key_in.h"
 #include "api/vault.h"
 #include "base/secret.h"
+#include "keeper/sip_digest.h"
 
 #define HOLD_MAX_S 86400u
 #define TRIES 4
 #define FETCH_MS 10000
+#define METHOD_MAX 64
+#define URI_MAX 2048
+#define BODY_MAX 16384
+#define ANSWER_MAX 8192
 
 struct reveal {
+	bool digest;                 /* the answer to a challenge leaves, not the values */
+	struct ks_vault_challenge challenge;
 	uint64_t provider;
 	struct ks_str call_id;       /* in the body */
 	uint64_t hold_s;
@@ -46,7 +53,8 @@ static void drop(struct ks_call *call)
 static struct ks_vault_use use_of(const struct reveal *r)
 {
 	return (struct ks_vault_use){
-		.action = "secret.reveal",
+		.action = r->digest ? "secret.digest" : "secret.reveal",
+		.only = r->digest ? "password" : NULL,
 		.fields = r->fields,
 		.call = r->call_id,
 		.hold_ms = (int64_t)r->hold_s * 1000,
@@ -190,12 +198,42 @@ static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 	return err == KS_OK ? KS_FINISH_PENDING : ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
 
+/* Answers a challenge, on a thread that may wait. */
+static enum ks_finish answer_challenge(struct ks_call *call)
+{
+	struct reveal *r = call->extra;
+	const struct ks_ring *ring = ks_call_ring(call);
+	struct ks_refusal refusal = {0};
+	char text[ANSWER_MAX];
+	struct ks_buf out = KS_BUF(text);
+	enum ks_err err;
+
+	if (!ring)
+		return ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
+	err = ks_vault_read(call->reader->store, r->provider, r->call_id, call->exchange->now_ms, &r->fields);
+	if (err == KS_OK && !ks_actor_sees(&call->actor, ring, r->fields->tenant))
+		err = KS_NOT_FOUND;
+	if (err != KS_OK)
+		return answer_unread(call, err);
+	r->challenge.deadline_ms = call->exchange->now_ms + FETCH_MS;
+	err = ks_vault_answer_challenge(call->api->engine, r->fields, &r->challenge, &out, &r->bad, &refusal);
+	if (err != KS_OK && !r->bad)
+		return ks_call_answer_refusal(call, err, &refusal);
+	if (!r->bad) {
+		ks_json_open(&call->out, '{');
+		ks_json_put_str(&call->out, "authorization", ks_buf_str(&out));
+	}
+	call->refuses_first = true;
+	call->instead = instead;
+	return ks_call_write(call, run_use, 200);
+}
+
 static enum ks_finish read_again(struct ks_call *call)
 {
 	struct reveal *r = call->extra;
 
 	forget(r);
-	return read_set(call, true);
+	return r->digest ? answer_challenge(call) : read_set(call, true);
 }
 
 /* An id of a call, from whoever routes calls: printable, and short enough for every record. */
@@ -205,27 +243,59 @@ static void check_call_id(struct ks_call *call, struct ks_str id)
 		ks_in_problem(&call->in, "", "call_id", "This must have no control characters.");
 }
 
-enum ks_finish ks_api_providers_reveal(struct ks_call *call)
+/* What both begin with. NULL: answered. */
+static struct reveal *begin(struct ks_call *call, const char *const *known)
 {
-	static const char *const known[] = {"call_id", "hold_s", NULL};
 	struct reveal *r = calloc(1, sizeof(*r));
-	enum ks_finish answered;
 
-	if (!r)
-		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
+	if (!r) {
+		(void)ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
+		return NULL;
+	}
 	call->extra = r;
 	call->drop = drop;
 	call->wipe = true;
 	call->unkept = true;
 	if (!ks_call_no_query(call) || !ks_call_id(call, 0, KS_ID_PROVIDER, &r->provider))
-		return KS_FINISH_DONE;
+		return NULL;
 	ks_in_known(&call->in, call->body, "", known);
 	r->call_id = ks_in_str(&call->in, call->body, "", "call_id", KS_STORE_CALL_MAX, true);
 	check_call_id(call, r->call_id);
 	(void)ks_in_u64(&call->in, call->body, "", "hold_s", 1, HOLD_MAX_S, false, &r->hold_s);
+	return r;
+}
+
+enum ks_finish ks_api_providers_reveal(struct ks_call *call)
+{
+	static const char *const known[] = {"call_id", "hold_s", NULL};
+	enum ks_finish answered;
+
+	if (!begin(call, known))
+		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
 		return answered;
 	return read_set(call, false);
+}
+
+enum ks_finish ks_api_providers_digest(struct ks_call *call)
+{
+	static const char *const known[] = {"call_id", "hold_s", "challenge", "method", "uri", "body", "count", NULL};
+	struct reveal *r = begin(call, known);
+	uint64_t count = 1;
+	enum ks_finish answered;
+
+	if (!r)
+		return KS_FINISH_DONE;
+	r->digest = true;
+	r->challenge.challenge = ks_in_str(&call->in, call->body, "", "challenge", KS_SIP_CHALLENGE_MAX, true);
+	r->challenge.method = ks_in_str(&call->in, call->body, "", "method", METHOD_MAX, true);
+	r->challenge.uri = ks_in_str(&call->in, call->body, "", "uri", URI_MAX, true);
+	r->challenge.body = ks_in_str(&call->in, call->body, "", "body", BODY_MAX, false);
+	(void)ks_in_u64(&call->in, call->body, "", "count", 1, UINT32_MAX, false, &count);
+	r->challenge.count = (uint32_t)count;
+	if (ks_call_invalid(call, &answered))
+		return answered;
+	return ks_call_vault(call, answer_challenge);
 }
 
 /* ---- the end of a call, and its outcome ---- */

@@ -124,6 +124,25 @@ static const struct ks_option identity_providers_create_options[] = {
 	{"default-role", "ROLE", "role of a new user", false},
 	END};
 
+static const struct ks_option providers_create_options[] = {
+	{"tenant", "ID", "whose connection it is", false},
+	{"platform", "NAME", "name of a platform file", false},
+	{"name", "NAME", "name for people", false},
+	END};
+
+static const struct ks_option providers_list_options[] = {
+	{"tenant", "ID", "of this tenant and those below it", false},
+	{"platform", "NAME", "of this platform", false},
+	{"status", "STATUS", "incomplete, active or rotating", false},
+	{"limit", "N", "how many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on where the page before ended", false},
+	END};
+
+static const struct ks_option providers_put_options[] = {
+	{"value-file", "FILE", "file that holds the value, or - for standard input", false},
+	{"reference-file", "FILE", "file that holds the reference as JSON, or - for standard input", false},
+	END};
+
 static const struct ks_option users_password_options[] = {
 	{"password-file", "FILE", "file whose first line is the password (- is standard input); default: ask at the terminal", false}, END};
 
@@ -278,6 +297,19 @@ const struct ks_command ks_commands[] = {
 	{"identity-providers", "disable", "ID", 1, 1, "nobody logs in with it for now", none, ks_cmd_identity_providers_disable},
 	{"identity-providers", "enable", "ID", 1, 1, "let people log in with it again", none, ks_cmd_identity_providers_enable},
 	{"identity-providers", "delete", "ID", 1, 1, "nobody logs in with it any more", none, ks_cmd_identity_providers_delete},
+	{"providers", "create", "", 0, 0, "connect a tenant to a platform", providers_create_options, ks_cmd_providers_create},
+	{"providers", "list", "", 0, 0, "list providers, newest first", providers_list_options, ks_cmd_providers_list},
+	{"providers", "show", "ID", 1, 1, "show a provider", none, ks_cmd_providers_show},
+	{"providers", "rename", "ID NAME", 2, 2, "give a provider another name", none, ks_cmd_providers_rename},
+	{"providers", "delete", "ID", 1, 1, "remove a provider and erase its values", none, ks_cmd_providers_delete},
+	{"providers", "fields", "ID", 1, 1, "list the fields of a provider, never their values", none, ks_cmd_providers_fields},
+	{"providers", "versions", "ID FIELD", 2, 2, "list the versions of a field", none, ks_cmd_providers_versions},
+	{"providers", "put", "ID FIELD", 2, 2, "write a new version of a field", providers_put_options, ks_cmd_providers_put},
+	{"providers", "promote", "ID FIELD", 2, 2, "make the pending version current without its probe", none, ks_cmd_providers_promote},
+	{"providers", "rollback", "ID FIELD", 2, 2, "make the version before current again", none, ks_cmd_providers_rollback},
+	{"providers", "report", "ID", 1, 1, "how many calls began on which versions, and how many failed", none, ks_cmd_providers_report},
+	{"tenants", "erase-secrets", "ID", 1, 1, "erase the key of an organization, and with it all of its values, for good", none,
+	 ks_cmd_tenants_erase_secrets},
 	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
 	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"platforms", "list", "", 0, 0, "list the platforms that a provider can be of", page_options, ks_cmd_platforms_list},

@@ -14,6 +14,7 @@
  * (ks_vault_openers). */
 #pragma once
 
+#include "base/buf.h"
 #include "base/secret.h"
 #include "engine/actor.h"
 #include "engine/engine.h"
@@ -68,16 +69,6 @@ struct ks_vault_opening {
 	void *ctx;
 };
 
-/** What of a challenge goes into a digest response (RFC 7616, 3.4; RFC 8760). Borrowed. */
-struct ks_vault_digest {
-	struct ks_str algorithm;     /* "MD5", "SHA-256", "SHA-512-256", each also with "-sess" */
-	struct ks_str username, realm, nonce, method, uri;
-	struct ks_str qop;           /* empty, "auth" or "auth-int" */
-	struct ks_str nc, cnonce;
-	struct ks_str body;          /* of "auth-int" */
-};
-#define KS_VAULT_RESPONSE_SIZE 129 /* hexadecimal digits of SHA-512, and a terminator */
-
 /** Each function: any thread. Those that may be NULL say so. */
 struct ks_vault_openers {
 	void *ctx;
@@ -87,7 +78,7 @@ struct ks_vault_openers {
 	/** False: the JSON is no reference. NULL: there are no references. */
 	bool (*check_reference)(void *ctx, struct ks_str json, char *ret_detail, size_t cap);
 
-	/* The next four may be NULL, all together: then the engine's own are used. */
+	/* The next three may be NULL, all together: then the engine's own are used. */
 	/** A new key for an organization, wrapped. Waits. */
 	enum ks_err (*org_create)(void *ctx, uint64_t organization, uint64_t number, uint8_t *ret_wrapped, size_t cap,
 				  size_t *ret_n);
@@ -98,15 +89,12 @@ struct ks_vault_openers {
 	enum ks_err (*open)(void *ctx, struct ks_vault_opening *opening);
 	/** Bytes that a sealed value has more than the plain one, at least. */
 	size_t overhead;
-	/** Computes the response with the password that `password` seals, which does not come here. Waits. KS_CORRUPT. */
-	enum ks_err (*digest)(void *ctx, const struct ks_vault_org *org, const struct ks_vault_value *password,
-			      const struct ks_vault_digest *digest, char ret_response[KS_VAULT_RESPONSE_SIZE]);
 	/** An organization's key was erased: nothing of it is kept. May be NULL. */
 	void (*org_forget)(void *ctx, uint64_t organization, uint64_t number);
 
-	/** Reads what a reference names, until `deadline_ms` (wall clock); waits. The value has at most
-	 * KS_VAULT_VALUE_MAX bytes. Not KS_OK: *ret_code is a static problem code. NULL: there are no references. */
-	enum ks_err (*fetch)(void *ctx, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
+	/** Reads what a reference names, until `deadline_ms` (wall clock); waits. Not KS_OK: *ret_code is a static problem
+	 * code. NULL: there are no references. */
+	enum ks_err (*fetch)(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
 			     struct ks_secret *ret_value, const char **ret_code);
 };
 
@@ -272,6 +260,20 @@ struct ks_vault_lease {
  * Refusals: not_found, tenant_suspended. */
 KS_MUST_USE enum ks_err ks_vault_use(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_vault_use *use,
 				     struct ks_vault_lease *ret_lease, struct ks_refusal *ret_refusal);
+/** A challenge of the platform's that is to be answered with the provider's user and password (RFC 7616, 8760). Borrowed. */
+struct ks_vault_challenge {
+	struct ks_str challenge;     /* value of WWW-Authenticate or Proxy-Authenticate */
+	struct ks_str method, uri;   /* of the request that will carry the answer */
+	struct ks_str body;          /* of that request, for "auth-int"; may be empty */
+	uint32_t count;              /* of requests under the challenge's nonce, from 1 */
+	int64_t deadline_ms;
+};
+/** Appends the value of the header that answers it. A password that we hold is opened within the keeper alone. Waits.
+ * *ret_code (static) where a field could not be read. Refusals: invalid, conflict (no user or password). */
+KS_MUST_USE enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, const struct ks_vault_fields *fields,
+						  const struct ks_vault_challenge *challenge, struct ks_buf *out,
+						  const char **ret_code, struct ks_refusal *ret_refusal);
+
 /** Writes that a use was refused with `code`. */
 KS_MUST_USE enum ks_err ks_vault_use_refused(struct ks_tx *tx, const struct ks_actor *actor,
 					     const struct ks_vault_use *use, const char *code);

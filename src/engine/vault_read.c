@@ -340,7 +340,7 @@ void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_f
 
 		if (f->items[i].kind != KS_FIELD_KIND_REFERENCE || item->err != KS_OK)
 			continue;
-		item->err = o->fetch ? o->fetch(o->ctx, f->tenant, item->value, deadline_ms, &opened->fetched[i], &code)
+		item->err = o->fetch ? o->fetch(o->ctx, f->organization, f->tenant, item->value, deadline_ms, &opened->fetched[i], &code)
 				     : KS_STORE;
 		item->code = item->err == KS_OK ? NULL : code;
 		item->value = item->err == KS_OK

@@ -1,6 +1,8 @@
 """Providers and their values: written, promoted, revealed to the runtime, rotated under leases, rolled back, erased."""
+import hashlib
 import json
 import pathlib
+import re
 import sqlite3
 
 import pytest
@@ -147,6 +149,26 @@ def test_failing_calls_bring_the_values_before_back(vault):
     events = vault.owner.get("/v1/events?type=secret.rolled_back").json["items"]
     assert events[0]["object"] == provider and events[0]["data"]["code"] == "calls_failing"
     assert vault.runtime.post(f"/v1/providers/{provider}/calls", {"call_id": "f1", "outcome": "ok"}, expect=409).code == "conflict"
+
+
+def md5(text):
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def test_a_challenge_is_answered_without_the_password(vault):
+    """RFC 7616, 3.4.1, computed here by its formulas."""
+    provider = vault.provider(user="alice", password="s3cret")
+    challenge = 'Digest realm="carrier", nonce="84f1c1ae", algorithm=MD5, qop="auth"'
+    body = {"call_id": "c", "challenge": challenge, "method": "REGISTER", "uri": "sip:carrier.example"}
+    answer = vault.runtime.post(f"/v1/providers/{provider}/digest", body, expect=200)
+    assert b"s3cret" not in answer.body
+    header = answer.json["authorization"]
+    parts = dict(re.findall(r'(\w+)="?([^",]+)', header.removeprefix("Digest ")))
+    ha1, ha2 = md5("alice:carrier:s3cret"), md5("REGISTER:sip:carrier.example")
+    assert parts["response"] == md5(f"{ha1}:84f1c1ae:{parts['nc']}:{parts['cnonce']}:auth:{ha2}")
+    entry = next(e for e in vault.audit("secret.digest") if e["object"] == provider)
+    assert entry["detail"]["fields"] == {"password": 1} and entry["detail"]["call_id"] == "c"
+    vault.runtime.post(f"/v1/providers/{provider}/digest", {**body, "challenge": "Basic"}, expect=422)
 
 
 def test_nobody_but_the_runtime_reads_values(vault):
