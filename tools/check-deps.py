@@ -20,7 +20,7 @@ LAYERS = {
     "multipart": {"base"},
     "yaml": {"base"},
     "policy": {"base", "model", "urlpath", "yaml"},
-    "platform": {"base", "yaml"},
+    "platform": {"base", "yaml", "hooksig"},
     "ring": {"base", "crypto", "model", "policy", "urlpath"},
     "decision": {"base", "crypto", "model", "token", "jose", "urlpath", "policy", "ring"},
     "analysis": {"base", "crypto", "model", "urlpath", "policy", "ring", "decision"},

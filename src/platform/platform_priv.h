@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What the files of this module share. The way of a file: src/yaml (text to nodes), platform_read.c (members and fields),
- * platform_probe.c (the probe), platform_json.c (the webhook part), platform_registry.c (all of them by name). */
+ * platform_probe.c (the probe), platform_json.c and platform_webhook.c (the webhook part), platform_registry.c (all of them by name). */
 #pragma once
 
 #include <limits.h>
@@ -112,6 +112,9 @@ bool ks_platform_bool(struct platform_reading *r, const struct ks_yaml_node *nod
 
 void ks_platform_read(struct platform_reading *r, const struct ks_yaml_node *root);
 void ks_platform_read_probe(struct platform_reading *r, const struct ks_yaml_node *node);
+
+/* Compiles each scheme of the part `webhook:` to see that it is whole. */
+void ks_platform_check_webhook(struct platform_reading *r, const struct ks_yaml_node *node);
 
 /* Reads a text with fields in it; marks in *uses the fields that stand in it. */
 bool ks_platform_template(struct platform_reading *r, const struct ks_yaml_node *node, const char *thing,

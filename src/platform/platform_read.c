@@ -481,6 +481,7 @@ static void read_webhook(struct platform_reading *r, const struct ks_yaml_node *
 		PLATFORM_REPORT(r, node, "webhook is larger than %zu bytes", KS_PLATFORM_WEBHOOK_MAX);
 		return;
 	}
+	ks_platform_check_webhook(r, node);
 	r->platform->webhook = ks_str_of(ks_yaml_arena_copy(r->arena, ks_buf_str(&b)), b.n);
 	r->log->memory |= !r->platform->webhook.p;
 }

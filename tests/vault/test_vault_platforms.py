@@ -25,7 +25,13 @@ fields:
     example: AC00012345
   token: {label: API token, type: secret}
 probe: {kind: http, url: "https://api.acme.example/${account}", bearer: "${token}"}
-webhook: {acme.hmac: {warnings: [no_timestamp], settings: {secrets: {type: secrets}}, vars: {sig: {from: "header:X-Acme"}}, verify: [{hmac: {digest: sha256, secrets: $secrets, content: "{body}", encoding: hex, signature: sig}}]}}
+webhook:
+  acme.hmac:
+    warnings: [no_timestamp]
+    settings: {secrets: {type: secrets, fields: [token]}}
+    vars: {sig: {from: "header:X-Acme"}}
+    verify:
+      - hmac: {digest: sha256, secrets: $secrets, content: "{body}", encoding: hex, signature: sig}
 """
 
 
@@ -60,6 +66,26 @@ def test_a_new_platform_needs_no_code(daemon):
     assert record["own"] and record["probe"] == {"kind": "http", "fields": ["account", "token"]}
     assert record["fields"][0]["message"] == "begins with AC, then has 8 digits"
     assert record["webhook"]["acme.hmac"]["verify"][0]["hmac"]["digest"] == "sha256"
+
+
+def test_a_provider_of_a_new_platform(daemon):
+    """Its fields are the file's, and its values are held against the file's forms, with the file's words."""
+    owner = daemon.local()
+    tenant = owner.call("POST", "/v1/tenants", {"kind": "organization", "name": "Acme of ours"}).json["id"]
+    made = owner.call("POST", "/v1/providers", {"tenant": tenant, "platform": "acme", "name": "ours"})
+    assert made.status == 201, made.body
+    fields = f"/v1/providers/{made.json['id']}/fields"
+    wrong = owner.call("PUT", f"{fields}/account", {"value": "AC1"})
+    assert wrong.status == 422 and "Account number begins with AC, then has 8 digits, such as AC00012345" in wrong.body.decode()
+    assert owner.call("PUT", f"{fields}/colour", {"value": "red"}).status in (404, 422)
+    assert owner.call("PUT", f"{fields}/account", {"value": "AC00012345"}).status in (200, 201, 202)
+
+
+def test_a_bad_scheme_is_told_with_its_line(tmp_path):
+    bad = tmp_path / "acme.yaml"
+    bad.write_text(ACME.replace("sha256", "sha255"))
+    done = keystile.run("platforms", "check", bad)
+    assert done.code == 1 and f"{bad}:20:24: webhook: " in done.err, done
 
 
 def test_reload(daemon, own):
