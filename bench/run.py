@@ -4,7 +4,7 @@
     bench/run.py [--keys N] [--only NAME,...] [--write]
 
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
---write puts the table into bench/RESULTS.md. Names: decision, jose, authorize, scale, create, import, revocation, analysis, lists."""
+--write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists."""
 import argparse
 import http.client
 import json
@@ -145,6 +145,15 @@ def jose(args, scratch):
                 else "token: parsed, verified, claims read and checked")
         row(f"{name.removesuffix('-decision')} {what}", "see above",
             "the crypto library's bare check of the same signature", f"{ratio} x", f"at most {target} x", verdict == "pass")
+
+
+def hooksig(args, scratch):
+    for line in run(tool("hooksig")).splitlines():
+        one = json.loads(line)
+        bare, whole = one["bare_ns"], one["whole_ns"]
+        limit = {"HMAC-SHA256": 1.5 + 1000 / bare, "JWT of RS256": None}.get(one["scheme"], 1.1)
+        row(f"webhook verified, {one['scheme']}, 1 KiB", f"{whole / 1000:.1f} µs", f"the crypto library's bare check {bare / 1000:.1f} µs",
+            f"{one['ratio']:.2f} x", f"at most {limit:.2f} x" if limit else "", limit is None or one["ratio"] <= limit)
 
 
 def fill(data, tenants, keys, how="keys"):
@@ -438,7 +447,7 @@ def lists(args, scratch):
     remove(data)
 
 
-SECTIONS = {"decision": decision, "jose": jose, "authorize": authorize, "scale": scale, "create": create, "import": import_,
+SECTIONS = {"decision": decision, "jose": jose, "hooksig": hooksig, "authorize": authorize, "scale": scale, "create": create, "import": import_,
             "revocation": revocation, "analysis": analysis, "lists": lists}
 
 

@@ -107,15 +107,16 @@ struct ks_hooksig_answer {
 size_t ks_hooksig_room(size_t body_n);
 
 /** Decides. Texts of the answer borrow from the request, the scheme and `room`, which is emptied first; a decision that
- * has too little of it, or beyond the limits above, is MALFORMED. Some 40 KiB of stack; nothing is allocated but by
- * the crypto library for public keys. Time depends on the content of no secret. Any thread. REPLAYED is never an answer of this function. */
+ * has too little of it, or beyond the limits above, is MALFORMED. Some 40 KiB of stack; nothing is allocated but by the
+ * crypto library for public keys. Time depends on the content of no secret. Any thread. REPLAYED is never the answer. */
 void ks_hooksig_verify(const struct ks_hooksig_scheme *scheme, const struct ks_hooksig_request *request, int64_t now_ms,
 		       struct ks_buf *room, struct ks_hooksig_answer *ret_answer);
 
 /** Runs the scheme backwards: the headers that make `request` genuine at `now_ms`, with the first key (of a list of
- * signatures: one by each key). `id` is taken for what identifies the message (an id, a nonce) where the scheme has such. KS_OK: *ret_headers holds
- * *ret_count headers, borrowing from `room`. KS_FORBIDDEN: the scheme cannot be signed (it is no HMAC, digest or Ed25519,
- * or holds public keys alone). KS_TOO_LARGE: room. KS_MALFORMED: the request lacks what the scheme covers. */
+ * signatures: one by each key). `id` is taken for what identifies the message (an id, a nonce) where there is such.
+ * KS_OK: *ret_headers holds *ret_count headers, borrowing from `room`. KS_FORBIDDEN: the scheme cannot be signed (it is
+ * no HMAC, digest, shared secret or Ed25519, or holds public keys alone). KS_TOO_LARGE: room. KS_MALFORMED: the request
+ * lacks what the scheme covers. */
 KS_MUST_USE enum ks_err ks_hooksig_sign(const struct ks_hooksig_scheme *scheme, const struct ks_hooksig_request *request,
 					struct ks_str id, int64_t now_ms, struct ks_buf *room,
 					struct ks_hooksig_header ret_headers[KS_HOOKSIG_RESPONSE_HEADERS_MAX],

@@ -130,7 +130,8 @@ static bool has_variant(const struct hs_run *run, const struct mac *mac, unsigne
 	unsigned wanted = mac->content.uses_url ? run->scheme->url_variants : 1u << HS_URL_AS_IS;
 	bool has_port = run->url.port.n > 0;
 
-	return wanted >> variant & 1 && (variant != HS_URL_NO_PORT || has_port) && (variant != HS_URL_DEFAULT_PORT || !has_port);
+	return wanted >> variant & 1 && (variant != HS_URL_NO_PORT || has_port) &&
+	       (variant != HS_URL_DEFAULT_PORT || !has_port);
 }
 
 static enum ks_hooksig_code try_key(struct hs_run *run, const struct mac *mac, const struct given *given, size_t index)

@@ -4,7 +4,8 @@
 
 static bool same_header(const struct hs_var *a, const struct hs_var *b)
 {
-	return a->from_n > 0 && b->from_n > 0 && b->from[0].kind == HS_HEADER && ks_str_eq_nocase(a->from[0].name, b->from[0].name);
+	return a->from_n > 0 && b->from_n > 0 && b->from[0].kind == HS_HEADER &&
+	       ks_str_eq_nocase(a->from[0].name, b->from[0].name);
 }
 
 static void set_value(struct hs_run *run, size_t index, struct ks_str text)
