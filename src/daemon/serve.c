@@ -153,6 +153,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.usage_flush_ms = (unsigned)config->usage_flush_ms.number,
 		.session_idle_ms = (int64_t)config->sessions_idle_s.number * 1000,
 		.session_lifetime_ms = (int64_t)config->sessions_lifetime_s.number * 1000,
+		.link_attempts = config->links_attempts.number,
 		.invitation_ms = (int64_t)config->invitations_lifetime_s.number * 1000,
 		.events_keep_days = (unsigned)config->events_keep_days.number,
 		.audit_key = true,

@@ -16,6 +16,7 @@
 #define DEFAULT_SESSION_IDLE_MS (INT64_C(30) * 60000)
 #define DEFAULT_SESSION_LIFETIME_MS (INT64_C(12) * 3600000)
 #define DEFAULT_INVITATION_MS (INT64_C(7) * 86400000)
+#define DEFAULT_LINK_ATTEMPTS 10
 #define OPERATOR_NAME "Operator"
 
 int64_t ks_engine_now_ms(void)
@@ -151,6 +152,8 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 		ok &= given->self_policy.n == 0;
 		o->self_policy.n = 0;
 	}
+	if (o->link_attempts == 0)
+		o->link_attempts = DEFAULT_LINK_ATTEMPTS;
 	if (o->usage_flush_ms == 0)
 		o->usage_flush_ms = DEFAULT_FLUSH_MS;
 	if (o->events_keep_days == 0)

@@ -97,6 +97,7 @@ struct ks_engine_options {
 	int64_t session_idle_ms;           /* a session not used for so long ends; 0: 30 minutes */
 	int64_t session_lifetime_ms;       /* it ends in any case; 0: 12 hours */
 	int64_t invitation_ms;             /* how long one can be accepted; 0: 7 days */
+	uint64_t link_attempts;            /* so many refused values close an intake link; 0: 10 */
 	enum ks_leak_action leak_action;
 	struct ks_vault_options vault;
 	int64_t leak_overlap_ms;           /* KS_LEAK_ROTATE: how long the key goes on */

@@ -78,6 +78,7 @@ struct ks_usage_state {
 	size_t entry_count;
 	struct ks_use_memo *memos;   /* KS_USE_MEMOS; NULL where nothing is noticed. Read by its jobs */
 	struct ks_notice_unknown unknown;
+	int64_t next_links_ms;
 	int64_t next_chores_ms;
 	int64_t next_ends_ms;
 	int64_t next_sweep_ms;

@@ -21,7 +21,8 @@ enum ks_event_type {
 	X(TIME_OR_NULL, "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}")                \
 	X(COUNT, "{\"type\":\"integer\",\"minimum\":0}")                                            \
 	X(KEY, "{\"type\":\"string\",\"pattern\":\"^key_[0-9a-hjkmnp-tv-z]{13}$\"}")                \
-	X(KEY_OR_NULL, "{\"type\":[\"string\",\"null\"],\"pattern\":\"^key_[0-9a-hjkmnp-tv-z]{13}$\"}")
+	X(KEY_OR_NULL, "{\"type\":[\"string\",\"null\"],\"pattern\":\"^key_[0-9a-hjkmnp-tv-z]{13}$\"}") \
+	X(PROVIDER, "{\"type\":\"string\",\"pattern\":\"^prv_[0-9a-hjkmnp-tv-z]{13}$\"}")
 
 enum ks_event_field_type {
 #define X(name, schema) KS_EVENT_FIELD_##name,

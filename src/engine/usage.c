@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "engine/links.h"
 #include "engine/people_priv.h"
 
 #define ROWS_LEAST 512         /* of a job: other jobs wait for about a millisecond */
@@ -20,6 +21,7 @@
 #define ENDS_EVERY_MS 1000
 #define ENDS_JOBS 32           /* in a row; other jobs have their turn between them */
 #define WALK_CHORES 1440u      /* the walk over all keys takes a day of chores */
+#define LINKS_EVERY_MS 1000
 #define MINUTE_MS 60000
 #define TEND_EVERY_MS 2000
 #define TEND_JOBS 16         /* at one look */
@@ -495,6 +497,16 @@ static void sweep_sessions(struct ks_engine *engine)
 	engine->usage.next_sweep_ms = now_ms + sweep_every_ms(engine);
 }
 
+static void sweep_links(struct ks_engine *engine)
+{
+	int64_t now_ms = ks_engine_now_ms();
+
+	if (now_ms < engine->usage.next_links_ms)
+		return;
+	ks_links_sweep(engine);
+	engine->usage.next_links_ms = now_ms + LINKS_EVERY_MS;
+}
+
 /* ---- the thread ---- */
 
 static struct timespec deadline_in(unsigned ms)
@@ -558,6 +570,7 @@ static void *usage_main(void *arg)
 			tend_vault(engine);
 			do_chores(engine);
 			ks_audit_tend(engine);
+			sweep_links(engine);
 		}
 		if (go_on)
 			ks_issuer_tend(engine);
