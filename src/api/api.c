@@ -287,6 +287,8 @@ static bool body_fits(struct ks_call *call)
 			return true;
 		(void)ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/x-www-form-urlencoded.");
 		return false;
+	case KS_BODY_PAGE:
+		return true;
 	case KS_BODY_STREAM:
 		x->body_max = SIZE_MAX;
 		return true;

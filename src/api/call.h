@@ -43,6 +43,7 @@ enum ks_route_body {
 	KS_BODY_JSON_OPTIONAL,
 	KS_BODY_JSON_FILES,  /* one object with files as texts in it: up to KS_CALL_FILES_MAX bytes */
 	KS_BODY_FORM,        /* application/x-www-form-urlencoded (OAuth endpoints) */
+	KS_BODY_PAGE,        /* a form of a page for people: its handler reads it, and says itself what it does not take */
 	KS_BODY_RAW,         /* JSON that the handler reads itself, from the bytes as they came */
 	KS_BODY_STREAM       /* goes to the route's sink */
 };
@@ -100,6 +101,7 @@ struct ks_call {
 	struct ks_str idempotency_key;        /* empty: none */
 	bool refuses_first;                   /* struct ks_job */
 	bool unkept;                          /* nothing of request and answer is remembered: there are secrets in them */
+	const char *shown_once;               /* member of the answer that is not remembered; NULL: "token" alone */
 	bool replayed;
 	/** Runs on the writer's thread when a job is done that did not fail. True: it has seen to the answer. NULL: none. */
 	bool (*instead)(struct ks_call *call);
@@ -134,7 +136,7 @@ bool ks_call_invalid(struct ks_call *call, enum ks_finish *ret_finish);
 
 /** Runs `run` as a job and answers when it is durable and in force: with call->out and `status`, or with the problem that the error and the refusal say. `run`
  * renders the answer into call->out from what it wrote. With an Idempotency-Key the answer is kept in the same transaction, but for its top-level
- * members "token" and the tokens of "first_key" and "invitation", and a repetition is answered with it, without `run`. */
+ * members "token" and shown_once, and the tokens of "first_key" and "invitation", and a repetition is answered with it, without `run`. */
 enum ks_finish ks_call_write(struct ks_call *call, enum ks_err (*run)(struct ks_call *call, struct ks_tx *tx), int status);
 
 /** Answers a refusal of the engine's. */
@@ -163,6 +165,8 @@ enum ks_finish ks_call_vault(struct ks_call *call, ks_call_handler *handler);
 /** Reads `name` of a form (application/x-www-form-urlencoded; a query is one), decoded into `storage`. */
 enum ks_form { KS_FORM_ABSENT, KS_FORM_FOUND, KS_FORM_REPEATED, KS_FORM_MALFORMED };
 enum ks_form ks_form_get(struct ks_str form, const char *name, char *storage, size_t cap, struct ks_str *ret_value);
+/** The same for a value of any bytes. */
+enum ks_form ks_form_get_bytes(struct ks_str form, const char *name, char *storage, size_t cap, struct ks_str *ret_value);
 
 /** The value of a query parameter, percent-decoded into `storage`; false if absent. A doubled, unknown (see ks_call_query_known) or undecodable one is a
  * problem in call->in with the pointer "?name". */

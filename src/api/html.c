@@ -24,7 +24,8 @@ enum ks_err ks_html_begin(struct ks_html *ret_html, struct ks_str title, struct 
 	ks_html_raw(ret_html,
 		    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-		    "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex, nofollow\">\n"
+		    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+		    "<meta name=\"robots\" content=\"noindex, nofollow\">\n"
 		    "<meta name=\"format-detection\" content=\"telephone=no\">\n");
 	if (!ks_str_empty(refresh)) {
 		ks_html_raw(ret_html, "<meta http-equiv=\"refresh\" content=\"0; url=");

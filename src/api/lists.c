@@ -31,7 +31,7 @@ static bool decode(struct ks_str raw, char *storage, size_t cap, struct ks_str *
 		ks_buf_put_byte(&b, c);
 	}
 	*ret_value = ks_buf_str(&b);
-	return ks_buf_ok(&b) && ks_str_is_utf8(*ret_value) && !ks_str_has_control(*ret_value);
+	return ks_buf_ok(&b);
 }
 
 static void query_problem(struct ks_call *call, struct ks_str name, const char *detail)
@@ -68,7 +68,7 @@ static bool next_pair(struct ks_str *rest, struct ks_str *ret_name, struct ks_st
 	return false;
 }
 
-enum ks_form ks_form_get(struct ks_str form, const char *want, char *storage, size_t cap, struct ks_str *ret_value)
+enum ks_form ks_form_get_bytes(struct ks_str form, const char *want, char *storage, size_t cap, struct ks_str *ret_value)
 {
 	struct ks_str name, value;
 	enum ks_form found = KS_FORM_ABSENT;
@@ -82,6 +82,18 @@ enum ks_form ks_form_get(struct ks_str form, const char *want, char *storage, si
 			return KS_FORM_MALFORMED;
 		found = KS_FORM_FOUND;
 	}
+	return found;
+}
+
+enum ks_form ks_form_get(struct ks_str form, const char *want, char *storage, size_t cap, struct ks_str *ret_value)
+{
+	struct ks_str value = KS_STR("");
+	enum ks_form found = ks_form_get_bytes(form, want, storage, cap, &value);
+
+	if (found == KS_FORM_FOUND && (!ks_str_is_utf8(value) || ks_str_has_control(value)))
+		return KS_FORM_MALFORMED;
+	if (found == KS_FORM_FOUND)
+		*ret_value = value;
 	return found;
 }
 

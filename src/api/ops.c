@@ -8,6 +8,7 @@
 
 #include "api/api_priv.h"
 #include "api/counters.h"
+#include "api/intake.h"
 #include "api/key_in.h"
 #include "api/leaks.h"
 #include "engine/issuer.h"
@@ -137,6 +138,19 @@ static void put_logins(struct scrape *s, const struct metric *m)
 	for (enum ks_login i = 0; i < KS_LOGIN_COUNT; i++)
 		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
 			      (unsigned long long)ks_api_logins(i));
+}
+
+static void put_intakes(struct scrape *s, const struct metric *m)
+{
+	static const char *const labels[] = {
+#define X(name, label) label,
+		KS_INTAKES(X)
+#undef X
+	};
+
+	for (enum ks_intake_outcome i = 0; i < KS_INTAKE_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
+			      (unsigned long long)ks_intake_counted(i));
 }
 
 static void put_leaks(struct scrape *s, const struct metric *m)

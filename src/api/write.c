@@ -46,6 +46,8 @@ static enum ks_err keep(struct ks_call *call, struct ks_tx *tx)
 	if (!answer)
 		return KS_MEMORY;
 	(void)json_object_del(answer, "token");
+	if (call->shown_once)
+		(void)json_object_del(answer, call->shown_once);
 	for (size_t i = 0; i < KS_ARRAY_LEN(shown_once); i++) {
 		json_t *holder = json_object_get(answer, shown_once[i]);
 

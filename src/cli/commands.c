@@ -151,6 +151,11 @@ static const struct ks_option page_options[] = {
 	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};
 
+static const struct ks_option links_create_options[] = {
+	{"expires", "DURATION", "how long it is open, as 90m, 24h or 7d (default 24h; at least 1m, at most 30d)", false},
+	{"for", "TEXT", "for whom it is, in words; shown on the page", false},
+	END};
+
 static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
 
 #define AUDIT_FILTERS                                                                                        \
@@ -310,6 +315,11 @@ const struct ks_command ks_commands[] = {
 	{"providers", "report", "ID", 1, 1, "how many calls began on which versions, and how many failed", none, ks_cmd_providers_report},
 	{"tenants", "erase-secrets", "ID", 1, 1, "erase the key of an organization, and with it all of its values, for good", none,
 	 ks_cmd_tenants_erase_secrets},
+	{"links", "create", "PROVIDER FIELD", 2, 2, "make a page that takes a value of a field, once, and print its address",
+	 links_create_options, ks_cmd_links_create},
+	{"links", "list", "PROVIDER", 1, 1, "list the intake links of a provider, newest first", page_options, ks_cmd_links_list},
+	{"links", "show", "ID", 1, 1, "show an intake link, never its address", none, ks_cmd_links_show},
+	{"links", "cancel", "ID", 1, 1, "withdraw an intake link that is still open", none, ks_cmd_links_cancel},
 	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
 	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"platforms", "list", "", 0, 0, "list the platforms that a provider can be of", page_options, ks_cmd_platforms_list},

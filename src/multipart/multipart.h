@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Bodies of HTML forms with files in them: multipart/form-data (RFC 7578, in the form of RFC 2046 section 5.1.1), as browsers
- * and curl write it. Pure; any thread. */
+/** Bodies of HTML forms with files in them: multipart/form-data (RFC 7578, in the form of RFC 2046 section 5.1.1), as
+ * browsers and curl write it. Pure; any thread. */
 #pragma once
 
 #include "base/str.h"
@@ -17,14 +17,14 @@ struct ks_multipart_part {
 	struct ks_str value;  /* any bytes */
 };
 
-/** The boundary of a Content-Type, borrowed. False: another media type, no boundary, two of them, or one with a character that
- * RFC 2046 does not have. */
+/** The boundary of a Content-Type, borrowed. False: another media type, no boundary, two of them, or one with a
+ * character that RFC 2046 does not have. */
 KS_MUST_USE bool ks_multipart_boundary(struct ks_str content_type, struct ks_str *ret_boundary);
 
-/** Reads a whole body into `ret_parts` (room for KS_MULTIPART_PARTS_MAX). False, and nothing is written to *ret_count, for what
- * is not of the form or could be read two ways: text before the first or behind the last delimiter, a delimiter that goes on,
- * a part without Content-Disposition or with two, parameters twice, a transfer encoding, a bare CR or LF in a header, more parts
- * or longer headers than the limits. */
+/** Reads a whole body into `ret_parts` (room for KS_MULTIPART_PARTS_MAX). False, and nothing is written to
+ * *ret_count, for what is not of the form or could be read two ways: text before the first or behind the last
+ * delimiter, a delimiter that goes on, a part without Content-Disposition or with two, parameters twice, a transfer
+ * encoding, a bare CR or LF in a header, more parts or longer headers than the limits. */
 KS_MUST_USE bool ks_multipart_read(struct ks_str body, struct ks_str boundary,
 				   struct ks_multipart_part ret_parts[KS_MULTIPART_PARTS_MAX], size_t *ret_count);
 
