@@ -4,7 +4,7 @@
     bench/run.py [--keys N] [--only NAME,...] [--write]
 
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
---write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists."""
+--write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists, reference."""
 import argparse
 import http.client
 import json
@@ -447,8 +447,33 @@ def lists(args, scratch):
     remove(data)
 
 
+def reference(args, scratch):
+    """A read of a reference beside a bare libcurl that sends the same two requests to the same store (tests/vault/fakes)."""
+    folder = scratch / "reference"
+    folder.mkdir()
+    store = subprocess.Popen(["taskset", "-c", "0", "node", str(ROOT / "tests/vault/fakes/fakes.mjs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    port = json.loads(store.stdout.readline())["aws"]
+    version = "00000000-0000-4000-8000-000000000001"
+    state = {"roles": {"arn:aws:iam::123456789012:role/bench": {"trusts": ["arn:aws:iam::999999999999:user/keystile"], "allows": ["bench"]}},
+             "secrets": {"bench": {"versions": {version: {"text": "x" * 32}}, "stages": {"AWSCURRENT": version}}}}
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/_fake", json.dumps({"state": state}).encode(), method="POST")).read()
+    (folder / "secret").write_text("base/secret+key")
+    (folder / "secret").chmod(0o600)
+    identities = folder / "identities.json"
+    identities.write_text(json.dumps({"aws": {
+        "store": "aws", "organizations": ["*"], "access_key_id": "AKIAKEYSTILE", "secret_access_key_file": "secret",
+        "endpoint": f"http://127.0.0.1:{port}", "sts_endpoint": f"http://127.0.0.1:{port}"}}))
+    identities.chmod(0o600)
+    results = [json.loads(run("taskset", "-c", "1", tool("reference_read"), str(port), str(identities), "500")) for _ in range(5)]
+    store.stdin.close()
+    store.wait()
+    ratio = median([r["read_us"] / r["bare_us"] for r in results])
+    row("a reference to AWS by a role, two round trips, p50", f"{median([r['read_us'] for r in results]):.0f} us",
+        f"bare libcurl, the same two requests: {median([r['bare_us'] for r in results]):.0f} us", f"{ratio:.2f} x", "at most 1.15 x", ratio <= 1.15)
+
+
 SECTIONS = {"decision": decision, "jose": jose, "hooksig": hooksig, "authorize": authorize, "scale": scale, "create": create, "import": import_,
-            "revocation": revocation, "analysis": analysis, "lists": lists}
+            "revocation": revocation, "analysis": analysis, "lists": lists, "reference": reference}
 
 
 def machine():

@@ -19,6 +19,7 @@
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "daemon/platforms.h"
+#include "daemon/references.h"
 #include "daemon/vault.h"
 #include "engine/keys.h"
 #include "engine/platforms.h"
@@ -29,6 +30,7 @@ struct service {
 	struct ks_api_options api_options;
 	struct ks_engine *engine;
 	struct ks_federation *federation;
+	struct ks_references *references;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -297,6 +299,7 @@ static void put_metrics(void *ctx, struct ks_buf *out)
 	for (size_t i = 0; i < KS_ARRAY_LEN(refusals); i++)
 		ks_buf_printf(out, "keystile_http_refused_total{reason=\"%s\"} %llu\n", refusals[i],
 			      (unsigned long long)atomic_load_explicit(&s->refused[i], memory_order_relaxed));
+	ks_references_put_metrics(s->references, out);
 }
 
 /* ---- the first key ---- */
@@ -366,6 +369,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 
 	KS_TRY(ks_serve_federation_options(s->config, &federation, problem));
 	s->api_options.fetch = federation.fetch;
+	KS_TRY(ks_references_new(s->config, &federation.fetch, &s->references, problem));
 	KS_TRY(ks_serve_engine_options(s->config, &options, problem));
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
@@ -387,6 +391,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 		(void)snprintf(problem->text, sizeof(problem->text), "%s", why.text[0] ? why.text : ks_err_text(err));
 		return err;
 	}
+	KS_TRY(ks_references_start(s->references, s->engine));
 	keep_settings(s->config);
 	KS_TRY(show_first_key(s->engine));
 	KS_TRY(ks_federation_new(s->engine, &federation, &s->federation));
@@ -403,11 +408,13 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 static void stop(struct service *s)
 {
 	ks_federation_hurry(s->federation);
+	ks_references_stop(s->references);
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
 	ks_federation_stop(s->federation);
 	ks_api_free(&s->api);
 	ks_federation_free(&s->federation);
 	ks_engine_close(&s->engine);
+	ks_references_free(&s->references);
 }
 
 static void reload(struct service *s)
@@ -423,6 +430,7 @@ static void reload(struct service *s)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", why.text, NULL);
 	if (ks_serve_github_keys(s->config, s->api, &keys_why) != KS_OK)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", keys_why.text, NULL);
+	ks_references_reload(s->references);
 	if (s->config->tls_certificate.text[0] && ks_http_reload_tls(s->http) != KS_OK)
 		ks_log(KS_LOG_ERROR, "reload_refused", "detail", "the certificate or its key cannot be read", NULL);
 }

@@ -93,6 +93,31 @@ static void drop_set(struct ks_secretstore *store, struct ks_secretstore_set *se
 		free_set(set);
 }
 
+struct ks_secretstore_set *ks_secretstore_set_take(struct ks_secretstore *store)
+{
+	struct ks_secretstore_set *set;
+
+	(void)pthread_mutex_lock(&store->lock);
+	set = store->set;
+	set->users++;
+	(void)pthread_mutex_unlock(&store->lock);
+	return set;
+}
+
+void ks_secretstore_set_drop(struct ks_secretstore *store, struct ks_secretstore_set *set)
+{
+	(void)pthread_mutex_lock(&store->lock);
+	drop_set(store, set);
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
+int64_t ks_secretstore_deadline(const struct ks_secretstore *store, unsigned timeout_ms)
+{
+	unsigned most = store->options.timeout_ms;
+
+	return now_ms() + (timeout_ms && timeout_ms < most ? timeout_ms : most);
+}
+
 enum ks_err ks_secretstore_new(const struct ks_secretstore_options *options, struct ks_secretstore **ret_store,
 			       struct ks_secretstore_problem *ret_problem)
 {
@@ -175,6 +200,14 @@ static bool is_idle(const struct ks_secretstore_site *site, int64_t now)
 	return !site->running && !site->first && site->open_until_ms <= now;
 }
 
+static void close_circuit(struct ks_secretstore *store, struct ks_secretstore_site *site)
+{
+	if (site->open_until_ms)
+		store->stats.circuits_open--;
+	site->open_until_ms = 0;
+	site->failures = 0;
+}
+
 static void forget_one(struct ks_secretstore *store, int64_t now)
 {
 	struct ks_secretstore_site **oldest = NULL, *site;
@@ -189,6 +222,7 @@ static void forget_one(struct ks_secretstore *store, int64_t now)
 		return;
 	site = *oldest;
 	*oldest = site->next;
+	close_circuit(store, site);
 	free(site);
 	store->site_count--;
 }
@@ -248,14 +282,6 @@ static void open_circuit(struct ks_secretstore *store, struct ks_secretstore_sit
 		store->stats.circuits_open++;
 	store->stats.circuits_opened++;
 	site->open_until_ms = now + store->options.circuit_open_ms;
-}
-
-static void close_circuit(struct ks_secretstore *store, struct ks_secretstore_site *site)
-{
-	if (site->open_until_ms)
-		store->stats.circuits_open--;
-	site->open_until_ms = 0;
-	site->failures = 0;
 }
 
 static void account(struct ks_secretstore *store, struct ks_secretstore_site *site, const struct ks_secretstore_fetch *f,
@@ -699,13 +725,12 @@ enum ks_secretstore_code ks_secretstore_read(struct ks_secretstore *store, const
 	struct ks_secretstore_detail detail;
 	struct ks_secretstore_waiter w;
 	int64_t began = now_ms();
-	unsigned most = store->options.timeout_ms;
 	enum ks_secretstore_code code;
 
 	*ret_answer = (struct ks_secretstore_answer){0};
 	if (ks_secretstore_parse(ask->reference, &reference, &detail) != KS_OK)
 		return KS_SECRETSTORE_REFERENCE_MALFORMED;
-	init_waiter(&w, ret_answer, began + (ask->timeout_ms && ask->timeout_ms < most ? ask->timeout_ms : most));
+	init_waiter(&w, ret_answer, ks_secretstore_deadline(store, ask->timeout_ms));
 	(void)pthread_mutex_lock(&store->lock);
 	code = read_locked(store, ask, &reference, &w);
 	store->stats.reads[reference.kind][code]++;

@@ -206,7 +206,7 @@ static enum ks_err list_of(struct ks_str value, struct ks_buf *room, struct ks_s
 			return KS_MALFORMED;
 		(*ret_count)++;
 	}
-	return *ret_count ? KS_OK : KS_MALFORMED;
+	return KS_OK;
 }
 
 static enum ks_err auth_of(struct ks_identity *identity, struct ks_str object, struct ks_secretstore_problem *problem)
@@ -234,6 +234,7 @@ static enum ks_err take_common(struct ks_identity *identity, struct ks_str name,
 	*ret_taken = true;
 	if (ks_str_eq(name, KS_STR("store")) || ks_str_eq(name, KS_STR("auth")))
 		return KS_OK;
+	identity->for_organizations |= ks_str_eq(name, KS_STR("organizations"));
 	if (ks_str_eq(name, KS_STR("organizations")))
 		return list_of(value, room, identity->organizations, &identity->organization_count);
 	if (ks_str_eq(name, KS_STR("resources")))
@@ -255,7 +256,7 @@ static enum ks_err take_member(struct ks_identity *identity, struct ks_str name,
 	struct ks_str text;
 
 	if (err != KS_OK)
-		return complain(problem, err, identity->name, name, "must be a list of 1 to 64 texts");
+		return complain(problem, err, identity->name, name, "must be a list of at most 64 texts");
 	if (taken)
 		return KS_OK;
 	if (!member)
@@ -283,8 +284,8 @@ static enum ks_err take_members(struct ks_identity *identity, struct ks_str obje
 		if (members[i].auth == identity->auth && members[i].needed && !field_of(identity, &members[i])->n)
 			return complain(problem, KS_MALFORMED, identity->name, members[i].name, "is needed");
 	}
-	if (!identity->organization_count)
-		return complain(problem, KS_MALFORMED, identity->name, KS_STR("organizations"), "is needed: ids, or \"*\" for all");
+	if (!identity->for_organizations)
+		return complain(problem, KS_MALFORMED, identity->name, KS_STR("organizations"), "is needed: ids, or \"*\" for all, or an empty list");
 	return KS_OK;
 }
 

@@ -41,6 +41,7 @@ struct ks_identity {
 	enum ks_identity_auth auth;
 	struct ks_str organizations[KS_IDENTITY_LIST_MAX], resources[KS_IDENTITY_LIST_MAX];
 	size_t organization_count, resource_count;
+	bool for_organizations;        /* `organizations` is there, be it empty: then for what the operator holds alone */
 	bool direct;                   /* aws: may read without a role; gcp: without impersonation */
 	struct ks_str access_key_id, endpoint, sts_endpoint, iam_endpoint;
 	struct ks_str audience;        /* gcp: of the pool's provider */

@@ -11,7 +11,8 @@
  * Bounds: so many reads at once per tenant and store; four times as many wait, in the order they came; more are refused
  * at once (BUSY). After so many failures in a row of a kind that is the store's own (codes.def, third column) the circuit
  * of that tenant and store opens: reads fail at once (CIRCUIT_OPEN) for a while, then one is let through to see. No tenant's
- * store takes a place of another's. There is no second try: a call waits for the answer, and the caller knows best.
+ * store takes a place of another's. There is no second try (but for a kept connection that turns out to
+ * be closed): a call waits for the answer, and the caller knows best.
  *
  * Threads: any number; each waits in its own call, so that whoever serves HTTP reads on threads of its own. */
 #pragma once
@@ -21,7 +22,7 @@
 #include "fetch/fetch.h"
 #include "secretstore/reference.h"
 
-#define KS_SECRETSTORE_VALUE_MAX 65536  /* bytes of a value */
+#define KS_SECRETSTORE_VALUE_MAX 32768  /* bytes of a value */
 #define KS_SECRETSTORE_VERSION_SIZE 128 /* of the store's name of a version, terminated */
 #define KS_SECRETSTORE_SAID_SIZE 64     /* of the store's name of an error, terminated */
 #define KS_SECRETSTORE_TOKEN_MAX 8192   /* bytes of a token that shows who the service is */

@@ -11,9 +11,12 @@
 
 enum ks_secretstore_step { KS_SECRETSTORE_STEP_LOGIN, KS_SECRETSTORE_STEP_READ, KS_SECRETSTORE_STEP_ANY };
 
+struct ks_secretstore_set;
+
 /* One fetch: what a store's reader works with. */
 struct ks_secretstore_fetch {
 	struct ks_secretstore *store;
+	struct ks_secretstore_set *set;    /* that the identity is of */
 	const struct ks_secretstore_reference *reference;
 	const struct ks_identity *identity;
 	struct ks_str organization;
@@ -100,6 +103,12 @@ struct ks_secretstore_site {
 	uint64_t used;             /* for which one to forget */
 	struct ks_secretstore_site *next;
 };
+
+/* The set in force, for as long as it is not dropped again. */
+struct ks_secretstore_set *ks_secretstore_set_take(struct ks_secretstore *store);
+void ks_secretstore_set_drop(struct ks_secretstore *store, struct ks_secretstore_set *set);
+/* When what begins now must have ended, of the monotonic clock; 0 or more than the client's time: the client's. */
+int64_t ks_secretstore_deadline(const struct ks_secretstore *store, unsigned timeout_ms);
 
 #define KS_SECRETSTORE_SITES_MAX 4096
 #define KS_SECRETSTORE_SITE_LISTS 256

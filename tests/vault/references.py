@@ -150,6 +150,12 @@ class Reader:
     def read(self, reference, **more):
         return self.wait(self.ask(reference, **more))
 
+    def held(self, operation, name, version=1, other="", identity="held"):
+        self.count += 1
+        self.process.stdin.write("\t".join(["held", str(self.count), operation, identity, name, str(version), str(other)]) + "\n")
+        self.process.stdin.flush()
+        return self.wait(str(self.count))
+
     def command(self, word):
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
@@ -190,6 +196,7 @@ def write_identities(folder, fakes, name="identities.json", **more):
     made = {
         "aws": aws,
         "aws-direct": {**aws, "direct": True},
+        "held": {**aws, "direct": True, "organizations": []},
         "aws-wrong": {**aws, "secret_access_key_file": secret("aws-wrong", "wrong")},
         "aws-unknown": {**aws, "access_key_id": "AKIAUNKNOWN"},
         "aws-tls": {**aws, "endpoint": fakes.url("aws", True), "sts_endpoint": fakes.url("aws", True)},
@@ -238,7 +245,7 @@ def fill(fakes):
         ROLE + "-open": {"trusts": [OUR_ARN], "allows": ["trunk"]},
         ROLE + "-other": {"trusts": ["arn:aws:iam::1:user/x"], "allows": ["trunk"]},
         ROLE + "-late": {"trusts": [OUR_ARN], "allows": ["trunk"], "session_s": -1},
-    }, principals={"AKIAKEYSTILE": {"allows": ["trunk"]}}, secrets={
+    }, principals={"AKIAKEYSTILE": {"allows": ["trunk", "keystile/"]}}, secrets={
         "trunk": {"versions": {AWS_VERSION: {"text": "aws-value \"\u00e9\n"}, AWS_OLD: {"text": "aws-old"}}, "stages": {"AWSCURRENT": AWS_VERSION, "AWSPREVIOUS": AWS_OLD}, "deleted": None, "key_disabled": None, "key_denied": None},
         "binary": {"versions": {AWS_VERSION: {"binary": encode("bin\u0001ary")}}, "stages": {"AWSCURRENT": AWS_VERSION}},
         "empty": {"versions": {AWS_VERSION: {"text": ""}}, "stages": {"AWSCURRENT": AWS_VERSION}},

@@ -3,6 +3,8 @@
  * Each line of the input is one read, made at once on a thread of its own, with tabs between:
  *   ID ORGANIZATION TENANT TIMEOUT_MS WORKED_BEFORE(0|1) REFERENCE
  * and is answered by one line of JSON when it is done. "reload" and "metrics" are other lines.
+ * What the operator holds: held ID OPERATION IDENTITY NAME VERSION OTHER, with put (OTHER: the value), promote (OTHER: the version
+ * before, or nothing), unstage (AWSPENDING), get and erase. VERSION is a number.
  * The token of an identity with token_audience is what stands in MINTED of the environment, the organization and the audience
  * put for {organization} and {audience}. */
 #include <pthread.h>
@@ -11,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "secretstore/secretstore.h"
+#include "secretstore/held.h"
 
 #define LINE_MAX_BYTES 8192
 
@@ -66,6 +68,51 @@ static struct ks_str take(struct ks_str *line)
 		abort();
 	*line = tail;
 	return head;
+}
+
+static enum ks_secretstore_code do_held(struct ks_str operation, const struct ks_held_place *place, const char *version, struct ks_str other,
+					struct ks_secret *ret_value)
+{
+	char before[KS_HELD_VERSION_SIZE];
+	uint64_t number;
+
+	if (ks_str_eq(operation, KS_STR("put")))
+		return ks_held_put(store, place, version, other);
+	if (ks_str_eq(operation, KS_STR("get")))
+		return ks_held_get(store, place, version, ret_value);
+	if (ks_str_eq(operation, KS_STR("erase")))
+		return ks_held_erase(store, place);
+	if (ks_str_eq(operation, KS_STR("unstage")))
+		return ks_held_unstage(store, place, version, KS_HELD_PENDING);
+	if (!other.n)
+		return ks_held_promote(store, place, version, NULL);
+	if (!ks_str_to_u64(other, 1000, &number) || ks_held_version(place->name, number, before) != KS_OK)
+		abort();
+	return ks_held_promote(store, place, version, before);
+}
+
+static void held(struct ks_str line)
+{
+	struct ks_held_place place = {.region = KS_STR("eu-central-1")};
+	char version[KS_HELD_VERSION_SIZE], text[4096];
+	struct ks_buf b = KS_BUF(text);
+	struct ks_secret value = {0};
+	struct ks_str id = take(&line), operation = take(&line);
+	enum ks_secretstore_code code;
+	uint64_t number;
+
+	place.identity = take(&line);
+	place.name = take(&line);
+	if (!ks_str_to_u64(take(&line), 1000, &number) || ks_held_version(place.name, number, version) != KS_OK)
+		abort();
+	code = do_held(operation, &place, version, line, &value);
+	ks_buf_put_c(&b, "{\"id\":");
+	ks_buf_put_json(&b, id);
+	ks_buf_printf(&b, ",\"code\":\"%s\",\"version\":\"%s\",\"value\":", ks_secretstore_code_name(code), version);
+	ks_buf_put_json(&b, ks_str_of((const char *)value.bytes, value.n));
+	ks_buf_put_c(&b, "}");
+	say(ks_buf_z(&b));
+	ks_secret_free(&value);
 }
 
 static void start(struct job *job)
@@ -170,7 +217,10 @@ int main(int argc, char **argv)
 
 		if (n > 0 && job->line[n - 1] == '\n')
 			job->line[n - 1] = '\0';
-		if (strchr(job->line, '\t')) {
+		if (ks_str_starts(ks_str_c(job->line), KS_STR("held\t"))) {
+			held(ks_str_sub(ks_str_c(job->line), 5, sizeof(job->line)));
+			free(job);
+		} else if (strchr(job->line, '\t')) {
 			start(job);
 		} else {
 			command(job->line);

@@ -1,11 +1,15 @@
 """References: values read from the tenants' own secret managers, by the fakes, which the official clients checked before."""
+import pathlib
 import re
 import time
 
 import pytest
 
+import keystile
 import references as r
 from references import ORG, aws, azure, gcp, vault
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -189,7 +193,7 @@ FAULTS = [
     ("page", {"status": 404}, "malformed"), ("page", {"status": 502}, "store_failed"), ("page", {"status": 503}, "store_failed"),
     ("page", {"status": 504}, "timeout"), ("page", {"status": 429}, "throttled"), ("body", {"body": "{}"}, "malformed"),
     ("body", {"body": "[]"}, "malformed"), ("body", {"body": '{"a":1,"a":2}'}, "malformed"), ("body", {"body": "null", "status": 400}, "malformed"),
-    ("huge", {}, "too_large"), ("throttle", {}, "throttled"), ("fail", {}, "store_failed"),
+    ("huge", {}, "value_too_large"), ("throttle", {}, "throttled"), ("fail", {}, "store_failed"),
 ]
 
 
@@ -397,8 +401,86 @@ def test_identities_that_are_wrong(fakes, tmp_path, identity, text):
     reader.stop()
 
 
+def stages(fakes, name):
+    secret = fakes.control("aws")["state"]["secrets"][name]
+    return {stage: version for stage, version in secret["stages"].items() if version}
+
+
+def test_held_values(reader, fakes):
+    name = "keystile/org_1/prv_1/password"
+    one = reader.held("put", name, 1, "first")
+    assert one["code"] == "ok"
+    assert reader.held("put", name, 1, "first")["code"] == "ok", "the same again"
+    assert reader.held("put", name, 1, "other")["code"] == "version_gone", "the name is taken"
+    assert reader.held("promote", name, 1)["code"] == "ok"
+    assert stages(fakes, name) == {"AWSCURRENT": one["version"]}
+    two = reader.held("put", name, 2, "second")
+    assert stages(fakes, name) == {"AWSCURRENT": one["version"], "AWSPENDING": two["version"]}
+    assert [reader.held("get", name, n)["value"] for n in (1, 2)] == ["first", "second"]
+    assert reader.held("promote", name, 2, 1)["code"] == "ok"
+    assert stages(fakes, name) == {"AWSCURRENT": two["version"], "AWSPREVIOUS": one["version"]}
+    # A rollback is a promotion of the one before.
+    assert reader.held("promote", name, 1, 2)["code"] == "ok"
+    assert stages(fakes, name) == {"AWSCURRENT": one["version"], "AWSPREVIOUS": two["version"]}
+    # One that its probe refused.
+    three = reader.held("put", name, 3, "third")
+    assert stages(fakes, name)["AWSPENDING"] == three["version"]
+    assert reader.held("unstage", name, 3)["code"] == "ok" and "AWSPENDING" not in stages(fakes, name)
+    assert reader.held("unstage", name, 3)["code"] == "ok"
+    assert reader.held("promote", name, 2, 3)["code"] == "version_gone", "another is current than the caller believes"
+    assert reader.held("get", name, 9)["code"] == "version_gone"
+    assert reader.held("erase", name)["code"] == "ok" and reader.held("erase", name)["code"] == "ok"
+    assert reader.held("get", name, 1)["code"] == "secret_gone"
+
+
+def test_held_values_when_answers_are_lost(reader, fakes):
+    name = "keystile/org_1/prv_2/password"
+    for action in ("CreateSecret", "PutSecretValue"):
+        fakes.fault("aws", "partial", action=action, times=1)
+        assert reader.held("put", name, 1, "value")["code"] == "malformed"
+    assert reader.held("put", name, 1, "value")["code"] == "ok"
+    fakes.fault("aws", "partial", action="UpdateSecretVersionStage", times=1)
+    assert reader.held("put", name, 2, "next")["code"] == "ok"
+    assert reader.held("promote", name, 2, 1)["code"] == "malformed"
+    done = reader.held("promote", name, 2, 1)
+    assert done["code"] == "ok" and stages(fakes, name)["AWSCURRENT"] == done["version"]
+
+
+def test_held_values_refused(reader, fakes):
+    assert reader.held("put", "elsewhere/x", 1, "x")["code"] == "denied"
+    assert reader.held("put", "keystile/bad name", 1, "x")["code"] == "reference_malformed"
+    assert reader.held("put", "keystile/x", 1, "")["code"] == "value_empty"
+    assert reader.held("put", "keystile/x", 1, "x", identity="aws")["code"] == "identity_unknown"
+    fakes.state("aws", secrets={"keystile/deleted": {"versions": {}, "stages": {}, "deleted": True}})
+    assert reader.held("put", "keystile/deleted", 1, "x")["code"] == "secret_gone"
+    # No tenant can name it.
+    assert reader.read({"store": "aws", "identity": "held", "secret": "keystile/x", "region": "eu-central-1"})["code"] == "identity_forbidden"
+
+
 def test_metrics(reader):
     reader.read(aws())
     text = reader.command("metrics")["text"]
     assert re.search(r'keystile_reference_reads_total\{store="aws",outcome="ok"\} [1-9]', text)
     assert re.search(r'keystile_reference_read_seconds_count\{store="aws"\} [1-9]', text)
+
+
+def test_the_documented_codes_are_those_of_the_table():
+    table = (SOURCE / "src/secretstore/codes.def").read_text()
+    codes = dict(re.findall(r'KS_SECRETSTORE_CODE\(\w+, "(\w+)", "(\w+)"', table))
+    texts = re.findall(r'KS_SECRETSTORE_CODE\(\w+, "(\w+)", "(?:\w+)", (?:true|false),\s*((?:"[^"]*"\s*)+)\)', table)
+    documented = (SOURCE / "docs/vault.md").read_text()
+    for code, parts in texts:
+        text = "".join(re.findall(r'"([^"]*)"', parts))
+        assert f"| `{code}` | {codes[code]} | {text} |" in documented, code
+
+
+def test_the_service_starts_with_identities_and_tells_its_metrics(identities, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"aws": {"store": "aws"}}')
+    broken.chmod(0o600)
+    with keystile.temporary_data() as data:
+        refused = keystile.run("serve", "--listen", "127.0.0.1:0", data=data, env={"KEYSTILE_REFERENCES_IDENTITIES": broken})
+        assert refused.code == 1 and "references.identities: identities: aws: access_key_id is needed" in refused.err
+        with keystile.Daemon(data, env={"KEYSTILE_REFERENCES_IDENTITIES": identities}) as service:
+            text = service.local().call("GET", "/metrics").body
+            assert b"keystile_reference_circuits_open 0" in text
