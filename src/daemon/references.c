@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/references.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,15 +9,12 @@
 #include "config/log.h"
 #include "crypto/random.h"
 #include "engine/issuer.h"
-#include "ring/ring_inline.h"
 
 #define ASSERTION_MS 300000 /* how long a token lives that shows us to a store */
 
 struct ks_references {
 	struct ks_secretstore *store;
 	struct ks_engine *engine;
-	pthread_mutex_t lock;             /* guards the reader */
-	struct ks_ringmap_reader *reader;
 };
 
 static int64_t now_ms(void)
@@ -67,7 +63,6 @@ enum ks_err ks_references_new(const struct ks_config *config, const struct ks_fe
 
 	if (!references)
 		return KS_MEMORY;
-	(void)pthread_mutex_init(&references->lock, NULL);
 	err = ks_secretstore_new(&o, &references->store, &problem);
 	if (err == KS_OK) {
 		*ret_references = references;
@@ -79,10 +74,9 @@ enum ks_err ks_references_new(const struct ks_config *config, const struct ks_fe
 	return err;
 }
 
-enum ks_err ks_references_start(struct ks_references *references, struct ks_engine *engine)
+void ks_references_start(struct ks_references *references, struct ks_engine *engine)
 {
 	references->engine = engine;
-	return ks_ringmap_reader_open(ks_engine_ring_directory(engine), &references->reader);
 }
 
 void ks_references_reload(struct ks_references *references)
@@ -107,8 +101,6 @@ void ks_references_free(struct ks_references **references)
 	if (!r)
 		return;
 	ks_secretstore_free(&r->store);
-	ks_ringmap_reader_close(&r->reader);
-	(void)pthread_mutex_destroy(&r->lock);
 	free(r);
 	*references = NULL;
 }
@@ -131,42 +123,26 @@ bool ks_references_check(void *ctx, struct ks_str json, char *ret_detail, size_t
 	return ok;
 }
 
-/* Ids as text of the tenant and of its organization (the tenant itself where it is in none). */
-static bool ids_of(struct ks_references *references, uint64_t tenant, char ret_tenant[KS_ID_TEXT_SIZE],
-		   char ret_organization[KS_ID_TEXT_SIZE])
-{
-	const struct ks_ring *ring;
-	uint32_t at = KS_RING_NONE, organization;
-
-	(void)pthread_mutex_lock(&references->lock);
-	ring = ks_ringmap_reader_ring(references->reader);
-	if (ring)
-		at = ks_ring_tenant(ring, tenant);
-	if (at != KS_RING_NONE) {
-		organization = ring->tenants[at].organization == KS_RING_NONE ? at : ring->tenants[at].organization;
-		ks_id_format((enum ks_id_type)ring->tenants[at].kind, tenant, ret_tenant);
-		ks_id_format((enum ks_id_type)ring->tenants[organization].kind, ring->tenants[organization].id, ret_organization);
-	}
-	(void)pthread_mutex_unlock(&references->lock);
-	return at != KS_RING_NONE;
-}
-
-enum ks_err ks_references_fetch(void *ctx, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
+enum ks_err ks_references_fetch(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
 				struct ks_secret *ret_value, const char **ret_code)
 {
 	struct ks_references *references = ctx;
-	char tenant_text[KS_ID_TEXT_SIZE], organization[KS_ID_TEXT_SIZE];
+	char organization_text[KS_ID_TEXT_SIZE], tenant_text[24];
+	struct ks_buf b = KS_BUF(tenant_text);
 	struct ks_secretstore_answer answer;
 	int64_t left = deadline_ms - now_ms();
-	enum ks_secretstore_code code = KS_SECRETSTORE_TIMEOUT;
+	enum ks_secretstore_code code;
 
-	if (left <= 0 || !ids_of(references, tenant, tenant_text, organization)) {
-		*ret_code = ks_secretstore_code_name(left <= 0 ? KS_SECRETSTORE_TIMEOUT : KS_SECRETSTORE_INTERNAL);
+	if (left <= 0) {
+		*ret_code = ks_secretstore_code_name(KS_SECRETSTORE_TIMEOUT);
 		return KS_STORE;
 	}
+	ks_id_format(KS_ID_ORGANIZATION, organization, organization_text);
+	/* Of whatever kind it is: for telling tenants apart. */
+	ks_buf_put_u64(&b, tenant);
 	code = ks_secretstore_read(references->store, &(struct ks_secretstore_ask){
-		.organization = ks_str_c(organization),
-		.tenant = ks_str_c(tenant_text),
+		.organization = ks_str_c(organization_text),
+		.tenant = ks_buf_str(&b),
 		.reference = reference,
 		.timeout_ms = (unsigned)KS_MIN(left, (int64_t)UINT32_MAX),
 	}, &answer);
@@ -174,7 +150,7 @@ enum ks_err ks_references_fetch(void *ctx, uint64_t tenant, struct ks_str refere
 		*ret_value = answer.value;
 		return KS_OK;
 	}
-	ks_log(KS_LOG_WARNING, "reference_not_read", "tenant", tenant_text, "code", ks_secretstore_code_name(code), "said", answer.said,
+	ks_log(KS_LOG_WARNING, "reference_not_read", "organization", organization_text, "code", ks_secretstore_code_name(code), "said", answer.said,
 	       NULL);
 	*ret_code = ks_secretstore_code_name(code);
 	return KS_STORE;

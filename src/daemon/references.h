@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From settings to what reads the tenants' references: the client (secretstore/secretstore.h), the organization that a tenant
- * belongs to, and the tokens of our own issuer that some stores trust. */
+/* From settings to what reads the tenants' references: the client (secretstore/secretstore.h), and the
+ * tokens of our own issuer that some stores trust. */
 #pragma once
 
 #include "config/config.h"
@@ -13,7 +13,7 @@ struct ks_references;
 KS_MUST_USE enum ks_err ks_references_new(const struct ks_config *config, const struct ks_fetch_options *fetch,
 					  struct ks_references **ret_references, struct ks_config_problem *ret_problem);
 /** Before the first read. The engine must live as long, or until ks_references_stop has returned. */
-KS_MUST_USE enum ks_err ks_references_start(struct ks_references *references, struct ks_engine *engine);
+void ks_references_start(struct ks_references *references, struct ks_engine *engine);
 /** Reads the identities anew; what is in force stays where they are wrong, which is logged. Any thread. */
 void ks_references_reload(struct ks_references *references);
 /** Ends what is under way, and all that comes later, as stopping. Takes NULL. */
@@ -26,5 +26,5 @@ void ks_references_put_metrics(struct ks_references *references, struct ks_buf *
 /** The engine's openers (engine/vault.h), with `ctx` the references. False: the JSON is no reference, *ret_detail says why. */
 bool ks_references_check(void *ctx, struct ks_str json, char *ret_detail, size_t cap);
 /** Waits until `deadline_ms` (wall clock). Not KS_OK: *ret_code is a code of secretstore/codes.def. */
-KS_MUST_USE enum ks_err ks_references_fetch(void *ctx, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
-					    struct ks_secret *ret_value, const char **ret_code);
+KS_MUST_USE enum ks_err ks_references_fetch(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference,
+					    int64_t deadline_ms, struct ks_secret *ret_value, const char **ret_code);

@@ -23,6 +23,7 @@
 #include "daemon/vault.h"
 #include "engine/keys.h"
 #include "engine/platforms.h"
+#include "engine/vault.h"
 #include "http/server.h"
 
 struct service {
@@ -31,6 +32,7 @@ struct service {
 	struct ks_engine *engine;
 	struct ks_federation *federation;
 	struct ks_references *references;
+	struct ks_vault_openers openers;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -371,6 +373,10 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	s->api_options.fetch = federation.fetch;
 	KS_TRY(ks_references_new(s->config, &federation.fetch, &s->references, problem));
 	KS_TRY(ks_serve_engine_options(s->config, &options, problem));
+	s->openers = *options.vault.openers;
+	s->openers.ctx = s->references;
+	s->openers.fetch = ks_references_fetch;
+	options.vault.openers = &s->openers;
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
 	ks_serve_leak_routes(s->config, &s->api_options);
@@ -391,7 +397,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 		(void)snprintf(problem->text, sizeof(problem->text), "%s", why.text[0] ? why.text : ks_err_text(err));
 		return err;
 	}
-	KS_TRY(ks_references_start(s->references, s->engine));
+	ks_references_start(s->references, s->engine);
 	keep_settings(s->config);
 	KS_TRY(show_first_key(s->engine));
 	KS_TRY(ks_federation_new(s->engine, &federation, &s->federation));

@@ -3,21 +3,10 @@
 
 #include <stdio.h>
 
+#include "daemon/references.h"
 #include "engine/vault.h"
-#include "secretstore/reference.h"
 
-static bool check_reference(void *ctx, struct ks_str json, char *ret_detail, size_t cap)
-{
-	struct ks_secretstore_detail detail = {0};
-	bool ok = ks_secretstore_check(json, &detail) == KS_OK;
-
-	(void)ctx;
-	if (!ok)
-		(void)snprintf(ret_detail, cap, "%s", detail.text);
-	return ok;
-}
-
-static const struct ks_vault_openers openers = {.check_reference = check_reference};
+static const struct ks_vault_openers openers = {.check_reference = ks_references_check};
 
 enum ks_err ks_serve_vault(const struct ks_config *config, struct ks_vault_options *ret_options,
 			   struct ks_config_problem *ret_problem)

@@ -16,6 +16,7 @@ def test_every_route_is_described():
 
 def test_every_code_is_described():
     codes = set(re.findall(r'^KS_PROBLEM\(\w+, "(\w+)"', (SOURCE / "api" / "problem.def").read_text(), re.M))
+    codes |= set(re.findall(r'^KS_SECRETSTORE_CODE\(\w+, "(\w+)"', (SOURCE / "secretstore" / "codes.def").read_text(), re.M))
     reasons = set(re.findall(r'X\(\w+, "(\w+)", \d+,', (SOURCE / "model" / "model.h").read_text()))
     schemas = CONTRACT.document["components"]["schemas"]
     assert set(schemas["DecisionCode"]["enum"]) == reasons

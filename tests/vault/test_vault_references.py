@@ -466,9 +466,10 @@ def test_metrics(reader):
 
 def test_the_documented_codes_are_those_of_the_table():
     table = (SOURCE / "src/secretstore/codes.def").read_text()
-    codes = dict(re.findall(r'KS_SECRETSTORE_CODE\(\w+, "(\w+)", "(\w+)"', table))
-    texts = re.findall(r'KS_SECRETSTORE_CODE\(\w+, "(\w+)", "(?:\w+)", (?:true|false),\s*((?:"[^"]*"\s*)+)\)', table)
+    codes = dict(re.findall(r'KS_SECRETSTORE_(?:CODE|GOOD)\(\w+, "(\w+)", "(\w+)"', table))
+    texts = re.findall(r'KS_SECRETSTORE_(?:CODE|GOOD)\(\w+, "(\w+)", "(?:\w+)", (?:true|false),\s*((?:"[^"]*"\s*)+)\)', table)
     documented = (SOURCE / "docs/vault.md").read_text()
+    assert len(texts) == len(codes) > 30
     for code, parts in texts:
         text = "".join(re.findall(r'"([^"]*)"', parts))
         assert f"| `{code}` | {codes[code]} | {text} |" in documented, code
@@ -484,3 +485,49 @@ def test_the_service_starts_with_identities_and_tells_its_metrics(identities, tm
         with keystile.Daemon(data, env={"KEYSTILE_REFERENCES_IDENTITIES": identities}) as service:
             text = service.local().call("GET", "/metrics").body
             assert b"keystile_reference_circuits_open 0" in text
+
+
+PAIR = """version: 1
+name: pair
+label: Pair
+about: A user and a password, with nothing to probe.
+fields:
+  user: {label: User, type: text, example: alice}
+  password: {label: Password, type: secret}
+"""
+
+
+def test_the_runtime_reveals_a_reference_until_the_customer_revokes(identities, fakes, tmp_path):
+    (tmp_path / "pair.yaml").write_text(PAIR)
+    env = {"KEYSTILE_REFERENCES_IDENTITIES": identities, "KEYSTILE_FETCH_ALLOW": "127.0.0.1", "KEYSTILE_PLATFORMS_OWN": tmp_path}
+    with keystile.temporary_data() as data, keystile.Daemon(data, env=env) as service:
+        def owner(method, target, body=None, expect=200):
+            answer = service.local().call(method, target, body)
+            assert answer.status == expect, answer.body
+            return answer.json
+
+        organization = owner("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}, 201)["id"]
+        runtime = service.client(owner("POST", "/v1/keys", {"kind": "runtime", "name": "calls", "scopes": ["keystile:secrets:reveal"], "expires_at": None}, 201)["token"])
+        made = owner("POST", "/v1/providers", {"tenant": organization, "platform": "pair", "name": "trunk"}, 201)["id"]
+        owner("PUT", f"/v1/providers/{made}/fields/user", {"value": "alice"})
+        role = aws(external_id=f"keystile:{organization}")
+        fakes.state("aws", roles={r.ROLE: {"external_id": f"keystile:{organization}"}})
+        refused = owner("PUT", f"/v1/providers/{made}/fields/password", {"reference": {**role, "token": "x"}}, 422)
+        assert "token" in str(refused)
+        owner("PUT", f"/v1/providers/{made}/fields/password", {"reference": role})
+
+        def reveal(call):
+            answer = runtime.call("POST", f"/v1/providers/{made}/reveal", {"call_id": call})
+            return (answer.status, answer.json.get("fields") or answer.code)
+
+        assert reveal("c1") == (200, {"user": "alice", "password": 'aws-value "\u00e9\n'})
+        fakes.state("aws", secrets={"trunk": {"versions": {r.AWS_VERSION: {"text": "canary-5f1e9"}}}})
+        assert reveal("c1") == (200, {"user": "alice", "password": "canary-5f1e9"}), "read anew, also within one call"
+        fakes.state("aws", roles={r.ROLE: {"trusts": []}})
+        assert reveal("c2") == (502, "trust_revoked")
+        fakes.state("aws", roles={r.ROLE: {"trusts": [r.OUR_ARN]}}, secrets={"trunk": {"deleted": True}})
+        assert reveal("c3") == (502, "secret_gone")
+        text = service.local().call("GET", "/metrics").body.decode()
+        assert 'keystile_reference_reads_total{store="aws",outcome="trust_revoked"} 1' in text
+        for path in pathlib.Path(data).rglob("*"):
+            assert not path.is_file() or b"canary-5f1e9" not in path.read_bytes(), path
