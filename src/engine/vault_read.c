@@ -228,6 +228,48 @@ enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_store *store,
 	return KS_OK;
 }
 
+/* ---- rooms for plain values ---- */
+
+/* Making locked memory takes several system calls, so that a few rooms, wiped, are kept for the next calls. Of the process. */
+#define ROOM_SIZE 4096
+#define ROOMS_KEPT 64
+
+static struct {
+	pthread_mutex_t lock;
+	size_t count;
+	struct ks_secret kept[ROOMS_KEPT];
+} rooms = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static enum ks_err take_room(struct ks_secret *ret_room, size_t size)
+{
+	bool found = false;
+
+	if (size > ROOM_SIZE)
+		return ks_secret_new(ret_room, size);
+	pthread_mutex_lock(&rooms.lock);
+	if (rooms.count > 0) {
+		*ret_room = rooms.kept[--rooms.count];
+		found = true;
+	}
+	pthread_mutex_unlock(&rooms.lock);
+	return found ? KS_OK : ks_secret_new(ret_room, ROOM_SIZE);
+}
+
+static void give_room(struct ks_secret *room)
+{
+	if (room->cap == ROOM_SIZE) {
+		ks_wipe(room->bytes, room->n);
+		room->n = 0;
+		pthread_mutex_lock(&rooms.lock);
+		if (rooms.count < ROOMS_KEPT) {
+			rooms.kept[rooms.count++] = *room;
+			*room = (struct ks_secret){0};
+		}
+		pthread_mutex_unlock(&rooms.lock);
+	}
+	ks_secret_free(room);
+}
+
 /* ---- opening ---- */
 
 struct ks_vault_held {
@@ -300,7 +342,7 @@ enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_f
 	*opened = (struct ks_vault_opened){0};
 	for (size_t i = 0; i < f->count; i++)
 		size += plain_size(engine, f->items[i].sealed);
-	KS_TRY(ks_secret_new(&opened->room, KS_MAX(size, (size_t)1)));
+	KS_TRY(take_room(&opened->room, KS_MAX(size, (size_t)1)));
 	h = malloc(sizeof(*h));
 	if (!h)
 		return KS_MEMORY;
@@ -389,7 +431,7 @@ enum ks_err ks_vault_open_fields(struct ks_engine *engine, const struct ks_vault
 
 void ks_vault_opened_free(struct ks_vault_opened *opened)
 {
-	ks_secret_free(&opened->room);
+	give_room(&opened->room);
 	for (size_t i = 0; i < KS_VAULT_FIELDS_MAX; i++)
 		ks_secret_free(&opened->fetched[i]);
 	*opened = (struct ks_vault_opened){0};

@@ -25,6 +25,12 @@ BODIES = {
     ("PATCH", "/v1/keys/{id}"): lambda id: {"name": "mine"},
     ("PATCH", "/v1/tenants/{id}"): lambda id: {"name": "mine"},
     ("POST", "/v1/keys/{id}/rotate"): lambda id: {"overlap_s": 60},
+    ("POST", "/v1/providers"): lambda id: {"tenant": id, "platform": "sip-trunk", "name": "x"},
+    ("PATCH", "/v1/providers/{id}"): lambda id: {"name": "mine"},
+    ("PUT", "/v1/providers/{id}/fields/{field}"): lambda id: {"value": "x"},
+    ("POST", "/v1/providers/{id}/reveal"): lambda id: {"call_id": "x"},
+    ("POST", "/v1/providers/{id}/digest"): lambda id: {"call_id": "x", "challenge": 'Digest realm="r", nonce="n"', "method": "INVITE", "uri": "sip:x"},
+    ("POST", "/v1/providers/{id}/calls"): lambda id: {"call_id": "x", "outcome": "ok"},
     ("PUT", "/v1/tenants/{id}/members/{user}"): lambda id: {"role": "member"},
 }
 

@@ -60,6 +60,8 @@ class World:
         self.things.append(Thing(root, self.root, []))
         self.things.append(Thing(self.operator.call("GET", "/v1/account").json["key"]["id"], self.root, []))
         self._grow()
+        for tenant in self.of_kind("organization") + self.of_kind("sub_entity") + self.of_kind("project"):
+            self._provider(tenant)
         self.users = [self._user(t) for t in self.of_kind("organization") for _ in range(2)]
         self.callers = [c for t in self.tenants for c in self._keys_of(t)] + [c for u in self.users for c in self._of_user(u)]
 
@@ -97,6 +99,11 @@ class World:
             parent = self.rng.choice([t for t in self.tenants if t.kind in ("organization", "sub_entity")])
             if len(parent.path()) < 7:
                 self._tenant(parent, self.rng.choice(BELOW[parent.kind]))
+
+    def _provider(self, tenant):
+        name = self.mark()
+        made = self.make("/v1/providers", {"tenant": tenant.id, "platform": "sip-trunk", "name": name})
+        self.things.append(Thing(made["id"], tenant, [name]))
 
     # -- people --
 
