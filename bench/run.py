@@ -473,8 +473,64 @@ def reference(args, scratch):
         f"bare libcurl, the same two requests: {median([r['bare_us'] for r in results]):.0f} us", f"{ratio:.2f} x", "at most 1.15 x", ratio <= 1.15)
 
 
+def new_log(data, entries):
+    organization = json.loads(cli(data, "tenants", "create", "--kind", "organization", "--name", "Log"))["id"]
+    rate = float(run(tool("audit_log"), str(data / "keystile.db"), organization, str(entries)))
+    return organization, rate
+
+
+def id_number(text):
+    number = 0
+    for digit in text[4:]:
+        number = number << 5 | "0123456789abcdefghjkmnpqrstvwxyz".index(digit)
+    return number
+
+
+def proof_times(service, token, organization, entries):
+    """Milliseconds of the proofs of entries all over the log, and of reading one row."""
+    client = Remote(service, token)
+    proofs, rows = [], []
+    key = client.get("/v1/keys?limit=1")[0]["items"][0]["id"]
+    newest = id_number(client.get(f"/v1/audit?tenant={organization}&limit=1")[0]["items"][0]["id"])
+    oldest = id_number(organization)
+    for step in range(1, 101):
+        before = oldest + (newest - oldest) * step // 100
+        entry = client.get(f"/v1/audit?tenant={organization}&limit=1&cursor={before:016x}")[0]["items"][0]["id"]
+        answer, took = client.get(f"/v1/audit/proof?entry={entry}")
+        assert answer["size"] > entries
+        proofs.append(took * 1000)
+        rows.append(client.get(f"/v1/keys/{key}")[1] * 1000)
+    return proofs, rows
+
+
+def audit(args, scratch):
+    entries = args.keys
+    data = scratch / "audit"
+    service = Service(data)
+    token = service.first_key
+    service.stop()
+    large, rate = new_log(data, entries)
+    small, _ = new_log(data, min(entries, 1000000))
+    service = Service(data)
+    proofs, rows = proof_times(service, token, large, entries)
+    row(f"proof of one entry in {entries:,}, the slowest of {len(proofs)}", f"{max(proofs):.2f} ms", f"a row read {median(rows):.2f} ms",
+        f"{max(proofs) / median(rows):.1f} x", "below 10 ms", max(proofs) < 10)
+    for fmt in ("jsonl", "csv"):
+        start = time.monotonic()
+        run("curl", "-sS", "-f", "-o", str(scratch / "export"), "-H", f"Authorization: Bearer {token}",
+            f"{service.url}/v1/audit/export?format={fmt}&tenant={small}")
+        took = time.monotonic() - start
+        exported = min(entries, 1000000) / took
+        row(f"export of {min(entries, 1000000):,} entries, {fmt}", f"{exported:,.0f}/s", f"appending them {rate:,.0f}/s",
+            f"{exported / rate:.2f} x", "at least 100,000/s", exported >= 100000)
+        (scratch / "export").unlink()
+    service.stop()
+    remove(data)
+
+
 SECTIONS = {"decision": decision, "jose": jose, "hooksig": hooksig, "authorize": authorize, "scale": scale, "create": create, "import": import_,
             "revocation": revocation, "analysis": analysis, "lists": lists, "reference": reference}
+SECTIONS["audit"] = audit
 
 
 PAIR = """version: 1

@@ -257,6 +257,11 @@ static enum ks_err put_batch(struct tending *t)
 	struct ks_job job = {.run = run_put, .ctx = t};
 	enum ks_err err = t->count ? ks_engine_run(t->engine, &job) : KS_OK;
 
+	if (err == KS_OK) {
+		pthread_mutex_lock(&t->engine->stats_lock);
+		t->engine->stats.audit_checkpoints += t->count;
+		pthread_mutex_unlock(&t->engine->stats_lock);
+	}
 	t->count = 0;
 	return err;
 }

@@ -225,6 +225,7 @@ struct ks_engine_stats {
 	uint64_t commits, jobs, jobs_failed, jobs_waiting;
 	uint64_t rebuilds, growths, usage_flushed, usage_lost;
 	uint64_t events;
+	uint64_t audit_checkpoints;   /* signed on schedule */
 	uint64_t commit_ns_total;
 	bool ready;                   /* the ring is whole and at the truth's last change */
 };
