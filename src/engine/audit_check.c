@@ -18,7 +18,6 @@ struct level {
 };
 
 struct checking {
-	struct ks_engine *engine;
 	struct ks_store *store;
 	struct ks_audit_report report;
 	uint64_t tree, position, last;
@@ -132,10 +131,8 @@ static enum ks_err check_all(struct checking *c)
 	enum ks_err err;
 
 	c->tree = UINT64_MAX;
-	while ((err = ks_store_audit_next_tree(c->store, c->tree, &c->tree)) == KS_OK) {
+	while ((err = ks_store_audit_next_tree(c->store, c->tree, &c->tree)) == KS_OK)
 		KS_TRY(check_tree(c));
-		ks_engine_progress(c->engine, "audit", c->report.entries, 0);
-	}
 	return err == KS_NOT_FOUND ? KS_OK : err;
 }
 
@@ -146,7 +143,6 @@ enum ks_err ks_audit_check(struct ks_engine *engine, struct ks_audit_report *ret
 
 	if (!c)
 		return KS_MEMORY;
-	c->engine = engine;
 	err = ks_store_open(engine->store_uri, KS_STORE_READER, &c->store);
 	if (err == KS_OK)
 		err = ks_store_begin(c->store);

@@ -46,7 +46,7 @@ enum ks_err ks_audit_build(struct ks_engine *engine, struct ks_engine_problem *p
 						 ks_store_error(engine->store));
 		all += built;
 		if (all > 0)
-			ks_engine_progress(engine, "audit", all, 0);
+			ks_engine_progress(engine, "audit", all, built == BUILD_AT_ONCE ? all + 1 : all);
 	} while (built == BUILD_AT_ONCE);
 	if (all > 0)
 		ks_engine_say(engine, 1, "audit_built", "trees over %llu entries of an earlier version",
