@@ -24,11 +24,11 @@ static void put_reads(const struct ks_secretstore_stats *stats, struct ks_buf *o
 
 static void put_latency(const struct ks_secretstore_stats *stats, struct ks_buf *out)
 {
-	static const char *const ends[] = {
-#define X(ms) #ms "e-3",
+	static const unsigned ends[] = {
+#define X(ms) ms,
 		KS_SECRETSTORE_BUCKETS(X)
 #undef X
-		"+Inf",
+		0,
 	};
 
 	put_head(out, "keystile_reference_read_seconds", "histogram", "seconds", "How long fetches from stores took.");
@@ -38,8 +38,12 @@ static void put_latency(const struct ks_secretstore_stats *stats, struct ks_buf 
 
 		for (size_t i = 0; i < KS_ARRAY_LEN(ends); i++) {
 			sum += stats->buckets[kind][i];
-			ks_buf_printf(out, "keystile_reference_read_seconds_bucket{store=\"%s\",le=\"%s\"} %llu\n", store, ends[i],
-				      (unsigned long long)sum);
+			ks_buf_printf(out, "keystile_reference_read_seconds_bucket{store=\"%s\",le=\"", store);
+			if (ends[i])
+				ks_buf_printf(out, "%u.%03u", ends[i] / 1000, ends[i] % 1000);
+			else
+				ks_buf_put_c(out, "+Inf");
+			ks_buf_printf(out, "\"} %llu\n", (unsigned long long)sum);
 		}
 		ks_buf_printf(out, "keystile_reference_read_seconds_sum{store=\"%s\"} %llu.%03llu\n", store,
 			      (unsigned long long)stats->elapsed_ms[kind] / 1000, (unsigned long long)stats->elapsed_ms[kind] % 1000);

@@ -28,7 +28,7 @@ def test_description(anybody):
 # ---- metrics ----
 
 SAMPLE = re.compile(r'^([a-z_]+)(\{[a-z_]+="[^"\\]*"(?:,[a-z_]+="[^"\\]*")*\})? ([0-9.]+)$')
-SUFFIXES = {"counter": "_total", "gauge": "", "info": "_info"}
+SUFFIXES = {"counter": ["_total"], "gauge": [""], "info": ["_info"], "histogram": ["_bucket", "_sum", "_count"]}
 
 
 def scrape(anybody):
@@ -52,7 +52,7 @@ def scrape(anybody):
                 units[name] = rest
             continue
         name, labels, value = SAMPLE.match(line).groups()
-        assert name == family + SUFFIXES[types[family]], line
+        assert name in [family + suffix for suffix in SUFFIXES[types[family]]], line
         assert (name, labels) not in samples, line
         samples[name, labels] = float(value)
     return samples

@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-BUILD = pathlib.Path(os.environ.get("KEYSTILE_BUILD", "build"))
+BUILD = pathlib.Path(os.environ.get("KEYSTILE_BUILD", HERE.parents[1] / "build")).resolve()
 PATIENCE_S = 60
 ORG = "org_0000000000001"
 TENANT = "sub_0000000000001"
