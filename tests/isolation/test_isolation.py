@@ -38,7 +38,7 @@ BODIES = {
 @pytest.fixture(scope="module", params=range(WORLDS))
 def world(request):
     rng = random.Random(f"{keystile.seed()} {request.param}")
-    with keystile.temporary_data() as data, keystile.Daemon(data, env={"KEYSTILE_DOMAIN": "space.test"}) as daemon:
+    with keystile.temporary_data() as data, keystile.Daemon(data, env={"KEYSTILE_DOMAIN": "space.test", "KEYSTILE_HTTP_IDLE_MS": "600000"}) as daemon:
         yield World(daemon, rng)
 
 
