@@ -51,7 +51,7 @@ LIBRARIES = {
     "yaml.h": {"src/yaml/", "src/config/"},
     "seccomp.h": {"src/keeper/sandbox"},
     "p11-kit/": {"src/keeper/root_pkcs11"},
-    "curl/curl.h": {"src/cli/", "src/fetch/"},
+    "curl/curl.h": {"src/cli/", "src/fetch/", "src/keeper/remote"},
     "osipparser2/": {"src/probe/sip_message"},
 }
 BANNED = re.compile(r"(?<![A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|atoi|strtok|gets|alloca|scanf|sscanf)\s*\(")

@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "config/log.h"
+#include "daemon/kms.h"
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "daemon/platforms.h"
@@ -131,7 +132,7 @@ static enum ks_err keeper_of(const struct ks_config *config, struct ks_keeper_op
 		.pin_file = config->vault_pin_file.text,
 	};
 	if (!ks_keeper_root_parse(ks_str_c(config->vault_kms.text), &keeper->root))
-		return complain(problem, "vault.kms", "must be file, passphrase or pkcs11");
+		return complain(problem, "vault.kms", "must be file, passphrase, pkcs11, aws-kms or vault-transit");
 	if (keeper->root == KS_KEEPER_ROOT_PASSPHRASE && !keeper->passphrase_file[0])
 		return complain(problem, "vault.passphrase_file", "is needed with vault.kms passphrase");
 	for (size_t i = 0; keeper->root == KS_KEEPER_ROOT_PKCS11 && i < KS_ARRAY_LEN(pkcs11); i++) {
@@ -144,6 +145,7 @@ static enum ks_err keeper_of(const struct ks_config *config, struct ks_keeper_op
 enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_engine_options *ret_options,
 				    struct ks_config_problem *ret_problem)
 {
+	struct ks_federation_options federation;
 	struct ks_engine_options o = {
 		.data_directory = config->data.text,
 		.ring_directory = or_null(&config->ring_directory),
@@ -173,6 +175,8 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 	if (!ks_token_prefix_ok(ks_str_c(o.prefix_sandbox)))
 		return complain(ret_problem, "tokens.prefix_sandbox", "must be words of a-z and 0-9 joined by underscores, a letter first");
 	KS_TRY(keeper_of(config, &o.keeper, ret_problem));
+	KS_TRY(ks_serve_federation_options(config, &federation, ret_problem));
+	KS_TRY(ks_serve_kms(config, &federation.fetch, &o.keeper, ret_problem));
 	KS_TRY(group_of(config, &o.ring_group, ret_problem));
 	KS_TRY(ks_serve_notices(config, &o.notice, ret_problem));
 	KS_TRY(ks_serve_leak_action(config, &o, ret_problem));

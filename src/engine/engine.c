@@ -104,7 +104,12 @@ enum ks_err ks_refuse_tenant(struct ks_refusal *refusal, const char *pointer)
 	X(keeper.pkcs11_token, NULL) \
 	X(keeper.pkcs11_key, NULL) \
 	X(keeper.pkcs11_files, NULL) \
-	X(keeper.pin_file, NULL)
+	X(keeper.pin_file, NULL) \
+	X(keeper.kms_url, NULL) \
+	X(keeper.kms_key, NULL) \
+	X(keeper.kms_region, NULL) \
+	X(keeper.kms_credentials_file, NULL) \
+	X(keeper.kms_ca_file, NULL)
 
 static void free_text(const char *text)
 {

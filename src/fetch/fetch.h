@@ -102,3 +102,9 @@ void ks_fetch_response_free(struct ks_fetch_response *response);
  * without user information or fragment, of sane characters and length, and no literal address that is refused.
  * KS_FETCH_OK, KS_FETCH_URL, KS_FETCH_ADDRESS. Any thread. */
 enum ks_fetch_result ks_fetch_url_check(const struct ks_fetch *fetch, struct ks_str url);
+
+/** Connects by TCP for another protocol than HTTP, or for another process: `host` is a name or an address. Without `tls` (whether
+ * the caller will speak it) allowed ranges alone are reached. *ret_fd is non-blocking, close-on-exec and the caller's. KS_FETCH_NAME,
+ * KS_FETCH_ADDRESS, KS_FETCH_CONNECT. Looking a name up takes as long as the system's resolver takes. */
+enum ks_fetch_result ks_fetch_connect(struct ks_fetch *fetch, struct ks_str host, unsigned port, bool tls, unsigned timeout_ms,
+				      int *ret_fd);

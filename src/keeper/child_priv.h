@@ -9,6 +9,7 @@
 #include "keeper/wire.h"
 
 #define KS_ROOT_ID_SIZE 8
+#define KS_CHILD_CONNECT_FD 4       /* where connections are asked for (keeper/remote.h) */
 #define KS_ROOTS_MAX 2
 #define KS_CHILD_TEXT_MAX 1024
 #define KS_CHILD_KEYS_SETS 256
@@ -32,6 +33,7 @@ enum ks_err ks_child_problem(struct ks_child_problem *problem, enum ks_err err, 
 struct ks_worker {
 	struct ks_child *child;
 	struct ks_sealer *sealer;
+	bool may_wait;              /* for a slow root; else KS_BUSY says that another worker must */
 	struct ks_secret keys;      /* two keys: the organization's, and that of a value */
 };
 
@@ -51,6 +53,7 @@ struct ks_root_kind {
 			    const uint8_t key[KS_SEAL_KEY_SIZE], struct ks_buf *out);
 	enum ks_err (*unwrap)(struct ks_root *root, struct ks_worker *w, struct ks_str associated,
 			      struct ks_str wrapped, uint8_t ret_key[KS_SEAL_KEY_SIZE]);
+	bool slow;                  /* asks over the network: by a worker that may wait */
 };
 
 struct ks_root {
@@ -65,6 +68,8 @@ extern const struct ks_root_kind ks_root_file;
 extern const struct ks_root_kind ks_root_file_next;
 extern const struct ks_root_kind ks_root_passphrase;
 extern const struct ks_root_kind ks_root_pkcs11;
+extern const struct ks_root_kind ks_root_aws;
+extern const struct ks_root_kind ks_root_transit;
 
 /* Keys of organizations that were used lately; a set by organization, the one unused for longest goes. */
 struct ks_keyring_entry {
@@ -94,6 +99,7 @@ struct ks_child {
 	size_t root_count;          /* 0: not started. The first wraps, all unwrap */
 	struct ks_keyring ring;
 	struct ks_worker main;
+	pthread_mutex_t send_lock;
 	int landlock;               /* its version; 0: the kernel has none */
 };
 
@@ -130,6 +136,16 @@ enum ks_err ks_worker_handle(struct ks_worker *w, enum ks_keeper_message message
 
 /* start.c */
 enum ks_err ks_child_start(struct ks_child *child, struct ks_str body, struct ks_buf *out);
+
+/* slow.c: requests that wait for a slow root, on a thread of their own. */
+enum ks_err ks_slow_start(struct ks_child *child);
+/* Copies the request. KS_FULL. */
+enum ks_err ks_slow_put(const struct ks_keeper_head *head, struct ks_str body);
+
+/* Answers one frame into `out`, which has room for it; KS_BUSY: nothing was written, a worker that may wait must. */
+enum ks_err ks_child_answer(struct ks_worker *w, const struct ks_keeper_head *head, struct ks_str body, struct ks_buf *out);
+/* Sends all of it and wipes it; one thread at a time. */
+bool ks_child_send(struct ks_child *child, struct ks_buf *out);
 
 /* child.c: serves requests on the socket until its end. The exit code. */
 int ks_child_run(int fd);

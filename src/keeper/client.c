@@ -330,9 +330,9 @@ static void on_started(struct ks_client_call *call, enum ks_err err, struct ks_s
 static bool start_child(struct ks_keeper *k)
 {
 	pid_t pid;
-	int fd;
+	int fd, connect_fd;
 
-	if (ks_client_spawn(k, &fd, &pid) != KS_OK)
+	if (ks_client_spawn(k, &fd, &connect_fd, &pid) != KS_OK)
 		return false;
 	pthread_mutex_lock(&k->lock);
 	k->fd = fd;
@@ -340,6 +340,8 @@ static bool start_child(struct ks_keeper *k)
 	k->again = false;
 	k->in.n = 0;
 	pthread_mutex_unlock(&k->lock);
+	if (ks_connector_start(k, connect_fd) != KS_OK)
+		return false;
 	k->start_call = (struct ks_client_call){
 		.message = KS_KEEPER_START, .size = ks_client_start_size(k), .put = ks_client_put_start, .done = on_started, .ctx = k};
 	return ks_client_submit(k, &k->start_call) == KS_OK;
@@ -391,6 +393,7 @@ static void take_down(struct ks_keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	if (k->fd >= 0)
 		reap(k, gently);
+	ks_connector_stop(k);
 	pthread_mutex_lock(&k->lock);
 	k->stats.pid = 0;
 	pthread_mutex_unlock(&k->lock);
@@ -453,7 +456,7 @@ static enum ks_err make(const struct ks_keeper_options *options, struct ks_keepe
 	if (!k)
 		return KS_MEMORY;
 	*ret_keeper = k;
-	k->fd = -1;
+	k->fd = k->connect_fd = -1;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->changed, NULL);
 	for (size_t i = 0; i < KS_CLIENT_SLOTS; i++)

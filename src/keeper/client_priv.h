@@ -52,6 +52,9 @@ struct ks_keeper {
 	int fd;                      /* changed under the lock */
 	struct ks_secret in;
 	struct ks_client_call start_call;
+	int connect_fd;              /* the child asks for connections here; -1: none */
+	pthread_t connector;
+	bool connector_runs;
 };
 
 /* client.c */
@@ -62,6 +65,10 @@ enum ks_err ks_client_submit(struct ks_keeper *k, struct ks_client_call *call);
 /* spawn.c */
 enum ks_err ks_client_copy_options(struct ks_keeper *k, const struct ks_keeper_options *options);
 void ks_client_free_options(struct ks_keeper *k);
-enum ks_err ks_client_spawn(struct ks_keeper *k, int *ret_fd, pid_t *ret_pid);
+enum ks_err ks_client_spawn(struct ks_keeper *k, int *ret_fd, int *ret_connect_fd, pid_t *ret_pid);
+
+/* connector.c: a thread that connects for the child, until the socket ends. */
+enum ks_err ks_connector_start(struct ks_keeper *k, int fd);
+void ks_connector_stop(struct ks_keeper *k);
 size_t ks_client_start_size(const struct ks_keeper *k);
 void ks_client_put_start(struct ks_client_call *call, struct ks_buf *b);

@@ -26,7 +26,9 @@ struct ks_keeper;
 #define KS_KEEPER_ROOTS(X)          \
 	X(FILE, "file")             \
 	X(PASSPHRASE, "passphrase") \
-	X(PKCS11, "pkcs11")
+	X(PKCS11, "pkcs11")         \
+	X(AWS, "aws-kms")           \
+	X(TRANSIT, "vault-transit")
 
 enum ks_keeper_root {
 #define X(name, text) KS_KEEPER_ROOT_##name,
@@ -52,6 +54,16 @@ struct ks_keeper_options {
 	const char *pkcs11_key;         /* label of an AES-256 key of the token, made where `may_create` */
 	const char *pkcs11_files;       /* the one directory that the module may use afterwards; may be empty */
 	const char *pin_file;           /* its first line; read by the keeper alone */
+	/* KS_KEEPER_ROOT_AWS, KS_KEEPER_ROOT_TRANSIT */
+	const char *kms_url;            /* https://host[:port] */
+	const char *kms_key;            /* id or ARN; transit: "mount/name" of a derived key */
+	const char *kms_region;         /* AWS */
+	const char *kms_credentials_file; /* one line: ACCESS_KEY:SECRET_KEY[:SESSION_TOKEN], or Vault's token; read by the keeper */
+	const char *kms_ca_file;        /* authorities (PEM); NULL: the system's */
+	/** Connects to the host of kms_url, by the guard's rules, and gives the descriptor away. On a thread of its own; may take
+	 * seconds, not more. */
+	enum ks_err (*connect)(void *ctx, int *ret_fd);
+	void *connect_ctx;
 	bool may_create;                /* nothing was sealed yet: a key file that is missing is made */
 	bool rotate;                    /* makes a new key file beside the one there is: see ks_keeper_rotated */
 	unsigned timeout_ms;            /* a request that is not answered within it ends the keeper; 0: 30 seconds */

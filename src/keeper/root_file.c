@@ -193,5 +193,7 @@ static enum ks_err open_next(struct ks_root *root, const struct ks_child_setting
 	return open_or_make(root, settings->directory, FILE_NAME ".next", settings->rotate[0] != '\0', problem);
 }
 
-const struct ks_root_kind ks_root_file = {KIND_FILE, "file", open_current, ks_root_key_wrap, ks_root_key_unwrap};
-const struct ks_root_kind ks_root_file_next = {KIND_FILE, "file", open_next, ks_root_key_wrap, ks_root_key_unwrap};
+const struct ks_root_kind ks_root_file = {KIND_FILE, "file", open_current, ks_root_key_wrap, ks_root_key_unwrap,
+					      false};
+const struct ks_root_kind ks_root_file_next = {KIND_FILE, "file", open_next, ks_root_key_wrap, ks_root_key_unwrap,
+					      false};

@@ -99,4 +99,4 @@ static enum ks_err open_passphrase(struct ks_root *root, const struct ks_child_s
 }
 
 const struct ks_root_kind ks_root_passphrase = {KIND_PASSPHRASE, "passphrase", open_passphrase, ks_root_key_wrap,
-						ks_root_key_unwrap};
+						ks_root_key_unwrap, false};

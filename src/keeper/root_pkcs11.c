@@ -255,4 +255,4 @@ static enum ks_err unwrap(struct ks_root *root, struct ks_worker *w, struct ks_s
 	return rv == CKR_OK && n != KS_SEAL_KEY_SIZE ? KS_CORRUPT : err_of(rv);
 }
 
-const struct ks_root_kind ks_root_pkcs11 = {KIND_PKCS11, "pkcs11", open_pkcs11, wrap, unwrap};
+const struct ks_root_kind ks_root_pkcs11 = {KIND_PKCS11, "pkcs11", open_pkcs11, wrap, unwrap, false};

@@ -10,7 +10,7 @@
 #define HEAD_SIZE (2 + KS_ROOT_ID_SIZE)
 #define LABEL "keystile-org-key-v1"
 
-static const struct ks_root_kind *const kinds[] = {&ks_root_passphrase, &ks_root_pkcs11};
+static const struct ks_root_kind *const kinds[] = {&ks_root_passphrase, &ks_root_pkcs11, &ks_root_aws, &ks_root_transit};
 
 enum ks_err ks_child_problem(struct ks_child_problem *problem, enum ks_err err, const char *fmt, ...)
 {
@@ -87,6 +87,8 @@ enum ks_err ks_roots_wrap(struct ks_worker *w, uint64_t organization, uint32_t g
 	char text[64];
 	struct ks_buf purpose = KS_BUF(text);
 
+	if (root->kind->slow && !w->may_wait)
+		return KS_BUSY;
 	put_purpose(&purpose, organization, generation);
 	ks_buf_put_byte(out, VERSION);
 	ks_buf_put_byte(out, (char)root->kind->number);
@@ -116,6 +118,8 @@ static enum ks_err unwrap(struct ks_worker *w, const struct ks_keeper_org *org)
 	for (size_t i = 0; i < child->root_count; i++) {
 		struct ks_root *root = &child->roots[i];
 
+		if (is_of(root, org->wrapped) && root->kind->slow && !w->may_wait)
+			return KS_BUSY;
 		if (is_of(root, org->wrapped))
 			return root->kind->unwrap(root, w, ks_buf_str(&purpose),
 						  ks_str_sub(org->wrapped, HEAD_SIZE, org->wrapped.n),

@@ -184,13 +184,22 @@ static bool allow_descriptors(scmp_filter_ctx filter, bool files)
 }
 
 /* A module that would log by syslog is told that there is none; it does not end for it. */
-static bool refuse_sockets(scmp_filter_ctx filter)
+static bool allow_files(scmp_filter_ctx filter)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 0) == 0
+	return allow(filter, file_calls, KS_ARRAY_LEN(file_calls))
+	       && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 0) == 0
 	       && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(connect), 0) == 0;
 }
 
-enum ks_err ks_sandbox_seccomp(bool files)
+/* libcurl connects a socket even where it is told that it is connected: the call does nothing and says that it is under way,
+ * which the socket then turns out to be. */
+static bool allow_connections(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 0) == 0
+	       && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINPROGRESS), SCMP_SYS(connect), 0) == 0;
+}
+
+enum ks_err ks_sandbox_seccomp(enum ks_sandbox_needs needs)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	bool ok;
@@ -199,9 +208,11 @@ enum ks_err ks_sandbox_seccomp(bool files)
 		return KS_MEMORY;
 	ok = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0
 	     && seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && allow(filter, calls, KS_ARRAY_LEN(calls))
-	     && allow_memory(filter) && allow_descriptors(filter, files);
-	if (files)
-		ok = ok && allow(filter, file_calls, KS_ARRAY_LEN(file_calls)) && refuse_sockets(filter);
+	     && allow_memory(filter) && allow_descriptors(filter, needs == KS_SANDBOX_FILES);
+	if (needs == KS_SANDBOX_FILES)
+		ok = ok && allow_files(filter);
+	if (needs == KS_SANDBOX_CONNECTIONS)
+		ok = ok && allow_connections(filter);
 #ifdef SANITIZED
 	ok = ok && allow(filter, sanitizer_calls, KS_ARRAY_LEN(sanitizer_calls));
 #endif

@@ -12,6 +12,12 @@ KS_MUST_USE enum ks_err ks_sandbox_limits(void);
  * locking what lies under `paths`. *ret_version: of the kernel's Landlock; 0: it has none, and nothing was done. */
 KS_MUST_USE enum ks_err ks_sandbox_landlock(const char *const *paths, size_t count, int *ret_version);
 
-/** From here on every system call but those that the keeper needs ends the process, in all of its threads. `files`: calls that
- * open and read files are among those it needs (Landlock says which). */
-KS_MUST_USE enum ks_err ks_sandbox_seccomp(bool files);
+/** What a root needs besides after the start. */
+enum ks_sandbox_needs {
+	KS_SANDBOX_NOTHING,
+	KS_SANDBOX_FILES,          /* calls that open and read files; Landlock says which */
+	KS_SANDBOX_CONNECTIONS,    /* to use sockets that it is handed */
+};
+
+/** From here on every system call but those that the keeper needs ends the process, in all of its threads. */
+KS_MUST_USE enum ks_err ks_sandbox_seccomp(enum ks_sandbox_needs needs);

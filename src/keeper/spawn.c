@@ -13,6 +13,8 @@
 
 #define PROGRAM "keystile-keeper"
 #define SOCKET_FD 3
+#define CONNECT_FD 4
+#define SAFE_FD 10 /* above those, so that neither takes the other's place */
 
 static const char *const root_texts[KS_KEEPER_ROOT_COUNT] = {
 #define X(name, text) text,
@@ -59,7 +61,8 @@ static char *find_program(const char *given)
 }
 
 #define OPTION_TEXTS(X) \
-	X(directory) X(passphrase_file) X(pkcs11_module) X(pkcs11_token) X(pkcs11_key) X(pkcs11_files) X(pin_file)
+	X(directory) X(passphrase_file) X(pkcs11_module) X(pkcs11_token) X(pkcs11_key) X(pkcs11_files) X(pin_file) \
+	X(kms_url) X(kms_key) X(kms_region) X(kms_credentials_file) X(kms_ca_file)
 
 static bool copy(const char *text, const char **ret_copy)
 {
@@ -126,15 +129,16 @@ static bool fill_attributes(posix_spawnattr_t *attributes)
 							       | POSIX_SPAWN_SETPGROUP) == 0;
 }
 
-static bool fill_actions(posix_spawn_file_actions_t *actions, int fd)
+static bool fill_actions(posix_spawn_file_actions_t *actions, const int fds[2])
 {
 	return posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0) == 0
 	       && posix_spawn_file_actions_adddup2(actions, 0, 1) == 0
-	       && posix_spawn_file_actions_adddup2(actions, fd, SOCKET_FD) == 0
-	       && posix_spawn_file_actions_addclosefrom_np(actions, SOCKET_FD + 1) == 0;
+	       && posix_spawn_file_actions_adddup2(actions, fds[0], SOCKET_FD) == 0
+	       && posix_spawn_file_actions_adddup2(actions, fds[1], CONNECT_FD) == 0
+	       && posix_spawn_file_actions_addclosefrom_np(actions, CONNECT_FD + 1) == 0;
 }
 
-static bool spawn(const char *program, int fd, pid_t *ret_pid)
+static bool spawn(const char *program, const int fds[2], pid_t *ret_pid)
 {
 	static char name[] = PROGRAM;
 	char *arguments[] = {name, NULL};
@@ -150,27 +154,52 @@ static bool spawn(const char *program, int fd, pid_t *ret_pid)
 		(void)posix_spawn_file_actions_destroy(&actions);
 		return false;
 	}
-	ok = fill_attributes(&attributes) && fill_actions(&actions, fd)
+	ok = fill_attributes(&attributes) && fill_actions(&actions, fds)
 	     && posix_spawn(ret_pid, program, &actions, &attributes, arguments, e.list) == 0;
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return ok;
 }
 
-enum ks_err ks_client_spawn(struct ks_keeper *k, int *ret_fd, pid_t *ret_pid)
+/* A pair of sockets, the child's end above those that it will have. */
+static bool make_pair(int type, int *ret_ours, int *ret_theirs)
 {
 	int pair[2];
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	*ret_theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, SAFE_FD);
+	close(pair[1]);
+	if (*ret_theirs < 0) {
+		close(pair[0]);
+		return false;
+	}
+	*ret_ours = pair[0];
+	return true;
+}
+
+enum ks_err ks_client_spawn(struct ks_keeper *k, int *ret_fd, int *ret_connect_fd, pid_t *ret_pid)
+{
+	int ours[2], theirs[2];
 	bool ok;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+	if (!make_pair(SOCK_STREAM, &ours[0], &theirs[0]))
 		return KS_SYSTEM;
-	ok = spawn(k->program, pair[1], ret_pid);
-	close(pair[1]);
-	if (!ok) {
-		close(pair[0]);
+	if (!make_pair(SOCK_SEQPACKET, &ours[1], &theirs[1])) {
+		close(ours[0]);
+		close(theirs[0]);
 		return KS_SYSTEM;
 	}
-	*ret_fd = pair[0];
+	ok = spawn(k->program, theirs, ret_pid);
+	close(theirs[0]);
+	close(theirs[1]);
+	if (!ok) {
+		close(ours[0]);
+		close(ours[1]);
+		return KS_SYSTEM;
+	}
+	*ret_fd = ours[0];
+	*ret_connect_fd = ours[1];
 	return KS_OK;
 }
 

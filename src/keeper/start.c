@@ -46,7 +46,8 @@ static enum ks_err take_settings(struct ks_str body, struct ks_child_settings *s
 static enum ks_err confine(struct ks_child *child, const struct ks_child_settings *settings, struct ks_child_problem *problem)
 {
 	const char *const paths[] = {settings->pkcs11_files};
-	bool files = child->roots[0].kind == &ks_root_pkcs11;
+	bool files = child->roots[0].kind == &ks_root_pkcs11, slow = child->roots[0].kind->slow;
+	enum ks_sandbox_needs needs = files ? KS_SANDBOX_FILES : slow ? KS_SANDBOX_CONNECTIONS : KS_SANDBOX_NOTHING;
 
 	if (ks_sandbox_landlock(paths, files && settings->pkcs11_files[0] ? 1 : 0, &child->landlock) != KS_OK)
 		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot be confined by Landlock%s",
@@ -54,7 +55,10 @@ static enum ks_err confine(struct ks_child *child, const struct ks_child_setting
 	/* Its module opens files, and nothing but Landlock would say which. */
 	if (files && child->landlock == 0)
 		return ks_child_problem(problem, KS_SYSTEM, "vault.kms: pkcs11 needs a kernel with Landlock");
-	if (ks_sandbox_seccomp(files) != KS_OK)
+	/* Threads are made before the sandbox, which holds for them too. */
+	if (slow && ks_slow_start(child) != KS_OK)
+		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot start a thread");
+	if (ks_sandbox_seccomp(needs) != KS_OK)
 		return ks_child_problem(problem, KS_SYSTEM, "the keeper cannot be confined by seccomp");
 	return KS_OK;
 }

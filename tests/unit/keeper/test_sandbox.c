@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +46,13 @@ static bool try_socket(void)
 static bool try_unix_socket(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
+}
+
+static bool try_connect(void)
+{
+	const struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+
+	return connect(0, (const struct sockaddr *)(const void *)&to, sizeof(to)) == 0 || errno != EINPROGRESS;
 }
 
 static bool try_fork(void)
@@ -88,7 +96,7 @@ static bool try_to_work(void)
 }
 
 /* Landlock and seccomp, or seccomp with calls for files, which Landlock alone holds back. */
-static int outcome(step *what, bool with_files)
+static int outcome(step *what, enum ks_sandbox_needs needs)
 {
 	int status = 0, version;
 	pid_t pid = fork();
@@ -96,7 +104,7 @@ static int outcome(step *what, bool with_files)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (ks_sandbox_limits() != KS_OK || ks_sandbox_landlock(NULL, 0, &version) != KS_OK
-		    || ks_sandbox_seccomp(with_files) != KS_OK)
+		    || ks_sandbox_seccomp(needs) != KS_OK)
 			_exit(NO_SANDBOX);
 		_exit(what() ? DONE : REFUSED);
 	}
@@ -107,7 +115,7 @@ static int outcome(step *what, bool with_files)
 /* Builds with sanitizers are let open files by seccomp; there Landlock refuses. */
 static void assert_impossible(step *what, bool file)
 {
-	int got = outcome(what, false);
+	int got = outcome(what, KS_SANDBOX_NOTHING);
 
 	if (file && got == REFUSED)
 		return;
@@ -117,7 +125,7 @@ static void assert_impossible(step *what, bool file)
 static void the_sandbox_takes_what_is_not_needed(void **state)
 {
 	(void)state;
-	assert_int_equal(outcome(try_to_work, false), DONE);
+	assert_int_equal(outcome(try_to_work, KS_SANDBOX_NOTHING), DONE);
 	assert_impossible(try_open, true);
 	assert_impossible(try_open_own, true);
 	assert_impossible(try_socket, false);
@@ -152,9 +160,20 @@ static void files_are_held_back_by_landlock_alone(void **state)
 		print_message("this kernel has no Landlock; seccomp alone was tested\n");
 		return;
 	}
-	assert_int_equal(outcome(try_open, true), REFUSED);
-	assert_int_equal(outcome(try_open_own, true), REFUSED);
-	assert_int_equal(outcome(try_socket, true), -SIGSYS);
+	assert_int_equal(outcome(try_open, KS_SANDBOX_FILES), REFUSED);
+	assert_int_equal(outcome(try_open_own, KS_SANDBOX_FILES), REFUSED);
+	assert_int_equal(outcome(try_socket, KS_SANDBOX_FILES), REFUSED);
+	assert_int_equal(outcome(try_fork, KS_SANDBOX_FILES), -SIGSYS);
+}
+
+/* A root in a service is handed its connections: it makes none. */
+static void connections_are_handed_over_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(outcome(try_socket, KS_SANDBOX_CONNECTIONS), -SIGSYS);
+	assert_int_equal(outcome(try_unix_socket, KS_SANDBOX_CONNECTIONS), -SIGSYS);
+	assert_int_equal(outcome(try_connect, KS_SANDBOX_CONNECTIONS), REFUSED);
+	assert_int_equal(outcome(try_fork, KS_SANDBOX_CONNECTIONS), -SIGSYS);
 }
 
 static void assert_says(const char *status, const char *line)
@@ -205,6 +224,7 @@ int main(void)
 		cmocka_unit_test(no_memory_becomes_code),
 #endif
 		cmocka_unit_test(files_are_held_back_by_landlock_alone),
+		cmocka_unit_test(connections_are_handed_over_alone),
 		cmocka_unit_test(the_keeper_that_runs_is_confined),
 	};
 

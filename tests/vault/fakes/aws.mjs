@@ -54,7 +54,7 @@ const canonical = (req, body, names) => {
 };
 
 // Who asks, or how it is refused.
-const authenticate = (req, body, state, service) => {
+export const authenticate = (req, body, state, service) => {
   const refuse = service === 'sts' ? xml : json;
   const expired = service === 'sts' ? 'ExpiredToken' : 'ExpiredTokenException';
   const invalid = service === 'sts' ? 'SignatureDoesNotMatch' : 'InvalidSignatureException';

@@ -13,9 +13,11 @@ import https from 'node:https';
 import * as aws from './aws.mjs';
 import * as azure from './azure.mjs';
 import * as gcp from './gcp.mjs';
+import * as kms from './kms.mjs';
+import * as transit from './transit.mjs';
 import * as vault from './vault.mjs';
 
-const stores = {aws, gcp, vault, azure};
+const stores = {aws, gcp, vault, azure, kms, transit};
 const BODY_MAX = 1 << 20;
 const controls = {};
 let connections = 0;
