@@ -31,12 +31,13 @@ LAYERS = {
     "assertion": {"base", "crypto", "model", "token", "jose", "policy", "ring", "decision"},
     "engine": {"base", "hooksig", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle", "keeper"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
+    "health": {"base", "crypto", "fetch", "model", "platform", "probe", "ring", "ringmap", "decision", "policy", "store", "engine"},
     "http": {"base", "crypto"},
-    "api": {"base", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "merkle", "keeper"},
+    "api": {"base", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "health", "merkle", "keeper"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "keeper"},
-    "cli": {"base", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "fetch", "merkle"},
+    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "keeper"},
+    "cli": {"base", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
 }
 PURE = {"base", "multipart", "model", "token", "jose", "hooksig", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.

@@ -20,6 +20,8 @@ struct ks_api_credential_header {
 #define KS_API_PROXIES_MAX 32
 
 /** Borrowed by ks_api_new for the life of the api. */
+struct ks_health;
+
 struct ks_api_options {
 	struct ks_api_credential_header credential_headers[KS_API_CREDENTIAL_HEADERS_MAX];
 	size_t credential_header_count;
@@ -40,6 +42,7 @@ struct ks_api_options {
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;
 	struct ks_federation *federation; /* must be there */
+	struct ks_health *health;        /* who probes providers; NULL: nobody */
 	ks_engine_log *log;
 	void *log_ctx;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api_priv.h"
+#include "health/health.h"
 #include "api/counters.h"
 #include "api/intake.h"
 #include "api/key_in.h"
@@ -164,6 +165,32 @@ static void put_leaks(struct scrape *s, const struct metric *m)
 	for (enum ks_leak_source i = 0; i < KS_LEAK_SOURCE_COUNT; i++)
 		ks_buf_printf(s->out, "%s_total{source=\"%s\"} %llu\n", m->name, sources[i],
 			      (unsigned long long)ks_leaks_counted(i));
+}
+
+static void put_health(struct scrape *s, const struct metric *m)
+{
+	struct ks_health_stats stats;
+
+	ks_health_stats(s->call->api->options.health, &stats);
+	for (int i = 0; i < KS_HEALTH_STATUS_COUNT; i++)
+		ks_buf_printf(s->out, "%s{status=\"%s\"} %llu\n", m->name, ks_health_status_text((enum ks_health_status)i),
+			      (unsigned long long)stats.providers[i]);
+}
+
+static void put_probes(struct scrape *s, const struct metric *m)
+{
+	struct ks_health_stats stats;
+
+	ks_health_stats(s->call->api->options.health, &stats);
+	ks_buf_printf(s->out, "%s_total %llu\n", m->name, (unsigned long long)(m->at ? stats.refused : stats.probes));
+}
+
+static void put_probing(struct scrape *s, const struct metric *m)
+{
+	struct ks_health_stats stats;
+
+	ks_health_stats(s->call->api->options.health, &stats);
+	ks_buf_printf(s->out, "%s %llu\n", m->name, (unsigned long long)(m->at ? stats.running : stats.waiting));
 }
 
 static void put_keeper_requests(struct scrape *s, const struct metric *m)

@@ -8,6 +8,7 @@
 
 #include "api/key_in.h"
 #include "api/vault.h"
+#include "health/health.h"
 #include "base/secret.h"
 #include "keeper/sip_digest.h"
 
@@ -348,6 +349,15 @@ static void read_report(struct ks_call *call, struct ks_vault_report *report)
 	report->code = ks_in_str(&call->in, call->body, "", "code", KS_STORE_ACTION_MAX, false);
 }
 
+/* What fails may be the credential: it is tried. */
+static void try_credential(struct ks_call *call)
+{
+	const struct ks_vault_report *report = call->extra;
+
+	if (report->failed)
+		ks_health_call_failed(call->api->options.health, report->provider);
+}
+
 enum ks_finish ks_api_providers_calls(struct ks_call *call)
 {
 	struct ks_vault_report *report = calloc(1, sizeof(*report));
@@ -361,5 +371,6 @@ enum ks_finish ks_api_providers_calls(struct ks_call *call)
 	read_report(call, report);
 	if (ks_call_invalid(call, &answered))
 		return answered;
+	call->succeeded = try_credential;
 	return ks_call_write(call, run_report, 200);
 }

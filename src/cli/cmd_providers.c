@@ -202,3 +202,45 @@ int ks_cmd_tenants_erase_secrets(struct ks_cli *cli)
 	ks_buf_put_c(&b, "/erase-secrets");
 	return ks_client_do(cli, "POST", ks_buf_z(&b), NULL, ks_show_record);
 }
+
+/* ---- health ---- */
+
+static void show_healths(struct ks_cli *cli, const json_t *answer)
+{
+	static const char *const columns[] = {"provider", "status", "since", "code", "checked_at", NULL};
+
+	(void)cli;
+	ks_show_list(answer, columns);
+}
+
+int ks_cmd_providers_health(struct ks_cli *cli)
+{
+	static const char *const options[] = {"tenant", "status", "limit", "cursor"};
+	char target[TARGET_MAX];
+	struct ks_buf b = KS_BUF(target);
+
+	if (cli->word_count > 0)
+		return act(cli, "GET", "/health", ks_show_record);
+	ks_buf_put_c(&b, "/v1/health/providers");
+	for (size_t i = 0; i < KS_ARRAY_LEN(options); i++)
+		ks_put_query(cli, &b, options[i], options[i]);
+	return ks_client_do(cli, "GET", ks_buf_z(&b), NULL, show_healths);
+}
+
+static void show_changes(struct ks_cli *cli, const json_t *answer)
+{
+	static const char *const columns[] = {"at", "was", "status", "code", "detail", NULL};
+
+	(void)cli;
+	ks_show_list(answer, columns);
+}
+
+int ks_cmd_providers_history(struct ks_cli *cli)
+{
+	return act(cli, "GET", "/health/history", show_changes);
+}
+
+int ks_cmd_providers_probe(struct ks_cli *cli)
+{
+	return act(cli, "POST", "/probe", ks_show_record);
+}

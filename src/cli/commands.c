@@ -130,6 +130,12 @@ static const struct ks_option providers_create_options[] = {
 	{"name", "NAME", "name for people", false},
 	END};
 
+static const struct ks_option providers_health_options[] = {
+	{"tenant", "ID", "of this tenant alone", false},
+	{"status", "STATUS", "healthy, degraded, failing or unknown", false},
+	{"limit", "N", "how many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on where the page before ended", false},
+	END};
 static const struct ks_option providers_list_options[] = {
 	{"tenant", "ID", "of this tenant and those below it", false},
 	{"platform", "NAME", "of this platform", false},
@@ -312,6 +318,9 @@ const struct ks_command ks_commands[] = {
 	{"providers", "put", "ID FIELD", 2, 2, "write a new version of a field", providers_put_options, ks_cmd_providers_put},
 	{"providers", "promote", "ID FIELD", 2, 2, "make the pending version current without its probe", none, ks_cmd_providers_promote},
 	{"providers", "rollback", "ID FIELD", 2, 2, "make the version before current again", none, ks_cmd_providers_rollback},
+	{"providers", "health", "[ID]", 0, 1, "whether credentials work: of one provider, or a list", providers_health_options, ks_cmd_providers_health},
+	{"providers", "history", "ID", 1, 1, "list the changes of a provider's health, newest first", none, ks_cmd_providers_history},
+	{"providers", "probe", "ID", 1, 1, "probe a provider now; `providers health` tells the outcome", none, ks_cmd_providers_probe},
 	{"providers", "report", "ID", 1, 1, "how many calls began on which versions, and how many failed", none, ks_cmd_providers_report},
 	{"tenants", "erase-secrets", "ID", 1, 1, "erase the key of an organization, and with it all of its values, for good", none,
 	 ks_cmd_tenants_erase_secrets},

@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "config/log.h"
 #include "daemon/kms.h"
+#include "daemon/health.h"
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "daemon/platforms.h"
@@ -34,6 +35,7 @@ struct service {
 	struct ks_federation *federation;
 	struct ks_references *references;
 	struct ks_vault_openers openers;
+	struct ks_health *health;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -370,6 +372,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 {
 	struct ks_engine_options options;
 	struct ks_federation_options federation;
+	struct ks_health_options health;
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
@@ -406,12 +409,16 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(show_first_key(s->engine));
 	KS_TRY(ks_federation_new(s->engine, &federation, &s->federation));
 	s->api_options.federation = s->federation;
+	ks_serve_health(s->config, &federation.fetch, &health);
+	KS_TRY(ks_health_new(s->engine, &health, &s->health));
+	s->api_options.health = s->health;
 	err = ks_api_new(s->engine, &s->api_options, &s->api);
 	if (err == KS_MALFORMED)
 		return complain(problem, "leaks.github_keys_url", "the URL is not one that is fetched");
 	KS_TRY(err);
 	KS_TRY(ks_serve_github_keys(s->config, s->api, problem));
 	KS_TRY(ks_federation_start(s->federation));
+	KS_TRY(ks_health_start(s->health));
 	return start_http(s, problem);
 }
 
@@ -421,8 +428,10 @@ static void stop(struct service *s)
 	ks_references_stop(s->references);
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
 	ks_federation_stop(s->federation);
+	ks_health_stop(s->health);
 	ks_api_free(&s->api);
 	ks_federation_free(&s->federation);
+	ks_health_free(&s->health);
 	ks_engine_close(&s->engine);
 	ks_references_free(&s->references);
 }

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/vault.h"
+#include "health/health.h"
+
+#define KS_HEALTH_QUEUE_MAX 1024
+#define KS_HEALTH_FOUND_MAX 256
+#define KS_HEALTH_HOSTS 256
+#define KS_HEALTH_READERS 4
+#define KS_HEALTH_TRIES 512
+
+struct ks_health_work {
+	uint64_t provider;
+	int64_t not_before_ms;       /* of the monotonic clock */
+	bool urgent;
+};
+
+/* A provider that was tried and is not to be tried again before. */
+struct ks_health_try {
+	uint64_t provider;
+	int64_t again_ms;            /* of the monotonic clock */
+	unsigned count;
+};
+
+struct ks_health {
+	struct ks_engine *engine;
+	struct ks_health_options options;
+	struct ks_fetch *fetch;
+	pthread_t threads[KS_HEALTH_THREADS_MAX + 1];
+	size_t thread_count;
+	pthread_mutex_t lock;        /* guards all below */
+	pthread_cond_t work;         /* to the workers */
+	pthread_cond_t wake;         /* to the scheduler */
+	pthread_cond_t reader_free;
+	bool stopping;
+	struct ks_health_work queue[KS_HEALTH_QUEUE_MAX];
+	size_t queue_count;
+	uint64_t busy[KS_HEALTH_THREADS_MAX]; /* provider of each worker; 0: it rests */
+	bool again[KS_HEALTH_THREADS_MAX];    /* asked for while it was under way */
+	struct ks_health_found *found;        /* KS_HEALTH_FOUND_MAX, to be written */
+	size_t found_count;
+	unsigned hosts[KS_HEALTH_HOSTS];      /* probes under way, by a hash of where */
+	struct ks_health_try tries[KS_HEALTH_TRIES];
+	struct ks_engine_reader readers[KS_HEALTH_READERS];
+	bool reader_open[KS_HEALTH_READERS], reader_busy[KS_HEALTH_READERS];
+	uint64_t counts[KS_HEALTH_STATUS_COUNT];
+	_Atomic uint64_t probes, refused;
+	/* the scheduler's */
+	uint64_t adopted;            /* providers up to this id have a row */
+	int64_t started_at;
+};
+
+int64_t ks_health_now_ms(void);      /* wall clock */
+int64_t ks_health_tick_ms(void);     /* monotonic clock */
+/* `ms`, a fifth more or less. */
+int64_t ks_health_jitter(int64_t ms);
+
+/* One of the readers, or NULL (it cannot be opened). */
+struct ks_engine_reader *ks_health_reader_take(struct ks_health *h);
+void ks_health_reader_give(struct ks_health *h, struct ks_engine_reader *reader);
+
+/* With the lock held. False: no room, or it waits for its time already. */
+bool ks_health_queue(struct ks_health *h, uint64_t provider, int64_t not_before_ms, bool urgent);
+/* Leaves what was found to be written. */
+void ks_health_found(struct ks_health *h, const struct ks_health_found *found);
+
+/* True: the place was taken; give it back. */
+bool ks_health_host_take(struct ks_health *h, size_t slot);
+void ks_health_host_give(struct ks_health *h, size_t slot);
+
+/* One provider, on a worker. */
+void ks_health_probe(struct ks_health *h, const struct ks_health_work *work);
