@@ -250,7 +250,7 @@ def test_more_imports_at_once_than_there_is_room_for(apart):
         return len(held)
 
     try:
-        eventually(hold, 4)
+        eventually(hold, 8)
         do_import(operator, lines(line(token(), tenant=world.acme)), expect=503, code="overloaded")
         for s in held:
             s.sendall(b"\n\n\n\n\n")
