@@ -159,6 +159,13 @@ static bool may_try(struct ks_health *h, uint64_t provider)
 	return true;
 }
 
+void ks_health_settled(struct ks_health *h, uint64_t provider)
+{
+	(void)pthread_mutex_lock(&h->lock);
+	*try_of(h, provider) = (struct ks_health_try){.provider = provider};
+	(void)pthread_mutex_unlock(&h->lock);
+}
+
 bool ks_health_host_take(struct ks_health *h, size_t slot)
 {
 	bool taken;

@@ -65,6 +65,8 @@ void ks_health_reader_give(struct ks_health *h, struct ks_engine_reader *reader)
 
 /* With the lock held. False: no room, or it waits for its time already. */
 bool ks_health_queue(struct ks_health *h, uint64_t provider, int64_t not_before_ms, bool urgent);
+/* A waiting version was found good or bad: the next one is tried at once. */
+void ks_health_settled(struct ks_health *h, uint64_t provider);
 /* Leaves what was found to be written. */
 void ks_health_found(struct ks_health *h, const struct ks_health_found *found);
 

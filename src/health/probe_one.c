@@ -216,6 +216,8 @@ static void write_now(struct attempt *a)
 		(void)ks_health_queue(a->health, v->found.provider, ks_health_tick_ms(), true);
 		(void)pthread_mutex_unlock(&a->health->lock);
 	}
+	if (a->is_candidate && meaning_of(&a->found) != KS_VAULT_PROBE_UNCLEAR)
+		ks_health_settled(a->health, a->found.provider);
 	free(v);
 }
 
