@@ -78,11 +78,6 @@ static bool try_kill(void)
 	return kill(getppid(), 0) == 0;
 }
 
-static bool try_code(void)
-{
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
-}
-
 static bool try_unlink(void)
 {
 	return unlink("/tmp/keystile-nothing") == 0 || errno == ENOENT;
@@ -138,6 +133,11 @@ static void the_sandbox_takes_what_is_not_needed(void **state)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static bool try_code(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
 static void no_memory_becomes_code(void **state)
 {
 	(void)state;
