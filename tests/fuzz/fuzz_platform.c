@@ -23,7 +23,7 @@ static bool look_up(void *context, const struct ks_platform_field *field, struct
 
 static bool holds(struct ks_str text, struct ks_str part)
 {
-	return part.n > 0 && memmem(text.p, text.n, part.p, part.n);
+	return text.p && part.p && part.n > 0 && memmem(text.p, text.n, part.p, part.n);
 }
 
 static void check_value(const struct ks_platform_field *field, struct ks_str file, struct ks_str value)
