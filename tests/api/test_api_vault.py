@@ -313,3 +313,10 @@ def test_secrets_are_nowhere_but_in_the_answer(own):
             if path.is_file():
                 text = path.read_bytes().replace(f"/fields/{canary}".encode(), b"")
                 assert canary.encode() not in text, path
+
+
+def test_the_root_and_its_keys(vault):
+    root = vault.owner.get("/v1/vault/root").json
+    assert root["ready"] and not root["rotating"]
+    done = vault.owner.post("/v1/vault/rewrap", {}, expect=200).json
+    assert done["root"] == root["root"] and done["keys"] >= 2 and not done["rotated"]

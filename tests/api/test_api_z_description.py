@@ -1,6 +1,8 @@
 """The description is of this program: what it says is there, and what is there it says."""
 import re
 
+import yaml
+
 import keystile
 
 from api_service import CONTRACT
@@ -21,6 +23,19 @@ def test_every_code_is_described():
     schemas = CONTRACT.document["components"]["schemas"]
     assert set(schemas["DecisionCode"]["enum"]) == reasons
     assert set(schemas["ProblemCode"]["enum"]) == codes | (reasons - {"ok"})
+
+
+def test_no_member_stands_twice():
+    """A reader of YAML takes the last of two silently."""
+    def walk(node):
+        if isinstance(node, yaml.MappingNode):
+            names = [name.value for name, _ in node.value]
+            assert len(names) == len(set(names)), f"line {node.start_mark.line + 1}: {names}"
+        for child in node.value if isinstance(node, (yaml.MappingNode, yaml.SequenceNode)) else ():
+            for part in child if isinstance(child, tuple) else (child,):
+                walk(part)
+    for name in ("openapi.yaml", "self.yaml"):
+        walk(yaml.compose((SOURCE / "api" / name).read_text()))
 
 
 def test_operations_have_names_of_their_own():
