@@ -32,15 +32,18 @@ const char *ks_hooksig_code_text(enum ks_hooksig_code code);
 const char *ks_hooksig_warning_name(enum ks_hooksig_warning warning);
 const char *ks_hooksig_warning_text(enum ks_hooksig_warning warning);
 
+/** What is at fault. */
+enum ks_hooksig_where {
+	KS_HOOKSIG_IN_FORM,     /* the scheme itself */
+	KS_HOOKSIG_IN_SETTINGS, /* a setting is missing, unknown, or not of its type */
+	KS_HOOKSIG_IN_KEYS,     /* a setting is of its type, but nothing can be verified with it: an empty secret, none at all,
+				 * a key that is none */
+	KS_HOOKSIG_OURSELVES,   /* out of memory */
+};
+
 /** What is wrong with a form or with settings, and where: a JSON pointer (RFC 6901). Neither quotes a secret. */
 struct ks_hooksig_problem {
-	enum {
-		KS_HOOKSIG_IN_FORM,     /* the scheme itself */
-		KS_HOOKSIG_IN_SETTINGS, /* a setting is missing, unknown, or not of its type */
-		KS_HOOKSIG_IN_KEYS,     /* a setting is of its type, but nothing can be verified with it: an empty secret,
-					 * none at all, a key that is none */
-		KS_HOOKSIG_OURSELVES,   /* out of memory */
-	} where;
+	enum ks_hooksig_where where;
 	char pointer[160];
 	char text[200];
 };

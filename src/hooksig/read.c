@@ -7,7 +7,7 @@
 
 #define SECONDS_MAX ((uint64_t)315360000)
 
-static bool tell(struct hs_compile *c, int where, const char *fmt, va_list args)
+KS_PRINTF(3, 0) static bool tell(struct hs_compile *c, enum ks_hooksig_where where, const char *fmt, va_list args)
 {
 	struct ks_hooksig_problem *problem = c->problem;
 	char text[sizeof(problem->text)];
