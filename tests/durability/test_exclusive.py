@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sqlite3
 import stat
@@ -373,6 +374,10 @@ def test_restore_into_a_new_place(store):
     # Without a daemon as well.
     assert keystile.run("backup", backup, data=store).code == 0
     with keystile.temporary_data() as other:
+        # What was sealed needs the key file, which no backup holds.
+        refused = keystile.run("restore", backup, data=other)
+        assert refused.code == 1 and "master.key" in refused.err
+        shutil.copy2(store / "master.key", other / "master.key")
         assert keystile.run("restore", backup, data=other).code == 0
         with keystile.Daemon(other) as daemon:
             assert daemon.authorize(token).status == 200
