@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/secret.h"
 
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define SECRET_MAX ((size_t)1 << 20)
+
+/* Rooms of one page that were wiped and wait for the next secret, still locked between their guards: mapping and locking
+ * costs five system calls. Each place is taken and given back in one step, so that threads need no lock. Locks are not
+ * inherited: a child of the process that left them does not take them. */
+#define SPARE_MAX 64
+static unsigned char *_Atomic spare[SPARE_MAX];
+static _Atomic pid_t spare_owner;
 
 void ks_wipe(void *p, size_t n)
 {
@@ -24,24 +32,66 @@ static size_t whole_pages(size_t n)
 	return (n + page - 1) / page * page;
 }
 
-enum ks_err ks_secret_new(struct ks_secret *ret_secret, size_t cap)
+/* Wiped, locked, between guards; NULL. */
+static unsigned char *map_room(size_t room)
 {
 	size_t guard = page_size();
+	unsigned char *pages = mmap(NULL, guard + room + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *middle;
+
+	if (pages == MAP_FAILED)
+		return NULL;
+	middle = &pages[guard];
+	if (mprotect(middle, room, PROT_READ | PROT_WRITE) || mlock(middle, room) || madvise(middle, room, MADV_DONTDUMP)) {
+		munmap(pages, guard + room + guard);
+		return NULL;
+	}
+	return middle;
+}
+
+static unsigned char *take_spare(void)
+{
+	unsigned char *middle = NULL;
+
+	if (atomic_load_explicit(&spare_owner, memory_order_relaxed) != getpid())
+		return NULL;
+	for (size_t i = 0; i < SPARE_MAX && !middle; i++)
+		if (atomic_load_explicit(&spare[i], memory_order_relaxed))
+			middle = atomic_exchange_explicit(&spare[i], NULL, memory_order_acquire);
+	return middle;
+}
+
+static bool give_spare(unsigned char *middle)
+{
+	pid_t nobody = 0, own = getpid();
+
+	if (!atomic_compare_exchange_strong_explicit(&spare_owner, &nobody, own, memory_order_relaxed,
+						     memory_order_relaxed)
+	    && nobody != own)
+		return false;
+	for (size_t i = 0; i < SPARE_MAX; i++) {
+		unsigned char *none = NULL;
+
+		if (!atomic_load_explicit(&spare[i], memory_order_relaxed)
+		    && atomic_compare_exchange_strong_explicit(&spare[i], &none, middle, memory_order_release,
+							       memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+enum ks_err ks_secret_new(struct ks_secret *ret_secret, size_t cap)
+{
 	size_t room = whole_pages(cap);
-	unsigned char *pages;
 	unsigned char *middle;
 
 	if (cap == 0 || cap > SECRET_MAX)
 		return KS_TOO_LARGE;
-	pages = mmap(NULL, guard + room + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (pages == MAP_FAILED)
+	middle = room == page_size() ? take_spare() : NULL;
+	if (!middle)
+		middle = map_room(room);
+	if (!middle)
 		return KS_MEMORY;
-	middle = &pages[guard];
-	if (mprotect(middle, room, PROT_READ | PROT_WRITE) || mlock(middle, room) ||
-	    madvise(middle, room, MADV_DONTDUMP)) {
-		munmap(pages, guard + room + guard);
-		return KS_MEMORY;
-	}
 	/* The secret ends where the guard page begins, so that one byte too many is found out at once. */
 	*ret_secret = (struct ks_secret){&middle[room - cap], 0, cap};
 	return KS_OK;
@@ -63,10 +113,11 @@ void ks_secret_free(struct ks_secret *secret)
 	if (secret->bytes) {
 		size_t guard = page_size();
 		size_t room = whole_pages(secret->cap);
-		unsigned char *pages = secret->bytes + secret->cap - room - guard;
+		unsigned char *middle = secret->bytes + secret->cap - room;
 
 		ks_wipe(secret->bytes, secret->cap);
-		munmap(pages, guard + room + guard);
+		if (room != guard || !give_spare(middle))
+			munmap(middle - guard, guard + room + guard);
 	}
 	*secret = (struct ks_secret){0};
 }

@@ -24,5 +24,6 @@ KS_MUST_USE enum ks_err ks_secret_new(struct ks_secret *ret_secret, size_t cap);
 /** Replaces the content; what was there is wiped first. KS_TOO_LARGE beyond `cap`. `bytes` may not overlap. */
 KS_MUST_USE enum ks_err ks_secret_set(struct ks_secret *secret, const void *bytes, size_t n);
 
-/** Wipes and frees; the struct is zero afterwards. Safe on a zero struct. Fits KS_AUTO. */
+/** Wipes and frees; the struct is zero afterwards. The pages of a small one may be kept, wiped and locked, for the next.
+ * Safe on a zero struct. Fits KS_AUTO. Any thread. */
 void ks_secret_free(struct ks_secret *secret);

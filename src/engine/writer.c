@@ -8,7 +8,8 @@
 
 #define TRIM_EVERY 4096 /* entries of the change log */
 #define GATHER_FROM_NS 1000000u /* commits that take less are not waited for */
-#define GATHER_NS_MAX 2000000u
+#define GATHER_NS_MAX 20000000u
+#define GATHER_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
 
 /* ---- what a transaction remembers ---- */
 
@@ -413,22 +414,37 @@ static struct ks_job *take_batch(struct ks_engine *engine)
 	return first;
 }
 
-/* Where commits are slow, callers that were answered just now come back while the next one has already begun, and half of them wait for two: so the
- * next commit waits for them a moment, an eighth of what a commit takes at most. On fast disks it does not wait. */
+static struct timespec after_ns(uint64_t ns)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ns;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return until;
+}
+
+/* Where commits are slow, callers that were answered just now come back while the next one has already begun, and half
+ * of them wait for two: so the next commit waits for them as long as they keep coming, half of what a commit takes at
+ * most. On fast disks it does not wait. */
 static void gather(struct ks_engine *engine, struct pace pace)
 {
-	uint64_t wait_ns = KS_MIN(pace.ns / 8, (uint64_t)GATHER_NS_MAX);
-	struct timespec until;
+	uint64_t left = KS_MIN(pace.ns, (uint64_t)GATHER_NS_MAX) / GATHER_PARTS;
+	size_t seen;
 
 	if (pace.ns < GATHER_FROM_NS)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)wait_ns;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (engine->queue_count < pace.callers && !engine->stopping
-	       && pthread_cond_clockwait(&engine->queue_wake, &engine->queue_lock, CLOCK_MONOTONIC, &until) == 0)
-		;
+	for (unsigned part = 0; part < GATHER_PARTS / 2 && engine->queue_count < pace.callers; part++) {
+		struct timespec until = after_ns(left);
+
+		seen = engine->queue_count;
+		while (!engine->stopping && engine->queue_count < pace.callers
+		       && pthread_cond_clockwait(&engine->queue_wake, &engine->queue_lock, CLOCK_MONOTONIC, &until) == 0)
+			;
+		if (engine->queue_count == seen)
+			return;
+	}
 }
 
 static struct ks_job *wait_for_batch(struct ks_engine *engine, struct pace pace)

@@ -151,6 +151,26 @@ static void test_locked_and_not_dumped(void **state)
 	ks_secret_free(&secret);
 }
 
+static void test_pages_of_before_are_clean_and_locked(void **state)
+{
+	struct ks_secret before = {0}, after = {0};
+	char flags[512];
+
+	(void)state;
+	assert_int_equal(ks_secret_new(&before, 4000), KS_OK);
+	memset(before.bytes, 0x5a, before.cap);
+	ks_secret_free(&before);
+	assert_int_equal(ks_secret_new(&after, 4096), KS_OK);
+	for (size_t i = 0; i < after.cap; i++)
+		assert_int_equal(after.bytes[i], 0);
+	flags_of(after.bytes, flags, sizeof(flags));
+	if (LOCKING)
+		assert_non_null(strstr(flags, " lo"));
+	assert_non_null(strstr(flags, " dd"));
+	assert_true(dies(read_past_the_end, &after));
+	ks_secret_free(&after);
+}
+
 static void test_limit_of_locked_memory(void **state)
 {
 	int status;
@@ -195,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_replaced_content_is_wiped),
 		cmocka_unit_test(test_guard_pages),
 		cmocka_unit_test(test_locked_and_not_dumped),
+		cmocka_unit_test(test_pages_of_before_are_clean_and_locked),
 		cmocka_unit_test(test_limit_of_locked_memory),
 		cmocka_unit_test(test_wipe),
 	};
