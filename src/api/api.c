@@ -32,7 +32,20 @@ static void release(struct ks_api *api)
 	ks_github_keys_free(&api->github_keys);
 	ks_gate_done(&api->leak_gate);
 	free(api->throttle);
+	free(api->route_segments);
 	free(api);
+}
+
+/* Most routes have another number of segments than a request's path, and need not be compared with it. */
+static enum ks_err count_segments(struct ks_api *api)
+{
+	api->route_segments = calloc(KS_ARRAY_LEN(routes), 1);
+	if (!api->route_segments)
+		return KS_MEMORY;
+	for (size_t i = 0; i < KS_ARRAY_LEN(routes); i++)
+		for (const char *c = routes[i].path; *c; c++)
+			api->route_segments[i] = (unsigned char)(api->route_segments[i] + (*c == '/'));
+	return KS_OK;
 }
 
 enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api)
@@ -51,6 +64,8 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	ks_tasks_init(&api->hashing, api, KS_API_WORKERS, KS_API_HASHES_MAX);
 	api->throttle = calloc(1, sizeof(*api->throttle));
 	err = api->throttle ? ks_random(api->throttle->seed, sizeof(api->throttle->seed)) : KS_MEMORY;
+	if (err == KS_OK)
+		err = count_segments(api);
 	if (err == KS_OK)
 		err = ks_gate_init(&api->leak_gate);
 	if (err == KS_OK)
@@ -153,12 +168,12 @@ static struct ks_str route_method(const struct ks_exchange *exchange)
 }
 
 /* *ret_path_known: some route has this path, with another method. */
-static const struct ks_route *find_route(struct ks_str method, const struct ks_path *path, struct ks_str params[KS_CALL_PARAMS_MAX],
-					 bool *ret_path_known)
+static const struct ks_route *find_route(const struct ks_api *api, struct ks_str method, const struct ks_path *path,
+					 struct ks_str params[KS_CALL_PARAMS_MAX], bool *ret_path_known)
 {
 	*ret_path_known = false;
 	for (size_t i = 0; i < KS_ARRAY_LEN(routes); i++) {
-		if (!route_takes(&routes[i], path, params))
+		if (api->route_segments[i] != path->count || !route_takes(&routes[i], path, params))
 			continue;
 		if (ks_str_eq(ks_str_c(routes[i].method), method))
 			return &routes[i];
@@ -340,7 +355,7 @@ static void begin(void *ctx, struct ks_exchange *x)
 		ks_exchange_problem(x, why->code, why->status, why->text, NULL, NULL, KS_STR(""));
 		return;
 	}
-	route = find_route(route_method(x), &thread->path, params, &path_known);
+	route = find_route(api, route_method(x), &thread->path, params, &path_known);
 	call = route ? calloc(1, sizeof(*call)) : NULL;
 	if (!call) {
 		enum ks_problem p = route ? KS_PROBLEM_INTERNAL : path_known ? KS_PROBLEM_METHOD_NOT_ALLOWED : KS_PROBLEM_NOT_FOUND;

@@ -52,6 +52,7 @@ struct ks_api {
 	struct ks_throttle *throttle;
 	struct ks_gate leak_gate;
 	struct ks_github_keys *github_keys;
+	unsigned char *route_segments;    /* how many each route has, in their order */
 };
 
 void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, size_t queue_max);
