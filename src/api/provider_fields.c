@@ -21,7 +21,7 @@ static void put_version(struct ks_json *json, const struct ks_field_version_row 
 	ks_json_open(json, '{');
 	ks_json_put_u64(json, "version", row->version);
 	ks_json_put_c(json, "stage", ks_field_stage_text(row->stage));
-	ks_json_put_c(json, "kind", row->kind == KS_FIELD_KIND_HELD ? "held" : "reference");
+	ks_json_put_c(json, "kind", row->kind == KS_FIELD_KIND_REFERENCE ? "reference" : "held");
 	ks_json_put_time(json, "created_at", row->created_at);
 	ks_json_put_actor(json, "created_by", row->created_by);
 	ks_json_put_str(json, "via", row->via);

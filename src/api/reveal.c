@@ -193,7 +193,7 @@ static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 		err = KS_NOT_FOUND;
 	if (err != KS_OK)
 		return answer_unread(call, err);
-	if (r->fields->has_references)
+	if (r->fields->has_references || r->fields->has_elsewhere)
 		return may_wait ? fetch(call) : ks_call_vault(call, fetch);
 	err = ks_vault_open_held(call->api->engine, r->fields, &r->opened, opened, call);
 	return err == KS_OK ? KS_FINISH_PENDING : ks_call_problem(call, ks_problem_of_err(err), NULL);

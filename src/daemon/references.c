@@ -74,6 +74,11 @@ enum ks_err ks_references_new(const struct ks_config *config, const struct ks_fe
 	return err;
 }
 
+struct ks_secretstore *ks_references_store(struct ks_references *references)
+{
+	return references->store;
+}
+
 void ks_references_start(struct ks_references *references, struct ks_engine *engine)
 {
 	references->engine = engine;

@@ -12,6 +12,8 @@ struct ks_references;
 /** Of the settings "references.…" and "fetch.…". KS_MALFORMED and others: what is wrong in *ret_problem. */
 KS_MUST_USE enum ks_err ks_references_new(const struct ks_config *config, const struct ks_fetch_options *fetch,
 					  struct ks_references **ret_references, struct ks_config_problem *ret_problem);
+/** The client, for what else lies in stores. */
+struct ks_secretstore *ks_references_store(struct ks_references *references);
 /** Before the first read. The engine must live as long, or until ks_references_stop has returned. */
 void ks_references_start(struct ks_references *references, struct ks_engine *engine);
 /** Reads the identities anew; what is in force stays where they are wrong, which is logged. Any thread. */

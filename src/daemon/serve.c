@@ -16,8 +16,9 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "config/log.h"
-#include "daemon/kms.h"
 #include "daemon/health.h"
+#include "daemon/held.h"
+#include "daemon/kms.h"
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
 #include "daemon/platforms.h"
@@ -383,6 +384,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	s->openers = *options.vault.openers;
 	s->openers.ctx = s->references;
 	s->openers.fetch = ks_references_fetch;
+	KS_TRY(ks_serve_held(s->config, ks_references_store(s->references), &s->openers, problem));
 	options.vault.openers = &s->openers;
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
@@ -419,6 +421,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(ks_serve_github_keys(s->config, s->api, problem));
 	KS_TRY(ks_federation_start(s->federation));
 	KS_TRY(ks_health_start(s->health));
+	KS_TRY(ks_serve_held_start(s->engine));
 	return start_http(s, problem);
 }
 
@@ -429,6 +432,7 @@ static void stop(struct service *s)
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
 	ks_federation_stop(s->federation);
 	ks_health_stop(s->health);
+	ks_serve_held_stop();
 	ks_api_free(&s->api);
 	ks_federation_free(&s->federation);
 	ks_health_free(&s->health);

@@ -24,6 +24,7 @@
 #define KS_VAULT_VALUE_MAX 32768     /* bytes of a value or reference */
 #define KS_VAULT_SEALED_MAX KS_STORE_SEALED_MAX
 #define KS_VAULT_FETCH_MS_DEFAULT 10000
+#define KS_VAULT_PLACE_SIZE (KS_STORE_HELD_PLACE_MAX + 1)
 
 /* ---- what the engine is given ---- */
 
@@ -91,6 +92,17 @@ struct ks_vault_openers {
 	size_t overhead;
 	/** An organization's key was erased: nothing of it is kept. May be NULL. */
 	void (*org_forget)(void *ctx, uint64_t organization, uint64_t number);
+
+	/* The next three: values that we hold outside of the store, sealed all the same; what is needed to open them stays in the
+	 * store. All wait. Not KS_OK: KS_KMS, and *ret_code is a static problem code. */
+	/** Where the secret of a field under a key of its organization is to lie; NULL: new values lie in the store. */
+	enum ks_err (*held_place)(void *ctx, uint64_t organization, uint64_t provider, struct ks_str field, uint64_t key_number,
+				  char ret_place[KS_VAULT_PLACE_SIZE]);
+	/** Writes bytes as this version of the secret. The same again is the same. */
+	enum ks_err (*held_put)(void *ctx, struct ks_str place, uint64_t version, struct ks_str bytes, const char **ret_code);
+	/** Reads them, until `deadline_ms` (wall clock). NULL: there are none. */
+	enum ks_err (*held_get)(void *ctx, struct ks_str place, uint64_t version, int64_t deadline_ms,
+				struct ks_secret *ret_bytes, const char **ret_code);
 
 	/** Reads what a reference names, until `deadline_ms` (wall clock); waits. Not KS_OK: *ret_code is a static problem
 	 * code. NULL: there are no references. */
@@ -183,6 +195,7 @@ struct ks_vault_sealed_field {
 	enum ks_field_kind kind;
 	enum ks_field_stage stage;
 	struct ks_str sealed;
+	const char *code;            /* why the rest of it could not be fetched; static; NULL */
 };
 struct ks_vault_fields {
 	uint64_t provider, tenant, organization;
@@ -193,6 +206,7 @@ struct ks_vault_fields {
 	uint8_t wrapped[KS_STORE_WRAPPED_MAX];
 	size_t wrapped_n;            /* 0: there is no key, or it was erased */
 	bool has_references;
+	bool has_elsewhere;          /* a part of a value is to be fetched first */
 	size_t count;
 	struct ks_vault_sealed_field items[KS_VAULT_FIELDS_MAX];
 };
@@ -225,16 +239,17 @@ struct ks_vault_opened {
 	struct ks_secret fetched[KS_VAULT_FIELDS_MAX];
 	struct ks_vault_open_field items[KS_VAULT_FIELDS_MAX];
 };
-/** Opens held values and fetches references, until `deadline_ms`. KS_OK: look at each item; others (KS_MEMORY, KS_KEEPER,
- * KS_CORRUPT): nothing was opened. Waits; free in any case. */
-KS_MUST_USE enum ks_err ks_vault_open_fields(struct ks_engine *engine, const struct ks_vault_fields *fields,
-					     int64_t deadline_ms, struct ks_vault_opened *ret_opened);
-/** The two parts of it. The first opens held values and the references themselves, without waiting: `done` runs on any
- * thread, perhaps before this returns, must not wait, and may free both; not where this returns an error. The second
- * fetches what the references name, and waits. */
+/** Opens held values and fetches references, several at a time, until `deadline_ms`. KS_OK: look at each item; others
+ * (KS_MEMORY, KS_KEEPER, KS_CORRUPT): nothing was opened. Waits; free in any case. */
+KS_MUST_USE enum ks_err ks_vault_open_fields(struct ks_engine *engine, struct ks_vault_fields *fields, int64_t deadline_ms,
+					     struct ks_vault_opened *ret_opened);
+/** Two parts of it. The first is for fields that have nothing elsewhere. It opens held values and the references themselves,
+ * without waiting: `done` runs on any thread, perhaps before this returns, must not wait, and may free both; not where this
+ * returns an error. */
 KS_MUST_USE enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_fields *fields,
 					   struct ks_vault_opened *ret_opened, void (*done)(void *ctx, enum ks_err err),
 					   void *ctx);
+/** The second fetches what the references name, and waits. */
 void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_fields *fields, int64_t deadline_ms,
 			       struct ks_vault_opened *opened);
 /** Wipes and frees. */
@@ -270,7 +285,7 @@ struct ks_vault_challenge {
 };
 /** Appends the value of the header that answers it. A password that we hold is opened within the keeper alone. Waits.
  * *ret_code (static) where a field could not be read. Refusals: invalid, conflict (no user or password). */
-KS_MUST_USE enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, const struct ks_vault_fields *fields,
+KS_MUST_USE enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, struct ks_vault_fields *fields,
 						  const struct ks_vault_challenge *challenge, struct ks_buf *out,
 						  const char **ret_code, struct ks_refusal *ret_refusal);
 
@@ -298,3 +313,22 @@ KS_MUST_USE enum ks_err ks_vault_call_reported(struct ks_tx *tx, const struct ks
 
 /** Erases what no call can be on any more and forgets old leases, a little at a time; true in *ret_more: call again. */
 KS_MUST_USE enum ks_err ks_vault_tend(struct ks_tx *tx, bool *ret_more);
+
+/* ---- secrets elsewhere ---- */
+
+/** A secret that is to follow what was changed of its versions. Versions: 0: none. */
+struct ks_vault_held_work {
+	uint64_t provider;
+	char field[KS_STORE_FIELD_NAME_MAX + 1];
+	uint64_t key_number;
+	uint64_t asked;
+	char place[KS_VAULT_PLACE_SIZE];
+	bool gone;                   /* nothing of it will be read or written again: it is to be erased */
+	uint64_t pending, current;
+	uint64_t previous;           /* the last one that was current before and is still open */
+};
+/** The next one after `after` (zeros: the first). Any thread, with a reader of its own. KS_NOT_FOUND: there is none. */
+KS_MUST_USE enum ks_err ks_vault_held_next(struct ks_store *store, const struct ks_vault_held_work *after,
+					   struct ks_vault_held_work *ret_work);
+/** It follows now, or is gone. Waits; any thread but the writer's. */
+KS_MUST_USE enum ks_err ks_vault_held_done(struct ks_engine *engine, const struct ks_vault_held_work *work);

@@ -94,7 +94,7 @@ static struct ks_vault_fields *needed(const struct ks_vault_fields *f, const str
 	return some;
 }
 
-static enum ks_err answer(struct ks_engine *engine, const struct ks_vault_fields *f, const struct ks_vault_fields *some,
+static enum ks_err answer(struct ks_engine *engine, const struct ks_vault_fields *f, struct ks_vault_fields *some,
 			  const struct ks_vault_sealed_field *password, const struct ks_vault_challenge *c,
 			  struct ks_buf *out, const char **ret_code)
 {
@@ -116,7 +116,18 @@ static enum ks_err answer(struct ks_engine *engine, const struct ks_vault_fields
 	return err;
 }
 
-enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, const struct ks_vault_fields *fields,
+/* What of the two lies elsewhere. False: the password could not be had, *ret_code says why. */
+static bool bring(struct ks_engine *engine, struct ks_vault_fields *f, const struct ks_vault_sealed_field *user,
+		  const struct ks_vault_sealed_field *password, int64_t deadline_ms, const char **ret_code)
+{
+	const size_t items[] = {(size_t)(user - f->items), (size_t)(password - f->items)};
+
+	ks_vault_bring(engine, f, items, KS_ARRAY_LEN(items), deadline_ms);
+	*ret_code = password->code;
+	return password->code == NULL;
+}
+
+enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, struct ks_vault_fields *fields,
 				      const struct ks_vault_challenge *challenge, struct ks_buf *out,
 				      const char **ret_code, struct ks_refusal *ret_refusal)
 {
@@ -131,6 +142,8 @@ enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, const struct ks_
 		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "",
 				 "this provider has no user and password to answer with");
 	KS_TRY(check(challenge->challenge, ret_refusal));
+	if (!bring(engine, fields, user, password, challenge->deadline_ms, ret_code))
+		return KS_CORRUPT;
 	some = needed(fields, user, password);
 	if (!some)
 		return KS_MEMORY;

@@ -61,10 +61,25 @@ KS_MUST_USE bool ks_vault_check_value(struct ks_engine *engine, struct ks_str pl
 /** How a field's binding is written: of a reference it is another than of a value. */
 struct ks_str ks_vault_bound_name(enum ks_field_kind kind, const char *field, char text[KS_VAULT_BOUND_NAME_SIZE]);
 
+/** Fetches the rest of these sealed values that lies elsewhere, and waits; what could not be fetched has its code, and is not
+ * tried again. */
+void ks_vault_bring(struct ks_engine *engine, struct ks_vault_fields *fields, const size_t *items, size_t count,
+		    int64_t deadline_ms);
+
+/** Puts the value where values are held outside of the store, if they are: of the sealed bytes what stays in the store is
+ * left, and the kind says so. Waits. Refusal: held_store_unavailable. */
+struct ks_vault_placing {
+	uint64_t organization, provider, version, key_number;
+	struct ks_str field;
+	enum ks_field_kind kind;
+	uint8_t *sealed;             /* KS_VAULT_SEALED_MAX bytes */
+	size_t n;
+};
+KS_MUST_USE enum ks_err ks_vault_place(struct ks_engine *engine, struct ks_vault_placing *placing, struct ks_refusal *refusal);
+
 /** The set was made less than the rollback window ago, failures came, and it can be undone: undoes it. */
 KS_MUST_USE enum ks_err ks_vault_undo(struct ks_tx *tx, const struct ks_provider_row *row, const char *code,
 				      bool *ret_undone);
-
 
 /* The engine's own keeper (vault_keeper.c): what is used where the table has nothing else. All but open wait, and are not
  * for the writer's thread, but for the last, which does not take long. */

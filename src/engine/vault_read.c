@@ -39,11 +39,13 @@ static enum ks_err take_field(void *ctx, const struct ks_field_version_row *row)
 	item->kind = row->kind;
 	item->stage = row->stage;
 	item->sealed = ks_str_of(copy, row->sealed.n);
+	item->code = NULL;
 	name = KS_BUF(item->field);
 	ks_buf_put(&name, row->field);
 	(void)ks_buf_z(&name);
 	f->key_number = KS_MAX(f->key_number, row->key_number);
 	f->has_references |= row->kind == KS_FIELD_KIND_REFERENCE;
+	f->has_elsewhere |= row->kind == KS_FIELD_KIND_ELSEWHERE;
 	return KS_OK;
 }
 
@@ -53,7 +55,7 @@ static void drop_items(struct ks_vault_fields *f)
 		free((void *)(uintptr_t)f->items[i].sealed.p);
 	f->count = 0;
 	f->key_number = 0;
-	f->has_references = false;
+	f->has_references = f->has_elsewhere = false;
 }
 
 static enum ks_err take_wrapped(void *ctx, const struct ks_organization_key_row *row)
@@ -147,7 +149,7 @@ static enum ks_err fields_of(struct ks_store *store, uint64_t provider, struct k
 	f->organization = kept->row.organization;
 	f->set = f->lease = f->key_number = 0;
 	f->wrapped_n = f->count = 0;
-	f->has_references = false;
+	f->has_references = f->has_elsewhere = false;
 	platform = KS_BUF(f->platform);
 	ks_buf_put(&platform, kept->row.platform);
 	(void)ks_buf_z(&platform);
@@ -303,6 +305,8 @@ static void held_done(struct ks_vault_opening *opening)
 
 		o->items[i].err = one;
 		o->items[i].code = one == KS_OK ? NULL : one == KS_CORRUPT ? "value_unreadable" : "store_unavailable";
+		if (h->fields->items[i].code)
+			o->items[i].code = h->fields->items[i].code;
 		if (one == KS_OK)
 			o->items[i].value = ks_str_of((const char *)v->ret_out, v->ret_n);
 	}
@@ -371,26 +375,6 @@ enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_f
 	return err;
 }
 
-void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_fields *f, int64_t deadline_ms,
-			       struct ks_vault_opened *opened)
-{
-	const struct ks_vault_openers *o = &engine->openers;
-
-	for (size_t i = 0; i < f->count; i++) {
-		struct ks_vault_open_field *item = &opened->items[i];
-		const char *code = "reference_unavailable";
-
-		if (f->items[i].kind != KS_FIELD_KIND_REFERENCE || item->err != KS_OK)
-			continue;
-		item->err = o->fetch ? o->fetch(o->ctx, f->organization, f->tenant, item->value, deadline_ms, &opened->fetched[i], &code)
-				     : KS_STORE;
-		item->code = item->err == KS_OK ? NULL : code;
-		item->value = item->err == KS_OK
-				      ? ks_str_of((const char *)opened->fetched[i].bytes, opened->fetched[i].n)
-				      : KS_STR("");
-	}
-}
-
 struct waiting {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -409,12 +393,17 @@ static void wake(void *ctx, enum ks_err err)
 	pthread_mutex_unlock(&w->lock);
 }
 
-enum ks_err ks_vault_open_fields(struct ks_engine *engine, const struct ks_vault_fields *fields, int64_t deadline_ms,
+enum ks_err ks_vault_open_fields(struct ks_engine *engine, struct ks_vault_fields *fields, int64_t deadline_ms,
 				 struct ks_vault_opened *ret_opened)
 {
 	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
-	enum ks_err err = ks_vault_open_held(engine, fields, ret_opened, wake, &w);
+	size_t all[KS_VAULT_FIELDS_MAX];
+	enum ks_err err;
 
+	for (size_t i = 0; i < fields->count; i++)
+		all[i] = i;
+	ks_vault_bring(engine, fields, all, fields->count, deadline_ms);
+	err = ks_vault_open_held(engine, fields, ret_opened, wake, &w);
 	if (err == KS_OK) {
 		pthread_mutex_lock(&w.lock);
 		while (!w.finished)

@@ -214,6 +214,25 @@ static enum ks_err seal(struct ks_engine *engine, struct reserving *r)
 	return value.err;
 }
 
+static enum ks_err place(struct ks_engine *engine, struct ks_vault_prepared *p, struct ks_refusal *refusal)
+{
+	struct ks_vault_placing placing = {
+		.organization = p->organization,
+		.provider = p->provider,
+		.version = p->version,
+		.key_number = p->key_number,
+		.field = ks_str_c(p->field),
+		.kind = p->kind,
+		.sealed = p->sealed,
+		.n = p->n,
+	};
+
+	KS_TRY(ks_vault_place(engine, &placing, refusal));
+	p->kind = placing.kind;
+	p->n = placing.n;
+	return KS_OK;
+}
+
 static enum ks_err prepare(struct ks_engine *engine, struct reserving *r, struct ks_refusal *refusal)
 {
 	struct ks_vault_prepared *p = r->prepared;
@@ -226,7 +245,8 @@ static enum ks_err prepare(struct ks_engine *engine, struct reserving *r, struct
 		return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "the platform has no such field");
 	KS_TRY(run_here(engine, run_reserve, r, refusal));
 	KS_TRY(have_key(engine, r, refusal));
-	return seal(engine, r);
+	KS_TRY(seal(engine, r));
+	return place(engine, p, refusal);
 }
 
 enum ks_err ks_vault_prepare(struct ks_engine *engine, const struct ks_actor *actor,
@@ -285,7 +305,7 @@ enum ks_err ks_vault_put_version(struct ks_tx *tx, const struct ks_actor *actor,
 	struct ks_provider_kept kept;
 	char text[KS_VAULT_DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
-	bool held = prepared->kind == KS_FIELD_KIND_HELD;
+	bool held = prepared->kind != KS_FIELD_KIND_REFERENCE;
 	enum ks_err err;
 
 	KS_TRY(ks_vault_find(tx, NULL, prepared->provider, &kept, ret_refusal));

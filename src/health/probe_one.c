@@ -47,10 +47,11 @@ static bool look_up(void *context, const struct ks_platform_field *field, struct
 	return true;
 }
 
-/* Codes of the customer's store that may pass by themselves. */
+/* Codes of the customer's store, or of ours, that may pass by themselves. */
 static bool is_passing_code(const char *code)
 {
-	static const char *const passing[] = {"throttled", "timeout", "unreachable", "store_failed", "circuit_open"};
+	static const char *const passing[] = {"throttled", "timeout", "unreachable", "store_failed", "circuit_open", "busy",
+					      "held_store_unavailable"};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(passing); i++) {
 		if (ks_str_eq(ks_str_c(code), ks_str_c(passing[i])))

@@ -12,6 +12,7 @@
 #define LABEL "keystile-vault-v1"
 
 _Static_assert(KS_KEEPER_OVERHEAD == 1 + KEY_SEALED + KS_SEAL_OVERHEAD, "the header says so");
+_Static_assert(KS_KEEPER_VALUE_HEAD == 1 + KEY_SEALED, "the header says so");
 _Static_assert(KS_KEEPER_SYSTEM_OVERHEAD == KS_SEAL_OVERHEAD, "the header says so");
 _Static_assert(KS_KEEPER_VALUE_MAX == KS_SEAL_PLAIN_MAX, "the header says so");
 

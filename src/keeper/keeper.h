@@ -18,6 +18,8 @@ struct ks_keeper;
 #define KS_KEEPER_BATCH_BYTES (448u << 10) /* bytes of the values of one message together */
 /** Bytes that a sealed value has more than the plain one: version, wrapped key of the value, nonce, tag. */
 #define KS_KEEPER_OVERHEAD (1 + 61 + 29)
+/** The first bytes of a sealed value: its version and its key, wrapped. Without them the rest opens for nobody. */
+#define KS_KEEPER_VALUE_HEAD (1 + 61)
 /** The same of what ks_keeper_system_seal makes. */
 #define KS_KEEPER_SYSTEM_OVERHEAD 29
 #define KS_KEEPER_PATHS_MAX 8

@@ -166,7 +166,7 @@ enum ks_secretstore_code ks_held_put(struct ks_secretstore *store, const struct 
 
 	if (!value.n)
 		return KS_SECRETSTORE_VALUE_EMPTY;
-	if (value.n > KS_SECRETSTORE_VALUE_MAX)
+	if (value.n > KS_HELD_VALUE_MAX)
 		return KS_SECRETSTORE_TOO_LARGE;
 	code = put(store, place, version, value);
 	if (code != KS_SECRETSTORE_SECRET_GONE)
@@ -245,6 +245,43 @@ enum ks_secretstore_code ks_held_promote(struct ks_secretstore *store, const str
 		code = move(store, place, KS_HELD_CURRENT, version, at[0] ? at : NULL);
 	}
 	return code == KS_SECRETSTORE_OK ? ks_held_unstage(store, place, version, KS_HELD_PENDING) : code;
+}
+
+static enum ks_secretstore_code settle_one(struct ks_secretstore *store, const struct ks_held_place *place, enum ks_held_stage stage,
+					   const char *wanted)
+{
+	char at[KS_SECRETSTORE_VERSION_SIZE];
+	enum ks_secretstore_code code = at_stage(store, place, stage, at);
+
+	if (code != KS_SECRETSTORE_OK || ks_str_eq(ks_str_c(at), ks_str_c(wanted ? wanted : "")))
+		return code;
+	if (!wanted && stage == KS_HELD_CURRENT)
+		return KS_SECRETSTORE_OK;
+	return move(store, place, stage, wanted, at[0] ? at : NULL);
+}
+
+enum ks_secretstore_code ks_held_settle(struct ks_secretstore *store, const struct ks_held_place *place,
+					const char *const wanted[KS_HELD_STAGE_COUNT])
+{
+	/* AWS itself moves AWSPREVIOUS with AWSCURRENT. */
+	static const enum ks_held_stage order[] = {KS_HELD_CURRENT, KS_HELD_PREVIOUS, KS_HELD_PENDING};
+
+	for (size_t i = 0; i < KS_ARRAY_LEN(order); i++) {
+		enum ks_secretstore_code code = settle_one(store, place, order[i], wanted[order[i]]);
+
+		if (code != KS_SECRETSTORE_OK)
+			return code;
+	}
+	return KS_SECRETSTORE_OK;
+}
+
+enum ks_secretstore_code ks_held_check(struct ks_secretstore *store, const struct ks_held_place *place)
+{
+	struct operation op;
+	enum ks_secretstore_code code = begin(store, place, 64, &op);
+
+	end(&op);
+	return code;
 }
 
 /* ---- reading, erasing ---- */

@@ -13,6 +13,7 @@
 #include "secretstore/secretstore.h"
 
 #define KS_HELD_NAME_MAX 512      /* bytes of the name of a secret */
+#define KS_HELD_VALUE_MAX 65536    /* bytes of a value: what AWS takes */
 #define KS_HELD_VERSION_SIZE 37   /* a UUID, terminated */
 
 /** The stages; text is AWS's. */
@@ -40,7 +41,7 @@ struct ks_held_place {
  * one put. `number` is the field's version. KS_CRYPTO. */
 KS_MUST_USE enum ks_err ks_held_version(struct ks_str name, uint64_t number, char ret_version[KS_HELD_VERSION_SIZE]);
 
-/** Writes `value` (bytes, 1 to KS_SECRETSTORE_VALUE_MAX) as `version` in stage AWSPENDING, and makes the secret where there is
+/** Writes `value` (bytes, 1 to KS_HELD_VALUE_MAX) as `version` in stage AWSPENDING, and makes the secret where there is
  * none. The very first version of a secret AWS also calls AWSCURRENT. Put again it is OK if it is the same value, else
  * VERSION_GONE (the name is taken by another). A secret that is scheduled for deletion: SECRET_GONE. */
 KS_MUST_USE enum ks_secretstore_code ks_held_put(struct ks_secretstore *store, const struct ks_held_place *place, const char *version,
@@ -49,6 +50,12 @@ KS_MUST_USE enum ks_secretstore_code ks_held_put(struct ks_secretstore *store, c
  * that is current now; NULL: none. Done again it is OK. For a rollback: the other way round. */
 KS_MUST_USE enum ks_secretstore_code ks_held_promote(struct ks_secretstore *store, const struct ks_held_place *place,
 						     const char *version, const char *before);
+/** Brings the stages to where they are wanted: `wanted` has a version, or NULL, for each. AWSCURRENT stays where it is if it is
+ * wanted nowhere: AWS lets it be moved, not taken off. Done again it is OK. */
+KS_MUST_USE enum ks_secretstore_code ks_held_settle(struct ks_secretstore *store, const struct ks_held_place *place,
+						    const char *const wanted[KS_HELD_STAGE_COUNT]);
+/** OK where the place could be used: its identity is there, of AWS, direct and with keys. Asks nobody. */
+KS_MUST_USE enum ks_secretstore_code ks_held_check(struct ks_secretstore *store, const struct ks_held_place *place);
 /** Takes a stage off `version`, such as AWSPENDING of one that its probe refused; AWS forgets a version without stages. OK
  * also where it is not on it. Not for CURRENT: REFERENCE_WRONG. */
 KS_MUST_USE enum ks_secretstore_code ks_held_unstage(struct ks_secretstore *store, const struct ks_held_place *place,

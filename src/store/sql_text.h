@@ -11,6 +11,8 @@
 	" AND ($1 = 0 OR parent = $1) AND ($2 = 0 OR organization = $2) AND ($3 < 0 OR kind = $3)" \
 	" ORDER BY id DESC LIMIT $5"
 
+#define SQL_HELD_SECRET_COLUMNS "provider, field, key_number, asked, done, place"
+
 #define SQL_USER_COLUMNS "id, organization, personal, email, name, created_at, created_by, disabled_at"
 
 #define SQL_MEMBERSHIP_COLUMNS "user_id, tenant, role, created_at, created_by"

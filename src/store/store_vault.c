@@ -167,6 +167,17 @@ enum ks_err ks_store_providers_waiting(struct ks_store *store, uint64_t after, s
 
 /* ---- versions of fields ---- */
 
+/* What lies elsewhere is to follow. */
+static enum ks_err ask(struct ks_store *store, uint64_t provider, struct ks_str field)
+{
+	return ks_store_write(store, KS_SQL_HELD_SECRET_ASK, KS_PARAMS(ks_value_u64(provider), ks_value_text(field)), NULL);
+}
+
+static enum ks_err ask_all(struct ks_store *store, uint64_t provider)
+{
+	return ks_store_write(store, KS_SQL_HELD_SECRETS_ASK, KS_PARAMS(ks_value_u64(provider)), NULL);
+}
+
 static const char *const stages[] = {
 #define X(name, text) text,
 	KS_FIELD_STAGES(X)
@@ -211,7 +222,8 @@ enum ks_err ks_store_field_next_version(struct ks_store *store, uint64_t provide
 
 enum ks_err ks_store_field_version_insert(struct ks_store *store, const struct ks_field_version_row *row)
 {
-	return ks_store_insert(store, KS_SQL_FIELD_VERSION_INSERT, version_fields, KS_ARRAY_LEN(version_fields), row);
+	KS_TRY(ks_store_insert(store, KS_SQL_FIELD_VERSION_INSERT, version_fields, KS_ARRAY_LEN(version_fields), row));
+	return ask(store, row->provider, row->field);
 }
 
 enum ks_err ks_store_field_version_get(struct ks_store *store, uint64_t provider, struct ks_str field, uint64_t version,
@@ -247,20 +259,22 @@ enum ks_err ks_store_field_versions(struct ks_store *store, uint64_t provider, s
 enum ks_err ks_store_field_version_update(struct ks_store *store, const struct ks_field_version_row *row)
 {
 	KS_TRY(ks_store_check_text(store, row->code, KS_STORE_ACTION_MAX));
-	return ks_store_write_one(store, KS_SQL_FIELD_VERSION_UPDATE,
+	KS_TRY(ks_store_write_one(store, KS_SQL_FIELD_VERSION_UPDATE,
 				  KS_PARAMS(ks_value_u64(row->provider), ks_value_text(row->field),
 					    ks_value_u64(row->version), ks_value_i64(row->stage),
 					    ks_value_some(row->promoted_at), ks_value_some(row->ended_at),
-					    ks_value_text(row->code), ks_value_i64(row->open), ks_value_blob("", 0)));
+					    ks_value_text(row->code), ks_value_i64(row->open), ks_value_blob("", 0))));
+	return ask(store, row->provider, row->field);
 }
 
 enum ks_err ks_store_field_versions_erase(struct ks_store *store, uint64_t provider, int64_t at, struct ks_str code)
 {
 	KS_TRY(ks_store_check_text(store, code, KS_STORE_ACTION_MAX));
-	return ks_store_write(store, KS_SQL_FIELD_VERSIONS_ERASE,
+	KS_TRY(ks_store_write(store, KS_SQL_FIELD_VERSIONS_ERASE,
 			      KS_PARAMS(ks_value_u64(provider), ks_value_i64(KS_FIELD_STAGE_ERASED), ks_value_i64(at),
 					ks_value_text(code), ks_value_blob("", 0)),
-			      NULL);
+			      NULL));
+	return ask_all(store, provider);
 }
 
 /* ---- sets ---- */

@@ -100,6 +100,7 @@ const char *ks_field_stage_text(enum ks_field_stage stage);
 enum ks_field_kind {
 	KS_FIELD_KIND_HELD,      /* the value itself */
 	KS_FIELD_KIND_REFERENCE, /* where it is to be read, at each use */
+	KS_FIELD_KIND_ELSEWHERE, /* a part of the sealed value, and where the rest of it lies */
 	KS_FIELD_KIND_COUNT
 };
 
@@ -140,6 +141,33 @@ KS_MUST_USE enum ks_err ks_store_field_version_update(struct ks_store *store, co
 /** Erases all values of a provider. */
 KS_MUST_USE enum ks_err ks_store_field_versions_erase(struct ks_store *store, uint64_t provider, int64_t at,
 						      struct ks_str code);
+
+/* ---- secrets elsewhere ---- */
+#define KS_STORE_HELD_PLACE_MAX 640 /* bytes of where one is */
+
+/** A secret outside of the store that has versions of a field. Each change of these, within its transaction, counts up
+ * `asked`; whoever has made the secret follow says so as `done`. */
+struct ks_held_secret_row {
+	uint64_t provider;
+	struct ks_str field;
+	uint64_t key_number;   /* of the organization's key that its versions are sealed with */
+	uint64_t asked, done;
+	struct ks_str place;
+};
+typedef enum ks_err ks_held_secret_each(void *ctx, const struct ks_held_secret_row *row);
+
+/** Leaves one that is there as it is. */
+KS_MUST_USE enum ks_err ks_store_held_secret_insert(struct ks_store *store, const struct ks_held_secret_row *row);
+/** KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_held_secret_get(struct ks_store *store, uint64_t provider, struct ks_str field,
+						 uint64_t key_number, ks_held_secret_each *each, void *ctx);
+/** Those that do not follow yet, after (provider, field, key_number) of `after`, in that order. */
+KS_MUST_USE enum ks_err ks_store_held_secrets_asked(struct ks_store *store, const struct ks_held_secret_row *after,
+						    size_t limit, ks_held_secret_each *each, void *ctx);
+/** Sets `done`. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_held_secret_done(struct ks_store *store, const struct ks_held_secret_row *row);
+/** KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_store_held_secret_delete(struct ks_store *store, const struct ks_held_secret_row *row);
 
 /* ---- sets ---- */
 /** Why a set was made. X(name, text) */
