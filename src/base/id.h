@@ -25,7 +25,8 @@
 	X(SESSION, "ses")      \
 	X(ISSUER, "iss")       \
 	X(IDENTITY_PROVIDER, "idp") \
-	X(LEASE, "lse")
+	X(LEASE, "lse")        \
+	X(DELIVERY, "dlv")
 
 enum ks_id_type {
 #define X(name, prefix) KS_ID_##name,

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "engine/engine_priv.h"
+#include "engine/endpoint_set.h"
 
 #define DEFAULT_FLUSH_MS 1000
 #define DEFAULT_EVENTS_DAYS 30
@@ -457,6 +457,7 @@ void ks_engine_close(struct ks_engine **engine)
 	free(e->log.cores);
 	free(e->memberships);
 	free(e->grant_body);
+	ks_endpoint_set_clear(&e->endpoints);
 	ks_issuer_close(e);
 	ks_audit_close(e);
 	ks_engine_keeper_close(e);

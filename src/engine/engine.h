@@ -218,6 +218,11 @@ KS_MUST_USE enum ks_err ks_engine_submit(struct ks_engine *engine, struct ks_job
 /** Submits and waits; returns job->err. `done` must be NULL. Not on the writer thread. */
 enum ks_err ks_engine_run(struct ks_engine *engine, struct ks_job *job);
 
+/** Told on the writer's thread after a commit that wrote events or made deliveries due; must not block nor call the engine. */
+typedef void ks_engine_watch_fn(void *ctx);
+/** One at a time; NULL: nobody. Once it returns, the one before is not called any more. Any thread. */
+void ks_engine_watch(struct ks_engine *engine, ks_engine_watch_fn *watch, void *ctx);
+
 /* ---- operations ---- */
 struct ks_engine_stats {
 	uint64_t keys, keys_revoked, tenants, users, grants;

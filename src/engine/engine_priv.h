@@ -33,6 +33,16 @@ struct ks_waiter {
 	bool finished;
 };
 
+struct ks_endpoint_known;
+
+/** The endpoints as the writer keeps them in mind (engine/endpoint_set.h): those that are active or paused, in the order of
+ * tenants and ids. */
+struct ks_endpoint_set {
+	uint64_t version;            /* changes up to this one are in it */
+	size_t count, cap;
+	struct ks_endpoint_known *items;
+};
+
 /** What the transaction under way has said so far. The writer's. */
 struct ks_tx_log {
 	struct ks_change *changes;   /* to project once they are durable */
@@ -42,6 +52,9 @@ struct ks_tx_log {
 	uint64_t *gone;              /* tenants deleted: the projection does not know yet */
 	size_t gone_count, gone_cap;
 	size_t event_count;          /* written */
+	uint64_t last_event;         /* that was written */
+	uint64_t ids_before;         /* the last id before this transaction */
+	bool delivers;               /* there is something for whoever delivers, even without an event */
 	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
 	size_t range_count;
 };
@@ -146,8 +159,12 @@ struct ks_engine {
 	struct ks_vault_openers openers;        /* of the options */
 	int64_t vault_drained_to;               /* the writer's: where the next look at replaced sets begins */
 
-	pthread_mutex_t stats_lock;
+	struct ks_endpoint_set endpoints;       /* the writer's */
+
+	pthread_mutex_t stats_lock;             /* guards the three below */
 	struct ks_engine_stats stats;
+	ks_engine_watch_fn *watch;
+	void *watch_ctx;
 	_Atomic uint64_t keys_known;            /* of the truth, for ks_engine_is_fresh */
 };
 

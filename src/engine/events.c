@@ -57,6 +57,7 @@ const char *ks_event_field_schema(enum ks_event_field_type type)
 enum ks_err ks_event_add(struct ks_tx *tx, const struct ks_event_note *note)
 {
 	char object[KS_ID_TEXT_SIZE] = "";
+	uint64_t id = ks_tx_id(tx);
 
 	/* What did not fit its buffer comes as empty. */
 	if (ks_str_empty(note->data))
@@ -64,7 +65,7 @@ enum ks_err ks_event_add(struct ks_tx *tx, const struct ks_event_note *note)
 	if (note->object)
 		ks_id_format(note->object_type, note->object, object);
 	KS_TRY(ks_store_event_append(tx->store, &(struct ks_event_row){
-		.id = ks_tx_id(tx),
+		.id = id,
 		.at = tx->now_ms,
 		.type = ks_str_c(types[note->type].name),
 		.organization = note->organization,
@@ -73,6 +74,7 @@ enum ks_err ks_event_add(struct ks_tx *tx, const struct ks_event_note *note)
 		.data = note->data,
 	}));
 	tx->engine->log.event_count++;
+	tx->engine->log.last_event = id;
 	return KS_OK;
 }
 

@@ -265,6 +265,8 @@ static bool run_transaction(struct ks_engine *engine, struct ks_job *jobs, struc
 	bool committed = false;
 
 	forget_after(engine, (struct ks_tx_mark){0});
+	engine->log.ids_before = engine->ids.last;
+	engine->log.delivers = false;
 	if (err == KS_OK)
 		err = run_jobs(engine, jobs, tx, &committed);
 	if (err != KS_OK) {
@@ -330,6 +332,8 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 	engine->stats.commits += committed;
 	engine->stats.events += committed ? engine->log.event_count : 0;
 	engine->stats.commit_ns_total += committed ? ns : 0;
+	if (committed && engine->watch && (engine->log.event_count > 0 || engine->log.delivers))
+		engine->watch(engine->watch_ctx);
 	pthread_mutex_unlock(&engine->stats_lock);
 	ks_writer_note_ring(engine);
 }
@@ -532,6 +536,14 @@ enum ks_err ks_engine_run(struct ks_engine *engine, struct ks_job *job)
 	pthread_mutex_destroy(&waiter.lock);
 	pthread_cond_destroy(&waiter.wake);
 	return err;
+}
+
+void ks_engine_watch(struct ks_engine *engine, ks_engine_watch_fn *watch, void *ctx)
+{
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->watch = watch;
+	engine->watch_ctx = ctx;
+	pthread_mutex_unlock(&engine->stats_lock);
 }
 
 void ks_engine_stats(struct ks_engine *engine, struct ks_engine_stats *ret_stats)

@@ -49,7 +49,8 @@
 	X(0011_links, "links") \
 	X(0012_provider_health, "provider_health") \
 	X(0013_audit_trees, "audit_trees") \
-	X(0014_held, "held")
+	X(0014_held, "held") \
+	X(0015_deliveries, "deliveries")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -71,6 +71,33 @@
 	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = '' OR type = $3)" \
 	" ORDER BY id " order " LIMIT $6"
 
+#define SQL_ENDPOINT_COLUMNS                                                                                         \
+	"id, version, organization, tenant, state, signature, concurrency, rate_limit, created_at, failing_since,"   \
+	" disabled_at, deleted_at, url, events, description, reason, created_by"
+
+/* $1 organization, $2 tenant, $3 before, $4 limit */
+#define SQL_ENDPOINTS_WHERE(column)                                                                         \
+	"SELECT " SQL_ENDPOINT_COLUMNS " FROM endpoints WHERE " column " AND id < $3 AND deleted_at IS NULL" \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) ORDER BY id DESC LIMIT $4"
+
+#define SQL_ENDPOINT_SECRET_COLUMNS "id, endpoint, signature, created_at, ends_at, public, sealed"
+
+#define SQL_DELIVERY_COLUMNS                                                                                     \
+	"id, endpoint, event, organization, tenant, state, attempts, tries, due_at, first_at, ended_at, status," \
+	" elapsed_ms, type, code"
+
+/* $1 organization, $2 tenant, $3 endpoint, $4 state, $5 first event, $6 end of events, $7 before, $8 limit */
+#define SQL_DELIVERIES_WHERE(column)                                                                             \
+	"SELECT " SQL_DELIVERY_COLUMNS " FROM deliveries WHERE " column " AND id < $7 AND event >= $5 AND event < $6" \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) AND ($3 = 0 OR endpoint = $3)"           \
+	" AND ($4 < 0 OR state = $4) ORDER BY id DESC LIMIT $8"
+/* The same of an endpoint, by events. */
+#define SQL_DELIVERIES_OF_ENDPOINT(condition)                                                                    \
+	"SELECT " SQL_DELIVERY_COLUMNS " FROM deliveries WHERE endpoint = $3" condition " AND event >= $5 AND event < $6" \
+	" AND event < coalesce((SELECT d.event FROM deliveries d WHERE d.id = $7), $7)"                          \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2)"                                         \
+	" AND ($4 < 0 OR state = $4) ORDER BY event DESC LIMIT $8"
+
 #define SQL_FOREIGN_ISSUER_COLUMNS                                                                           \
 	"id, organization, enabled, created_at, deleted_at, next_at, tried_at, fetched_at, failures, failure," \
 	" name, issuer, audience, jwks_url, rules, created_by, jwks"

@@ -516,6 +516,9 @@ KS_MUST_USE enum ks_err ks_store_events(struct ks_store *store, const struct ks_
 KS_MUST_USE enum ks_err ks_store_events_trim(struct ks_store *store, int64_t before, size_t limit,
 					     uint64_t *ret_trimmed);
 
+/** The least id that is given at `time` (ms) or later. Pure. */
+uint64_t ks_store_first_id_at(int64_t time);
+
 /* ---- keys of our own issuer ---- */
 enum ks_issuer_key_state {
 	KS_ISSUER_KEY_NEXT,      /* published, does not sign yet; one at most */

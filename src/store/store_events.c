@@ -63,3 +63,8 @@ enum ks_err ks_store_events_trim(struct ks_store *store, int64_t before, size_t 
 	return ks_store_write(store, KS_SQL_EVENTS_TRIM,
 			      KS_PARAMS(ks_value_i64(ks_store_first_id(before)), ks_value_limit(limit)), ret_trimmed);
 }
+
+uint64_t ks_store_first_id_at(int64_t time)
+{
+	return (uint64_t)ks_store_first_id(time);
+}
