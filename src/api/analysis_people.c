@@ -24,13 +24,15 @@ static bool sees(const struct people *p, uint32_t tenant)
 	return tenant != KS_RING_NONE && ks_actor_sees(&p->call->actor, p->ring, p->ring->tenants[tenant].id);
 }
 
-/* As GET /v1/users has it: by the home organization, or the personal tenant. */
+/* As GET /v1/users has it: by the home organization or the operator, or the personal tenant. */
 static bool sees_user(const struct people *p, uint32_t user)
 {
-	uint32_t personal = atomic_load_explicit(&p->ring->users[user].personal, memory_order_acquire);
+	uint32_t personal = atomic_load_explicit(&p->ring->users[user].personal, memory_order_acquire), home;
 
-	return p->call->actor.local || p->call->actor.is_operator || sees(p, personal)
-	       || sees(p, p->ring->tenants[personal].organization);
+	if (p->call->actor.local || p->call->actor.is_operator || sees(p, personal))
+		return true;
+	home = p->ring->tenants[personal].organization;
+	return sees(p, home == KS_RING_NONE ? 0 : home);
 }
 
 /* A membership that the request could be made by, on a tenant that the caller sees. */

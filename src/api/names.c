@@ -69,6 +69,6 @@ bool ks_call_sees_user(struct ks_call *call, const struct ks_user_row *row)
 
 	if (call->actor.local || call->actor.is_operator)
 		return true;
-	return ring && ((row->organization && ks_actor_sees(&call->actor, ring, row->organization))
+	return ring && (ks_actor_sees(&call->actor, ring, ks_actor_home(ring, row->organization))
 			|| (row->personal && ks_actor_sees(&call->actor, ring, row->personal)));
 }

@@ -63,9 +63,7 @@ bool ks_call_sees_organization(struct ks_call *call, uint64_t organization)
 {
 	const struct ks_ring *ring = ks_call_ring(call);
 
-	if (!ring)
-		return false;
-	return ks_actor_sees(&call->actor, ring, organization ? organization : ring->tenants[0].id);
+	return ring && ks_actor_sees(&call->actor, ring, ks_actor_home(ring, organization));
 }
 
 /* ---- URLs ---- */

@@ -38,7 +38,6 @@ enum ks_finish ks_api_users_create(struct ks_call *call)
 	if (!input)
 		return ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
 	call->extra = input;
-	input->organization = call->actor.effective;
 	ks_in_known(&call->in, call->body, "", known);
 	input->email = ks_in_str(&call->in, call->body, "", "email", EMAIL_MAX, true);
 	input->name = ks_in_str(&call->in, call->body, "", "name", KS_STORE_NAME_MAX, false);
@@ -89,8 +88,8 @@ static enum ks_err offer_row(void *ctx, const struct ks_user_row *row)
 	return KS_OK;
 }
 
-/* The organizations among the tenants that are seen; false: too many. The user of a user key is seen wherever its
- * home is. */
+/* The organizations among the tenants that are seen, and the operator; false: too many. The user of a user key is seen
+ * wherever its home is. */
 static bool gather_homes(struct list *list, const struct ks_ring *ring, const struct ks_view *view, uint64_t before)
 {
 	for (size_t i = 0; i < view->tenant_count; i++) {
@@ -99,11 +98,11 @@ static bool gather_homes(struct list *list, const struct ks_ring *ring, const st
 		if (tenant->kind == KS_TENANT_KIND_PERSONAL && tenant->user != KS_RING_NONE
 		    && (before == 0 || ring->users[tenant->user].id < before))
 			offer(list, ring->users[tenant->user].id);
-		if (tenant->kind != KS_TENANT_KIND_ORGANIZATION)
+		if (tenant->kind != KS_TENANT_KIND_ORGANIZATION && tenant->kind != KS_TENANT_KIND_OPERATOR)
 			continue;
 		if (list->home_count == HOMES_MAX)
 			return false;
-		list->homes[list->home_count++] = tenant->id;
+		list->homes[list->home_count++] = tenant->kind == KS_TENANT_KIND_OPERATOR ? 0 : tenant->id;
 	}
 	return true;
 }

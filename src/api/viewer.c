@@ -45,7 +45,7 @@ static bool find_home(const struct ks_viewer *viewer, struct ks_str actor, struc
 
 static const char *place_word(const struct ks_ring *ring, uint64_t tenant)
 {
-	uint32_t index = tenant ? ks_ring_tenant(ring, tenant) : KS_RING_NONE;
+	uint32_t index = ks_ring_tenant(ring, tenant);
 
 	if (index == KS_RING_NONE)
 		return ks_tenant_kind_text(KS_TENANT_KIND_OPERATOR);
@@ -59,7 +59,8 @@ static struct ks_str shown(const struct ks_viewer *viewer, struct ks_str actor)
 	if (viewer->actor->local || viewer->actor->is_operator || ks_str_eq(actor, ks_str_c(viewer->actor->id))
 	    || !viewer->ring || !find_home(viewer, actor, &home))
 		return actor;
-	if (home.tenant && ks_actor_sees(viewer->actor, viewer->ring, home.tenant))
+	home.tenant = ks_actor_home(viewer->ring, home.tenant);
+	if (ks_actor_sees(viewer->actor, viewer->ring, home.tenant))
 		return actor;
 	return ks_str_c(place_word(viewer->ring, home.tenant));
 }

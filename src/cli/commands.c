@@ -86,7 +86,7 @@ static const struct ks_option tenants_list_options[] = {
 	END};
 
 static const struct ks_option users_create_options[] = {
-	{"organization", "ID", "the user's organization", false},
+	{"organization", "ID", "the user's organization; the operator's id for the operator's own people", false},
 	{"email", "EMAIL", "address", false},
 	{"name", "NAME", "name", false},
 	END};

@@ -90,6 +90,14 @@ void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor)
 
 /* ---- what is seen ---- */
 
+uint64_t ks_actor_home(const struct ks_ring *ring, uint64_t organization)
+{
+	/* The operator's tenant is the root, and roots come first. */
+	if (organization != 0 || atomic_load_explicit(&ring->header->tenant_count, memory_order_acquire) == 0)
+		return organization;
+	return ring->tenants[0].id;
+}
+
 /* False: what it was bound to is gone. */
 static bool sight_of(const struct ks_actor *actor, const struct ks_ring *ring, struct ks_sight *ret_sight)
 {

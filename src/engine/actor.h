@@ -39,6 +39,10 @@ struct ks_actor {
 void ks_actor_of_decision(const struct ks_ring *ring, const struct ks_decision *decision, struct ks_actor *ret_actor);
 void ks_actor_local(const struct ks_ring *ring, struct ks_actor *ret_actor);
 
+/** The tenant (id) that the people, or the identity providers, of `organization` belong to: the organization itself, or
+ * the operator's where it is 0, which is what the operator's own people have. 0: the ring is empty. */
+uint64_t ks_actor_home(const struct ks_ring *ring, uint64_t organization);
+
 /** True if the actor sees the tenant with this id: it exists, is not deleted, and lies within what the actor's
  * credential sees as of this ring (the table of docs/internals/decision.md): memberships and roles count as they are
  * now. */

@@ -128,7 +128,7 @@ static enum ks_err link_user(struct ks_tx *tx, const struct ks_actor *actor, con
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = "user.link",
 		.organization = p->organization,
-		.tenant = p->organization,
+		.tenant = ks_actor_home(tx->ring, p->organization),
 		.object_type = KS_ID_USER,
 		.object = user,
 		.detail = ks_audit_end(&detail),

@@ -16,7 +16,7 @@ static enum ks_err audit_provider(struct ks_tx *tx, const struct ks_actor *actor
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
 		.organization = organization,
-		.tenant = organization,
+		.tenant = ks_actor_home(tx->ring, organization),
 		.object_type = KS_ID_IDENTITY_PROVIDER,
 		.object = id,
 		.detail = detail,
@@ -193,11 +193,6 @@ static enum ks_err keep_row(void *ctx, const struct ks_identity_provider_row *ro
 	return KS_OK;
 }
 
-static uint64_t operator_of(const struct ks_ring *ring)
-{
-	return ring->tenants[0].id;
-}
-
 static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
 			struct ks_refusal *refusal)
 {
@@ -205,8 +200,7 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;
-	if (err == KS_NOT_FOUND
-	    || !ks_actor_sees(actor, tx->ring, kept->organization ? kept->organization : operator_of(tx->ring)))
+	if (err == KS_NOT_FOUND || !ks_actor_sees(actor, tx->ring, ks_actor_home(tx->ring, kept->organization)))
 		return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "there is no such identity provider");
 	return KS_OK;
 }

@@ -16,7 +16,7 @@ enum ks_err ks_person_audit(struct ks_tx *tx, const struct ks_actor *actor, cons
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
 		.organization = row->organization,
-		.tenant = row->organization,
+		.tenant = ks_actor_home(tx->ring, row->organization),
 		.object_type = KS_ID_USER,
 		.object = row->id,
 		.detail = detail,
@@ -62,7 +62,7 @@ enum ks_err ks_person_held(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	struct ks_user_row row;
 	enum ks_err err = ks_person_get(tx, id, &row);
 
-	if (err == KS_NOT_FOUND || (err == KS_OK && !ks_actor_sees(actor, tx->ring, row.organization)))
+	if (err == KS_NOT_FOUND || (err == KS_OK && !ks_actor_sees(actor, tx->ring, ks_actor_home(tx->ring, row.organization))))
 		return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "there is no such user");
 	KS_TRY(err);
 	KS_TRY(ks_store_memberships_of_user(tx->store, id, check_membership, &reach));

@@ -78,7 +78,7 @@ static enum ks_err audit_session(struct ks_tx *tx, const struct ks_actor *actor,
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
 		.organization = organization,
-		.tenant = organization,
+		.tenant = ks_actor_home(tx->ring, organization),
 		.object_type = KS_ID_SESSION,
 		.object = id,
 		.detail = detail,
@@ -229,7 +229,7 @@ enum ks_err ks_users_end_sessions(struct ks_tx *tx, const struct ks_actor *actor
 	struct ks_user_row row;
 	enum ks_err err = ks_person_get(tx, user, &row);
 
-	if (err == KS_NOT_FOUND || (err == KS_OK && !ks_actor_sees(actor, tx->ring, row.organization)))
+	if (err == KS_NOT_FOUND || (err == KS_OK && !ks_actor_sees(actor, tx->ring, ks_actor_home(tx->ring, row.organization))))
 		return ks_refuse(ret_refusal, KS_NOT_FOUND, "not_found", "", "there is no such user");
 	KS_TRY(err);
 	return ks_sessions_end_all(tx, actor, &row, 0, ret_count);

@@ -38,11 +38,13 @@ KS_MUST_USE enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_acto
 					  struct ks_refusal *ret_refusal);
 
 struct ks_user_input {
-	uint64_t organization;             /* home */
+	uint64_t organization;             /* home: an organization, or the operator for its own people; 0: the
+					      actor's effective tenant, where that is an organization */
 	struct ks_str email;
 	struct ks_str name;
 };
-/** Makes a user with a personal tenant below the organization, and invites it. The caller wipes *ret_invited. */
+/** Makes a user with a personal tenant below its home, and invites it. The caller wipes *ret_invited. Refusals:
+ * tenant_forbidden, invalid (/organization, /email, /name), conflict (/email). */
 KS_MUST_USE enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor,
 					const struct ks_user_input *input, uint64_t *ret_id,
 					struct ks_invited *ret_invited, struct ks_refusal *ret_refusal);

@@ -4,8 +4,7 @@
 
 #include "base/buf.h"
 #include "engine/events.h"
-#include "engine/grants.h"
-#include "engine/keys_check.h"
+#include "engine/federation.h"
 #include "engine/people_priv.h"
 
 #define EMAIL_MAX 254         /* RFC 5321 4.5.3.1.3, without the brackets */
@@ -63,6 +62,7 @@ static bool read_email(struct ks_str text, struct ks_buf *to)
 
 /* ---- create ---- */
 
+/* `organization` 0: of the operator's own people, right below the operator. */
 static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization, uint64_t user,
 				   struct ks_str name, uint64_t *ret_id)
 {
@@ -70,7 +70,7 @@ static enum ks_err insert_personal(struct ks_tx *tx, const struct ks_actor *acto
 
 	KS_TRY(ks_store_tenant_insert(tx->store, &(struct ks_tenant_row){
 		.id = id,
-		.parent = organization,
+		.parent = ks_actor_home(tx->ring, organization),
 		.organization = organization,
 		.kind = KS_TENANT_KIND_PERSONAL,
 		.user = user,
@@ -97,7 +97,7 @@ static enum ks_err tell_user(struct ks_tx *tx, enum ks_event_type type, const st
 	return ks_event_add(tx, &(struct ks_event_note){
 		.type = type,
 		.organization = row->organization,
-		.tenant = row->organization,
+		.tenant = ks_actor_home(tx->ring, row->organization),
 		.object_type = KS_ID_USER,
 		.object = row->id,
 		.data = ks_audit_end(&data),
@@ -157,13 +157,11 @@ enum ks_err ks_users_create(struct ks_tx *tx, const struct ks_actor *actor, cons
 			    uint64_t *ret_id, struct ks_invited *ret_invited, struct ks_refusal *ret_refusal)
 {
 	uint64_t organization = input->organization ? input->organization : actor->effective;
-	uint32_t index;
 
-	if (!ks_actor_sees(actor, tx->ring, organization) || ks_tx_is_gone(tx, organization))
-		return ks_refuse_tenant(ret_refusal, "/organization");
-	index = ks_ring_tenant(tx->ring, organization);
-	if (tx->ring->tenants[index].kind != KS_TENANT_KIND_ORGANIZATION)
-		return ks_refuse_invalid(ret_refusal, "/organization", "must be an organization");
+	/* The operator's own people are named as such: nobody becomes one because an id was forgotten. */
+	KS_TRY(ks_check_organization(tx, actor, organization, input->organization != 0, ret_refusal));
+	if (organization == ks_actor_home(tx->ring, 0))
+		organization = 0;
 	return ks_user_create_at(tx, actor, organization, input, ret_id, ret_invited, ret_refusal);
 }
 
@@ -186,7 +184,7 @@ static enum ks_err keep_row(void *ctx, const struct ks_user_row *row)
 	return KS_OK;
 }
 
-/* Users belong to their organization: who sees that, sees them. */
+/* Users belong to their organization, or to the operator: who sees that, sees them. */
 static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct kept *kept,
 			struct ks_refusal *refusal)
 {
@@ -194,7 +192,7 @@ static enum ks_err find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t
 
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;
-	if (err == KS_NOT_FOUND || !ks_actor_sees(actor, tx->ring, kept->row.organization))
+	if (err == KS_NOT_FOUND || !ks_actor_sees(actor, tx->ring, ks_actor_home(tx->ring, kept->row.organization)))
 		return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "there is no such user");
 	return KS_OK;
 }

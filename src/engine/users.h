@@ -4,7 +4,7 @@
 
 #include "engine/engine_priv.h"
 
-/** Makes the user with a personal tenant below `organization`, which exists in the truth but perhaps not in the ring
+/** Makes the user with a personal tenant below `organization` (0: below the operator, of whose own people it is), which exists in the truth but perhaps not in the ring
  * yet, and invites it (NULL: not). Refusals: invalid (/email, /name), conflict
  * (/email). */
 KS_MUST_USE enum ks_err ks_user_create_at(struct ks_tx *tx, const struct ks_actor *actor, uint64_t organization,

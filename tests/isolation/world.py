@@ -62,7 +62,7 @@ class World:
         self._grow()
         for tenant in self.of_kind("organization") + self.of_kind("sub_entity") + self.of_kind("project"):
             self._provider(tenant)
-        self.users = [self._user(t) for t in self.of_kind("organization") for _ in range(2)]
+        self.users = [self._user(t) for t in self.of_kind("organization") for _ in range(2)] + [self._user(self.root)]
         self.callers = [c for t in self.tenants for c in self._keys_of(t)] + [c for u in self.users for c in self._of_user(u)]
 
     def of_kind(self, kind):
