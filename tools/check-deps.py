@@ -37,7 +37,7 @@ LAYERS = {
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
     "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "keeper"},
-    "cli": {"base", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
+    "cli": {"base", "crypto", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
 }
 PURE = {"base", "multipart", "model", "token", "jose", "hooksig", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.

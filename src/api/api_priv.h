@@ -164,6 +164,8 @@ struct ks_history {
 bool ks_history_read(struct ks_call *call, struct ks_history *ret_history);
 /** The next row of the list. True: show it. */
 bool ks_history_take(struct ks_history *history, uint64_t id, uint64_t tenant);
+/** The same for one that was not asked for. */
+void ks_history_skip(struct ks_history *history, uint64_t id);
 /** Answers with the page; `ask` asks the store once, from history->before on, and gives each row to ks_history_take. */
 enum ks_finish ks_history_answer(struct ks_history *history, enum ks_err (*ask)(struct ks_history *history, void *ctx), void *ctx);
 /** True if the actor sees what happened to this tenant (0: the operator's affairs), be it deleted since. */

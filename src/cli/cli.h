@@ -123,6 +123,8 @@ int ks_cmd_restore(struct ks_cli *cli);
 int ks_cmd_issuer_show(struct ks_cli *cli);
 int ks_cmd_webhooks_verify(struct ks_cli *cli);
 int ks_cmd_webhooks_sign(struct ks_cli *cli);
+int ks_cmd_webhooks_listen(struct ks_cli *cli);
+int ks_cmd_webhooks_send(struct ks_cli *cli);
 int ks_cmd_issuer_rotate(struct ks_cli *cli);
 int ks_cmd_ring_stat(struct ks_cli *cli);
 int ks_cmd_ring_rebuild(struct ks_cli *cli);

@@ -1,43 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* webhooks verify, webhooks sign: a request and a scheme, at a terminal. */
-#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/ctenc.h"
 #include "base/secret.h"
 #include "cli/cmd_tables.h"
+#include "cli/webhook_keys.h"
 #include "hooksig/hooksig.h"
-
-#define FILE_MAX ((size_t)8 << 20)
-
-/* The whole file (- is standard input), terminated; the caller frees it. NULL after saying what is wrong. */
-static char *read_file(const struct ks_cli *cli, const char *path, size_t *ret_n)
-{
-	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char *bytes = malloc(FILE_MAX + 1);
-	size_t n = 0;
-
-	if (in && bytes)
-		n = fread(bytes, 1, FILE_MAX + 1, in);
-	if (!in || !bytes || ferror(in) || n > FILE_MAX) {
-		(void)ks_cli_fail(cli, KS_EXIT_FAILED, "%s: %s", path, n > FILE_MAX ? "too large" : strerror(errno));
-		free(bytes);
-		bytes = NULL;
-	}
-	if (in && in != stdin)
-		(void)fclose(in);
-	if (!bytes)
-		return NULL;
-	bytes[n] = '\0';
-	*ret_n = n;
-	return bytes;
-}
 
 static json_t *read_json(const struct ks_cli *cli, const char *path)
 {
 	size_t n;
-	char *text = read_file(cli, path, &n);
+	char *text = ks_webhook_file_read(cli, path, &n);
 	json_error_t error;
 	json_t *value = text ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &error) : NULL;
 
@@ -56,7 +31,7 @@ static bool add_secrets(const struct ks_cli *cli, json_t *params, const char *pa
 {
 	json_t *secrets = json_array();
 	size_t n;
-	char *text = read_file(cli, path, &n);
+	char *text = ks_webhook_file_read(cli, path, &n);
 	struct ks_str rest = ks_str_of(text, text ? n : 0), line;
 	bool more = rest.n > 0;
 
@@ -76,7 +51,7 @@ static bool add_secrets(const struct ks_cli *cli, json_t *params, const char *pa
 static bool add_body(const struct ks_cli *cli, json_t *request, const char *path)
 {
 	size_t n, size;
-	char *body = read_file(cli, path, &n), *text;
+	char *body = ks_webhook_file_read(cli, path, &n), *text;
 
 	if (!body)
 		return false;

@@ -58,6 +58,22 @@ static const struct ks_option webhook_options[] = {
 	{"id", "ID", "sign: of the message, where the scheme has one", false},
 	END,
 };
+#define EVENT_SECRET_OPTION(about) {"secret-file", "FILE", about " (- is standard input); or in KEYSTILE_WEBHOOK_SECRETS", false}
+static const struct ks_option listen_options[] = {
+	EVENT_SECRET_OPTION("secrets of the endpoint, one a line: whsec_..., or whpk_... for Ed25519"),
+	{"port", "N", "port to listen on (default 5398; 0: any that is free)", false},
+	{"address", "ADDRESS", "address to listen on (default 127.0.0.1)", false},
+	{"count", "N", "end after N genuine events", false},
+	{"answer", "STATUS", "what genuine events are answered with (default 204), to see what is sent again", false},
+	END};
+
+static const struct ks_option send_options[] = {
+	EVENT_SECRET_OPTION("secrets to sign with, one a line: whsec_..., or whsk_... for Ed25519"),
+	{"body", "FILE", "the event (- is standard input)", false},
+	{"type", "TYPE", "type of an event without data (default webhook.test)", false},
+	{"id", "ID", "id of the event (default: a new one)", false},
+	END};
+
 static const struct ks_option platform_show_options[] = {
 	{"file", NULL, "NAME is a platform file: show what it says", false},
 	END};
@@ -338,6 +354,9 @@ const struct ks_command ks_commands[] = {
 	{"webhooks", "verify", "[FILE]", 0, 1, "say whether a request is genuine: of a file in the form of POST /v1/webhooks/verify, or of options",
 	 webhook_options, ks_cmd_webhooks_verify},
 	{"webhooks", "sign", "[FILE]", 0, 1, "print the headers that make a request genuine", webhook_options, ks_cmd_webhooks_sign},
+	{"webhooks", "listen", "", 0, 0, "receive events of this service, verify them and print them", listen_options, ks_cmd_webhooks_listen},
+	{"webhooks", "send", "URL", 1, 1, "send a signed event to a receiver; exit code 1: it was not answered with 2xx", send_options,
+	 ks_cmd_webhooks_send},
 	{"policy", "check", "FILE", 1, 1, "say what is wrong with a policy file, by line and column", none, ks_cmd_policy_check},
 	{"policy", "show", "", 0, 0, "show the policy in force", none, ks_cmd_policy_show},
 	{"policy", "matrix", "", 0, 0, "show which scope each method of each family needs", none, ks_cmd_policy_matrix},
