@@ -583,6 +583,7 @@ static enum ks_err open_journal(struct ks_engine *engine)
 {
 	struct ks_usage_state *u = &engine->usage;
 	struct ks_usage_mark mark;
+	uint64_t batch;
 
 	u->entries = calloc(KS_USAGE_JOURNAL_MAX, sizeof(*u->entries));
 	if (!u->entries)
@@ -591,9 +592,11 @@ static enum ks_err open_journal(struct ks_engine *engine)
 	KS_TRY(ks_usage_journal_open(engine->ring_directory, engine->store_id, engine->ring_fresh, &u->journal));
 	if (!u->journal.kept)
 		ks_engine_say(engine, 2, "usage_journal_missing", "counts under way are lost if the process is killed");
-	if (mark.batch > ks_usage_journal_batch(&u->journal))
+	batch = ks_usage_journal_batch(&u->journal);
+	/* An empty journal is a new one: shared memory did not outlive the machine. The truth has had its numbers. */
+	if (mark.batch > batch || (mark.batch == batch && ks_usage_journal_count(&u->journal) == 0))
 		ks_usage_journal_next(&u->journal, mark.batch + 1);
-	else if (mark.batch == ks_usage_journal_batch(&u->journal))
+	else if (mark.batch == batch)
 		u->written = mark.done;
 	return KS_OK;
 }
