@@ -3,6 +3,7 @@
 #include "api/audit_view.h"
 
 #include "base/ctenc.h"
+#include "merkle/entry.h"
 
 /* ---- which log ---- */
 
@@ -80,28 +81,9 @@ static bool sees(struct ks_audit_eyes *eyes, struct ks_str actor)
 /* ---- what is shown ---- */
 
 /* The members of an entry as texts; empty is null. */
-#define COLUMNS(X)   \
-	X(index)     \
-	X(leaf)      \
-	X(id)        \
-	X(at)        \
-	X(actor)     \
-	X(salt)      \
-	X(commitment) \
-	X(place)     \
-	X(on_behalf) \
-	X(action)    \
-	X(object)    \
-	X(tenant)    \
-	X(organization) \
-	X(outcome)   \
-	X(address)   \
-	X(request_id) \
-	X(detail)
-
 struct shown {
 #define X(name) struct ks_str name;
-	COLUMNS(X)
+	KS_AUDIT_COLUMNS(X)
 #undef X
 	char bytes[512];
 	struct ks_buf text;
@@ -209,11 +191,9 @@ void ks_audit_put_entry(struct ks_buf *out, struct ks_audit_eyes *eyes, const st
 	show(&s, eyes, row);
 	ks_buf_put_c(out, "{\"index\":");
 	ks_buf_put(out, s.index);
-#define MEMBER(name) put_member(out, #name, s.name);
-	MEMBER(leaf) MEMBER(id) MEMBER(at) MEMBER(actor) MEMBER(salt) MEMBER(commitment) MEMBER(place) MEMBER(on_behalf)
-	MEMBER(action) MEMBER(object) MEMBER(tenant) MEMBER(organization) MEMBER(outcome) MEMBER(address)
-	MEMBER(request_id)
-#undef MEMBER
+#define X(name) put_member(out, #name, s.name);
+	KS_AUDIT_COLUMN_WORDS(X)
+#undef X
 	ks_buf_put_c(out, ",\"detail\":");
 	ks_buf_put(out, s.detail);
 	ks_buf_put_byte(out, '}');
@@ -253,7 +233,7 @@ void ks_audit_put_csv(struct ks_buf *out, struct ks_audit_eyes *eyes, const stru
 	show(&s, eyes, row);
 	ks_buf_put_c(out, "entry");
 #define X(name) put_cell(out, s.name);
-	COLUMNS(X)
+	KS_AUDIT_COLUMNS(X)
 #undef X
 }
 
@@ -261,6 +241,6 @@ void ks_audit_put_csv_heading(struct ks_buf *out)
 {
 	ks_buf_put_c(out, "record");
 #define X(name) ks_buf_put_c(out, "," #name);
-	COLUMNS(X)
+	KS_AUDIT_COLUMNS(X)
 #undef X
 }

@@ -5,7 +5,7 @@
 
 static const char *const names[] = {
 #define X(name) #name,
-	KS_AUDIT_CELLS(X)
+	KS_AUDIT_COLUMNS(X)
 #undef X
 };
 

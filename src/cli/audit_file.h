@@ -7,32 +7,14 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "merkle/entry.h"
 
 #define KS_AUDIT_LINE_MAX 65536u     /* bytes of a record */
 
 /** Columns of an entry, in the order of CSV. */
-#define KS_AUDIT_CELLS(X) \
-	X(index)          \
-	X(leaf)           \
-	X(id)             \
-	X(at)             \
-	X(actor)          \
-	X(salt)           \
-	X(commitment)     \
-	X(place)          \
-	X(on_behalf)      \
-	X(action)         \
-	X(object)         \
-	X(tenant)         \
-	X(organization)   \
-	X(outcome)        \
-	X(address)        \
-	X(request_id)     \
-	X(detail)
-
 enum ks_audit_cell {
 #define X(name) KS_AUDIT_CELL_##name,
-	KS_AUDIT_CELLS(X)
+	KS_AUDIT_COLUMNS(X)
 #undef X
 	KS_AUDIT_CELL_COUNT
 };

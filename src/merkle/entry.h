@@ -9,9 +9,9 @@
 
 #define KS_AUDIT_SALT_SIZE 16
 
-/** Members of an entry in the order in which they are hashed, each as in an export: X(name). Tenant and organization
- * are the 13 characters behind the prefix of their ids; what is null is empty. */
-#define KS_AUDIT_LEAF_TEXTS(X) \
+/** Members of an entry that stand in its leaf as they stand in an export, in the order in which they are hashed: X(name).
+ * Tenant and organization are hashed as the 13 characters behind the prefix of their ids; what is null is empty. */
+#define KS_AUDIT_LEAF_WORDS(X) \
 	X(place)               \
 	X(on_behalf)           \
 	X(action)              \
@@ -20,8 +20,12 @@
 	X(organization)        \
 	X(outcome)             \
 	X(address)             \
-	X(request_id)          \
-	X(detail)
+	X(request_id)
+#define KS_AUDIT_LEAF_TEXTS(X) KS_AUDIT_LEAF_WORDS(X) X(detail) /* of which the last is JSON */
+
+/** Members of an entry in an export, in the order of CSV: the words among them, and all of them. */
+#define KS_AUDIT_COLUMN_WORDS(X) X(leaf) X(id) X(at) X(actor) X(salt) X(commitment) KS_AUDIT_LEAF_WORDS(X)
+#define KS_AUDIT_COLUMNS(X) X(index) KS_AUDIT_COLUMN_WORDS(X) X(detail)
 
 struct ks_audit_leaf {
 	struct ks_str id;
