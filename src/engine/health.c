@@ -213,6 +213,12 @@ static void apply(struct ks_health_row *row, const struct ks_health_found *found
 	}
 }
 
+/* Of first values that a probe found bad: that they are not there any more tells less than why. */
+static bool tells_less(const struct ks_health_row *row, const struct ks_health_found *found)
+{
+	return row->set == 0 && row->status == KS_HEALTH_FAILING && ks_str_eq(ks_str_c(found->code), KS_STR("incomplete"));
+}
+
 static enum ks_err record(struct ks_tx *tx, const struct whose *w, const struct kept *k, const struct ks_health_found *found,
 			  uint64_t failures)
 {
@@ -223,6 +229,11 @@ static enum ks_err record(struct ks_tx *tx, const struct whose *w, const struct 
 	bool same = k->found && k->row.status == step.status && k->row.set == found->set
 		    && ks_str_eq(k->row.code, ks_str_c(found->code)) && ks_str_eq(k->row.detail, ks_str_c(found->detail));
 
+	if (k->found && tells_less(&row, found)) {
+		row.checked_at = found->at;
+		row.due_at = found->due_at;
+		return ks_store_health_seen(tx->store, &row);
+	}
 	put_fields(&fields, k->row.fields, found);
 	same = same && ks_str_eq(k->row.fields, ks_buf_str(&fields)) && !step.tell;
 	apply(&row, found, &step);

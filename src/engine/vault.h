@@ -175,8 +175,10 @@ enum ks_vault_probe { KS_VAULT_PROBE_GOOD, KS_VAULT_PROBE_BAD, KS_VAULT_PROBE_UN
 struct ks_vault_version {
 	struct ks_str field;
 	uint64_t version;
+	bool blamed;                 /* what was found bad is, or may be, this one */
 };
-/** GOOD: these versions become current. BAD: they fail with `code`, and calls never get them. UNCLEAR (the platform could
+/** GOOD: these versions become current. BAD: those that are blamed fail with `code` (all where none is), and calls never
+ * get them; the others stay pending: who enters a wrong password does not enter the host again. UNCLEAR (the platform could
  * not be reached): they stay pending. KS_CONFLICT: they are not all pending or probed any more; nothing was done, probe
  * the candidate as it is now. */
 KS_MUST_USE enum ks_err ks_vault_probed(struct ks_tx *tx, uint64_t provider, const struct ks_vault_version *versions,

@@ -411,7 +411,6 @@ static struct ks_open_version *waiting_version(struct ks_open_versions *versions
 	return NULL;
 }
 
-/* They fail together: the probe tried them together. */
 static enum ks_err fail(struct changing *c, const char *code)
 {
 	char text[KS_VAULT_DETAIL_SIZE];
@@ -438,12 +437,17 @@ static enum ks_err fail(struct changing *c, const char *code)
 static enum ks_err probed(struct changing *c, const struct ks_vault_version *versions, size_t count,
 			  enum ks_vault_probe outcome, const char *code)
 {
+	bool blames = false;
+
+	for (size_t i = 0; i < count && outcome == KS_VAULT_PROBE_BAD; i++)
+		blames |= versions[i].blamed;
 	for (size_t i = 0; i < count; i++) {
 		struct ks_open_version *v = waiting_version(&c->versions, &versions[i]);
 
 		if (!v)
 			return KS_CONFLICT;
-		KS_TRY(enters(c, v));
+		if (!blames || versions[i].blamed)
+			KS_TRY(enters(c, v));
 	}
 	if (outcome == KS_VAULT_PROBE_BAD)
 		return fail(c, code);

@@ -153,9 +153,9 @@ struct verdict {
 	const struct attempt *attempt;
 	struct ks_health_found found;
 	struct ks_vault_version versions[KS_VAULT_FIELDS_MAX];
-	size_t count;
+	size_t count, blamed;
 	uint64_t failures;
-	bool again;                  /* the values have changed since: probe anew */
+	bool again;                  /* there are other values to be tried: probe anew */
 };
 
 static enum ks_err note_set(void *ctx, const struct ks_provider_row *row)
@@ -171,7 +171,8 @@ static enum ks_vault_probe meaning_of(const struct ks_health_found *found)
 	return found->status == KS_HEALTH_FAILING && !found->passing ? KS_VAULT_PROBE_BAD : KS_VAULT_PROBE_UNCLEAR;
 }
 
-/* A candidate that is good is current in the same transaction, and its health that of the provider. */
+/* A candidate that is good is current in the same transaction, and its health that of the provider; so is that of the first
+ * values of all. */
 static enum ks_err write_candidate(struct ks_job *job, struct ks_tx *tx)
 {
 	struct verdict *v = job->ctx;
@@ -183,10 +184,11 @@ static enum ks_err write_candidate(struct ks_job *job, struct ks_tx *tx)
 		return KS_OK;
 	}
 	KS_TRY(err);
-	if (meaning != KS_VAULT_PROBE_GOOD)
-		return KS_OK;
 	KS_TRY(ks_store_provider_get(tx->store, v->found.provider, note_set, &v->found.set));
-	return ks_health_record(tx, &v->found, v->failures);
+	/* Those that are not blamed may be good without the others. */
+	v->again = meaning == KS_VAULT_PROBE_BAD && v->blamed > 0 && v->blamed < v->count;
+	/* Where calls go on with what is current, that one's health counts. */
+	return meaning == KS_VAULT_PROBE_GOOD || v->found.set == 0 ? ks_health_record(tx, &v->found, v->failures) : KS_OK;
 }
 
 static enum ks_err write_failing(struct ks_job *job, struct ks_tx *tx)
@@ -195,6 +197,15 @@ static enum ks_err write_failing(struct ks_job *job, struct ks_tx *tx)
 
 	KS_TRY(ks_health_record(tx, &v->found, v->failures));
 	return ks_vault_failing(tx, v->found.provider, v->found.set, v->found.code, &v->again);
+}
+
+static bool is_blamed(const struct attempt *a, const char *field)
+{
+	for (size_t i = 0; i < a->found.field_count; i++) {
+		if (ks_str_eq(ks_str_c(a->found.fields[i].name), ks_str_c(field)))
+			return a->found.fields[i].status == KS_HEALTH_FAILING;
+	}
+	return false;
 }
 
 static void write_now(struct attempt *a)
@@ -208,9 +219,12 @@ static void write_now(struct attempt *a)
 	v->failures = a->health->options.failures;
 	for (size_t i = 0; i < a->fields->count; i++) {
 		const struct ks_vault_sealed_field *item = &a->fields->items[i];
+		bool waits = item->stage == KS_FIELD_STAGE_PENDING || item->stage == KS_FIELD_STAGE_PROBED;
 
-		if (item->stage == KS_FIELD_STAGE_PENDING || item->stage == KS_FIELD_STAGE_PROBED)
-			v->versions[v->count++] = (struct ks_vault_version){ks_str_c(item->field), item->version};
+		if (waits)
+			v->versions[v->count++] = (struct ks_vault_version){
+				ks_str_c(item->field), item->version, is_blamed(a, item->field)};
+		v->blamed += waits && is_blamed(a, item->field);
 	}
 	if (ks_engine_run(a->health->engine, &job) == KS_OK && v->again) {
 		(void)pthread_mutex_lock(&a->health->lock);
