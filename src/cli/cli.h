@@ -101,6 +101,9 @@ int ks_client_problem(struct ks_cli *cli, const struct ks_answer *answer);
 /** True if a daemon answers on the data directory's socket. */
 bool ks_client_daemon_runs(struct ks_cli *cli);
 
+/** Prints {"NAME": "WHICH", "text": "TEXT"} for commands that print a text for another program. */
+void ks_cli_print_text(const char *name, const char *which, const char *text);
+
 /** A bar on standard error, only where that is a terminal. Fits ks_engine_options.progress; done == all ends it. */
 void ks_progress(void *ctx, const char *what, uint64_t done, uint64_t all);
 

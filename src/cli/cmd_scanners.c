@@ -84,21 +84,12 @@ static bool is_url(struct ks_str url)
 
 static int print(const struct ks_cli *cli, const char *format, struct ks_buf *out)
 {
-	struct ks_json json;
-
 	if (!ks_buf_z(out)[0])
 		return ks_cli_fail(cli, KS_EXIT_FAILED, "the text is too long");
-	if (!cli->json) {
+	if (cli->json)
+		ks_cli_print_text("format", format, out->p);
+	else
 		(void)fputs(out->p, stdout);
-		return KS_EXIT_DONE;
-	}
-	ks_json_init(&json);
-	ks_json_open(&json, '{');
-	ks_json_put_c(&json, "format", format);
-	ks_json_put_c(&json, "text", out->p);
-	ks_json_close(&json, '}');
-	(void)printf("%.*s\n", (int)json.n, json.p);
-	ks_json_free(&json);
 	return KS_EXIT_DONE;
 }
 

@@ -82,6 +82,23 @@ int ks_cmd_config_show(struct ks_cli *cli)
 	return KS_EXIT_DONE;
 }
 
+static int completion_as_json(struct ks_cli *cli, const char *shell, void (*print)(FILE *out))
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *memory = open_memstream(&text, &n);
+
+	if (memory)
+		print(memory);
+	if (!memory || fclose(memory) != 0) {
+		free(text);
+		return ks_cli_fail(cli, KS_EXIT_FAILED, "out of memory");
+	}
+	ks_cli_print_text("shell", shell, text);
+	free(text);
+	return KS_EXIT_DONE;
+}
+
 int ks_cmd_completion(struct ks_cli *cli)
 {
 	static const struct {
@@ -90,10 +107,12 @@ int ks_cmd_completion(struct ks_cli *cli)
 	} shells[] = {{"bash", ks_cli_completion_bash}, {"zsh", ks_cli_completion_zsh}, {"fish", ks_cli_completion_fish}};
 
 	for (size_t i = 0; i < KS_ARRAY_LEN(shells); i++) {
-		if (ks_str_eq(ks_str_c(shells[i].shell), ks_str_c(cli->words[0]))) {
-			shells[i].print(stdout);
-			return KS_EXIT_DONE;
-		}
+		if (!ks_str_eq(ks_str_c(shells[i].shell), ks_str_c(cli->words[0])))
+			continue;
+		if (cli->json)
+			return completion_as_json(cli, shells[i].shell, shells[i].print);
+		shells[i].print(stdout);
+		return KS_EXIT_DONE;
 	}
 	return ks_cli_fail(cli, KS_EXIT_USAGE, "the shell must be bash, zsh or fish");
 }

@@ -58,9 +58,9 @@ static const struct ks_option webhook_options[] = {
 	{"id", "ID", "sign: of the message, where the scheme has one", false},
 	END,
 };
-#define EVENT_SECRET_OPTION(about) {"secret-file", "FILE", about " (- is standard input); or in KEYSTILE_WEBHOOK_SECRETS", false}
+#define EVENT_SECRET_OPTION(about) {"secret-file", "FILE", about "; else $KEYSTILE_WEBHOOK_SECRETS", false}
 static const struct ks_option listen_options[] = {
-	EVENT_SECRET_OPTION("secrets of the endpoint, one a line: whsec_..., or whpk_... for Ed25519"),
+	EVENT_SECRET_OPTION("the endpoint's secrets, a line each (whsec_…, whpk_…; - is standard input)"),
 	{"port", "N", "port to listen on (default 5398; 0: any that is free)", false},
 	{"address", "ADDRESS", "address to listen on (default 127.0.0.1)", false},
 	{"count", "N", "end after N genuine events", false},
@@ -68,7 +68,7 @@ static const struct ks_option listen_options[] = {
 	END};
 
 static const struct ks_option send_options[] = {
-	EVENT_SECRET_OPTION("secrets to sign with, one a line: whsec_..., or whsk_... for Ed25519"),
+	EVENT_SECRET_OPTION("secrets to sign with, a line each (whsec_…, whsk_…; - is standard input)"),
 	{"body", "FILE", "the event (- is standard input)", false},
 	{"type", "TYPE", "type of an event without data (default webhook.test)", false},
 	{"id", "ID", "id of the event (default: a new one)", false},
@@ -297,6 +297,8 @@ const struct ks_command ks_commands[] = {
 	{"tenants", "suspend", "ID", 1, 1, "stop all keys of a tenant and what is below, at once", none, ks_cmd_tenants_suspend},
 	{"tenants", "resume", "ID", 1, 1, "let them work again", none, ks_cmd_tenants_resume},
 	{"tenants", "delete", "ID", 1, 1, "delete a tenant that has nothing below", none, ks_cmd_tenants_delete},
+	{"tenants", "erase-secrets", "ID", 1, 1, "erase the key of an organization, and with it all of its values, for good", none,
+	 ks_cmd_tenants_erase_secrets},
 	{"users", "create", "", 0, 0, "make a user with a personal tenant, and an invitation", users_create_options, ks_cmd_users_create},
 	{"users", "list", "", 0, 0, "list users", users_list_options, ks_cmd_users_list},
 	{"users", "show", "ID", 1, 1, "show a user", none, ks_cmd_users_show},
@@ -310,6 +312,8 @@ const struct ks_command ks_commands[] = {
 	{"users", "end-sessions", "ID", 1, 1, "end all sessions of a user", none, ks_cmd_users_end_sessions},
 	{"users", "remove-totp", "ID", 1, 1, "remove a second factor that a user has lost", none, ks_cmd_users_remove_totp},
 	{"members", "list", "TENANT", 1, 1, "list the members of a tenant", page_options, ks_cmd_members_list},
+	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
+	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"issuers", "create", "", 0, 0, "take the JWTs of an issuer", issuers_create_options, ks_cmd_issuers_create},
 	{"issuers", "list", "", 0, 0, "list issuers", users_list_options, ks_cmd_issuers_list},
 	{"issuers", "show", "ID", 1, 1, "show an issuer and its keys", none, ks_cmd_issuers_show},
@@ -338,15 +342,11 @@ const struct ks_command ks_commands[] = {
 	{"providers", "history", "ID", 1, 1, "list the changes of a provider's health, newest first", none, ks_cmd_providers_history},
 	{"providers", "probe", "ID", 1, 1, "probe a provider now; `providers health` tells the outcome", none, ks_cmd_providers_probe},
 	{"providers", "report", "ID", 1, 1, "how many calls began on which versions, and how many failed", none, ks_cmd_providers_report},
-	{"tenants", "erase-secrets", "ID", 1, 1, "erase the key of an organization, and with it all of its values, for good", none,
-	 ks_cmd_tenants_erase_secrets},
 	{"links", "create", "PROVIDER FIELD", 2, 2, "make a page that takes a value of a field, once, and print its address",
 	 links_create_options, ks_cmd_links_create},
 	{"links", "list", "PROVIDER", 1, 1, "list the intake links of a provider, newest first", page_options, ks_cmd_links_list},
 	{"links", "show", "ID", 1, 1, "show an intake link, never its address", none, ks_cmd_links_show},
 	{"links", "cancel", "ID", 1, 1, "withdraw an intake link that is still open", none, ks_cmd_links_cancel},
-	{"members", "put", "TENANT USER", 2, 2, "give a user a role on a tenant", member_options, ks_cmd_members_put},
-	{"members", "remove", "TENANT USER", 2, 2, "take a user's role on a tenant away", none, ks_cmd_members_remove},
 	{"platforms", "list", "", 0, 0, "list the platforms that a provider can be of", page_options, ks_cmd_platforms_list},
 	{"platforms", "show", "NAME", 1, 1, "show what a provider of a platform consists of", platform_show_options, ks_cmd_platforms_show},
 	{"platforms", "check", "FILE [FILE...]", 1, KS_CLI_WORDS_MAX, "say what is wrong with platform files, by line and column", none,

@@ -40,7 +40,7 @@ static void put_command(FILE *out, const struct ks_command *c)
 
 	(void)snprintf(left, sizeof(left), "%s%s%s%s%s", c->group ? c->group : "", c->group ? " " : "", c->verb, c->words[0] ? " " : "",
 		       c->words);
-	(void)fprintf(out, "  %-28s %s\n", left, c->about);
+	(void)fprintf(out, "  %-30s %s\n", left, c->about);
 }
 
 static bool in_group(const struct ks_command *c, const char *group)

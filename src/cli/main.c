@@ -54,6 +54,19 @@ int ks_cli_fail(const struct ks_cli *cli, int code, const char *fmt, ...)
 	return code;
 }
 
+void ks_cli_print_text(const char *name, const char *which, const char *text)
+{
+	struct ks_json json;
+
+	ks_json_init(&json);
+	ks_json_open(&json, '{');
+	ks_json_put_c(&json, name, which);
+	ks_json_put_c(&json, "text", text);
+	ks_json_close(&json, '}');
+	(void)printf("%.*s\n", (int)json.n, json.p);
+	ks_json_free(&json);
+}
+
 static const struct ks_option *find_option(const struct ks_option *list, struct ks_str name)
 {
 	for (; list->name; list++) {

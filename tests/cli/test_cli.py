@@ -89,7 +89,13 @@ def test_help_lists_every_command():
                 ("policy", "matrix"), ("verify",), ("explain",), ("ring", "stat"), ("ring", "rebuild"), ("ring", "check"), ("backup",),
                 ("restore",), ("config", "show"), ("version",), ("completion",)):
         assert one in COMMANDS
-    assert keystile.run("help").out == keystile.run("--help").out
+    help = keystile.run("--help").out
+    assert keystile.run("help").out == help
+    # What belongs together stands together, and all explanations below each other.
+    lines = [line for line in help.splitlines() if line.startswith("  ")]
+    groups = [key for key, _ in itertools.groupby(line.split()[0] for line in lines)]
+    assert len(groups) == len(set(groups))
+    assert {len(re.match(r"  .*? {2,}|  .{30} ", line).group(0)) for line in lines} == {33}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -894,6 +900,11 @@ def completion(shell):
     done = keystile.run("completion", shell)
     assert done.code == 0 and done.err == ""
     return done.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_as_json(shell):
+    assert keystile.run("completion", shell, "--json").json == {"shell": shell, "text": completion(shell)}
 
 
 def test_completion_of_no_shell(quiet):
