@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/intake.h"
 #include "api/counters.h"
 #include "api/login.h"
 #include "base/secret.h"
@@ -64,6 +65,8 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	ks_tasks_init(&api->hashing, api, KS_API_WORKERS, KS_API_HASHES_MAX);
 	api->throttle = calloc(1, sizeof(*api->throttle));
 	err = api->throttle ? ks_random(api->throttle->seed, sizeof(api->throttle->seed)) : KS_MEMORY;
+	if (err == KS_OK)
+		err = ks_tasks_share(&api->vault, KS_API_VAULT_SHARE, KS_API_VAULT_WAITING);
 	if (err == KS_OK)
 		err = count_segments(api);
 	if (err == KS_OK)
@@ -275,6 +278,19 @@ static bool has_body(const struct ks_exchange *x)
 	       || !ks_str_empty(ks_exchange_header(x, KS_STR("Transfer-Encoding"), NULL));
 }
 
+/* Who fills in a form is told so by a page. */
+static bool page_fits(struct ks_call *call)
+{
+	struct ks_str length = ks_exchange_header(call->exchange, KS_STR("Content-Length"), NULL);
+	uint64_t n;
+
+	if (ks_str_empty(length) || ks_str_to_u64(length, call->exchange->body_max, &n))
+		return true;
+	(void)ks_intake_say(call, 413, "This is too large.",
+			    "A value has at most 32 KiB. Nothing was taken; the link stays as it is.");
+	return false;
+}
+
 /* False: answered. */
 static bool body_fits(struct ks_call *call)
 {
@@ -303,7 +319,7 @@ static bool body_fits(struct ks_call *call)
 		(void)ks_call_problem(call, KS_PROBLEM_MEDIA_TYPE, "The body must be application/x-www-form-urlencoded.");
 		return false;
 	case KS_BODY_PAGE:
-		return true;
+		return page_fits(call);
 	case KS_BODY_STREAM:
 		x->body_max = SIZE_MAX;
 		return true;

@@ -111,6 +111,7 @@ struct ks_call {
 
 	/* later */
 	ks_call_handler *later;
+	size_t share;                         /* whose share of the threads it takes */
 	ks_call_handler *analysis;
 	struct ks_call *next;
 };

@@ -59,6 +59,20 @@ static bool find(struct ks_call *call, struct ks_intake *intake)
 	return false;
 }
 
+/* Who asks for what is not open, or enters what is not taken, too often. False: answered. */
+static bool admit(struct ks_call *call)
+{
+	int64_t wait_ms = ks_throttle_link(call);
+
+	if (wait_ms == 0)
+		return true;
+	ks_exchange_number_header(call->exchange, KS_STR("Retry-After"), (uint64_t)(wait_ms + 999) / 1000);
+	(void)ks_intake_say(call, 429, "Too many attempts.",
+			    "From where you are, too many links were tried that are not open. Wait a minute and try again: "
+			    "the link stays as it is.");
+	return false;
+}
+
 /* *ret_intake NULL: answered. */
 static enum ks_finish open_link(struct ks_call *call, struct ks_intake **ret_intake)
 {
@@ -71,8 +85,10 @@ static enum ks_finish open_link(struct ks_call *call, struct ks_intake **ret_int
 	call->extra = intake;
 	call->drop = drop;
 	ks_call_address(call, intake->address);
-	if (find(call, intake))
+	if (admit(call) && find(call, intake)) {
+		ks_throttle_link_right(call);
 		*ret_intake = intake;
+	}
 	return KS_FINISH_DONE;
 }
 
@@ -333,6 +349,6 @@ enum ks_finish ks_api_intake_submit(struct ks_call *call)
 	if (err != KS_OK)
 		return fail(call, err);
 	if (intake->fault.text[0])
-		return submit(call, run_attempt, attempt_done);
+		return admit(call) ? submit(call, run_attempt, attempt_done) : KS_FINISH_DONE;
 	return ks_call_vault(call, prepare);
 }

@@ -35,6 +35,10 @@ uint64_t ks_session_replaced(struct ks_call *call, const struct ks_ring *ring);
 /** Counts an attempt in the name of the account `name` and of the client's address. False: it is answered with 429 and
  * Retry-After. The name may be anybody's invention. */
 bool ks_throttle_admit(struct ks_call *call, struct ks_str name);
+/** An attempt of the caller's address at an intake link: 0, or the milliseconds that it must wait. */
+int64_t ks_throttle_link(struct ks_call *call);
+/** It was none that failed. */
+void ks_throttle_link_right(struct ks_call *call);
 /** It was right: the account's failures are forgotten, the address's last one is taken back. */
 void ks_throttle_right(struct ks_call *call, struct ks_str name);
 /** It was none to count. */

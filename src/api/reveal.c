@@ -10,6 +10,7 @@
 #include "api/vault.h"
 #include "health/health.h"
 #include "base/secret.h"
+#include "engine/platforms.h"
 #include "keeper/sip_digest.h"
 
 #define HOLD_MAX_S 86400u
@@ -128,6 +129,30 @@ static void note_bad(struct reveal *r)
 	}
 }
 
+static bool has_field(const struct ks_vault_fields *fields, const char *name)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		if (ks_str_eq(ks_str_c(fields->items[i].field), ks_str_c(name)))
+			return true;
+	}
+	return false;
+}
+
+/* What the platform's file says of fields that have no value. */
+static void put_defaults(struct ks_call *call, const struct ks_vault_fields *fields)
+{
+	struct ks_platform_registry *registry = ks_engine_platforms(call->api->engine);
+	const struct ks_platform *platform = ks_platform_find(registry, ks_str_c(fields->platform));
+
+	for (size_t i = 0; platform && i < platform->field_count; i++) {
+		const struct ks_platform_field *field = &platform->fields[i];
+
+		if (field->fallback && !has_field(fields, field->name))
+			ks_json_put_c(&call->out, field->name, field->fallback);
+	}
+	ks_platform_registry_release(&registry);
+}
+
 static void put_fields(struct ks_call *call, const struct reveal *r)
 {
 	ks_json_open(&call->out, '{');
@@ -135,6 +160,7 @@ static void put_fields(struct ks_call *call, const struct reveal *r)
 	ks_json_open(&call->out, '{');
 	for (size_t i = 0; i < r->fields->count; i++)
 		ks_json_put_str(&call->out, r->fields->items[i].field, r->opened.items[i].value);
+	put_defaults(call, r->fields);
 	ks_json_close(&call->out, '}');
 }
 
@@ -237,11 +263,11 @@ static enum ks_finish read_again(struct ks_call *call)
 	return r->digest ? answer_challenge(call) : read_set(call, true);
 }
 
-/* An id of a call, from whoever routes calls: printable, and short enough for every record. */
-static void check_call_id(struct ks_call *call, struct ks_str id)
+/* What whoever routes calls says of one: printable, and short enough for every record. */
+static void check_printable(struct ks_call *call, const char *name, struct ks_str text)
 {
-	if (!ks_str_empty(id) && (ks_str_has_control(id) || !ks_str_is_utf8(id)))
-		ks_in_problem(&call->in, "", "call_id", "This must have no control characters.");
+	if (!ks_str_empty(text) && (ks_str_has_control(text) || !ks_str_is_utf8(text)))
+		ks_in_problem(&call->in, "", name, "This must have no control characters.");
 }
 
 /* What both begin with. NULL: answered. */
@@ -261,7 +287,7 @@ static struct reveal *begin(struct ks_call *call, const char *const *known)
 		return NULL;
 	ks_in_known(&call->in, call->body, "", known);
 	r->call_id = ks_in_str(&call->in, call->body, "", "call_id", KS_STORE_CALL_MAX, true);
-	check_call_id(call, r->call_id);
+	check_printable(call, "call_id", r->call_id);
 	(void)ks_in_u64(&call->in, call->body, "", "hold_s", 1, HOLD_MAX_S, false, &r->hold_s);
 	return r;
 }
@@ -339,7 +365,7 @@ static void read_report(struct ks_call *call, struct ks_vault_report *report)
 	ks_in_known(&call->in, call->body, "", known);
 	(void)ks_in_id(&call->in, call->body, "", "lease", KS_ID_LEASE, false, &report->lease);
 	report->call = ks_in_str(&call->in, call->body, "", "call_id", KS_STORE_CALL_MAX, false);
-	check_call_id(call, report->call);
+	check_printable(call, "call_id", report->call);
 	if ((report->lease != 0) == !ks_str_empty(report->call) && call->in.problem_count == 0)
 		ks_in_problem(&call->in, "", "call_id", "Either this or lease must be given.");
 	outcome = ks_in_str(&call->in, call->body, "", "outcome", 16, true);
@@ -347,6 +373,7 @@ static void read_report(struct ks_call *call, struct ks_vault_report *report)
 	if (!ks_str_empty(outcome) && !report->failed && !ks_str_eq(outcome, KS_STR("ok")))
 		ks_in_problem(&call->in, "", "outcome", "This must be ok or failed.");
 	report->code = ks_in_str(&call->in, call->body, "", "code", KS_STORE_ACTION_MAX, false);
+	check_printable(call, "code", report->code);
 }
 
 /* What fails may be the credential: it is tried. */

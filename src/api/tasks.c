@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "api/api_priv.h"
+#include "base/hash.h"
+#include "crypto/random.h"
 
 #define READER_IDLE_S 10
 
@@ -21,6 +23,13 @@ void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, s
 	(void)pthread_cond_init(&tasks->wake, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
 	(void)pthread_cond_init(&tasks->idle, NULL);
+}
+
+enum ks_err ks_tasks_share(struct ks_tasks *tasks, size_t share, size_t waiting)
+{
+	tasks->share = share;
+	tasks->share_waiting = waiting;
+	return ks_random(tasks->share_seed, sizeof(tasks->share_seed));
 }
 
 void ks_tasks_end(struct ks_tasks *tasks)
@@ -62,6 +71,26 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 	ks_exchange_complete(call->exchange);
 }
 
+/* The first call that may run: whose share is used up, all of its calls wait for one of them to end, and those behind them
+ * do not. Taken off the queue, under the lock. NULL: none. */
+static struct ks_call *next_call(struct ks_tasks *tasks)
+{
+	for (struct ks_call **at = &tasks->head; *at; at = &(*at)->next) {
+		struct ks_call *call = *at;
+
+		if (tasks->share && tasks->running_of[call->share] >= tasks->share)
+			continue;
+		*at = call->next;
+		if (tasks->tail == &call->next)
+			tasks->tail = at;
+		tasks->queued--;
+		tasks->waiting_of[call->share]--;
+		tasks->running_of[call->share]++;
+		return call;
+	}
+	return NULL;
+}
+
 /* Waits for work. A thread that has had none for a while gives its reader back, which may hold a ring that has been
  * replaced since. Under the lock. */
 static void rest(struct ks_tasks *tasks, bool *reads)
@@ -89,17 +118,16 @@ static void *work(void *ctx)
 
 	(void)pthread_mutex_lock(&tasks->lock);
 	for (;;) {
-		struct ks_call *call = tasks->head;
+		struct ks_call *call = next_call(tasks);
 
 		if (call) {
-			tasks->head = call->next;
-			if (!tasks->head)
-				tasks->tail = &tasks->head;
-			tasks->queued--;
+			size_t share = call->share;
+
 			(void)pthread_mutex_unlock(&tasks->lock);
 			read_now(tasks->api, call);
 			reads = true;
 			(void)pthread_mutex_lock(&tasks->lock);
+			tasks->running_of[share]--;
 			continue;
 		}
 		if (tasks->stopping)
@@ -125,13 +153,17 @@ static bool have_worker(struct ks_tasks *tasks)
 
 static enum ks_finish queue(struct ks_tasks *tasks, struct ks_call *call, ks_call_handler *handler)
 {
+	struct ks_str of = call->params[0];
 	bool taken;
 
 	call->later = handler;
 	call->next = NULL;
+	call->share = tasks->share ? ks_siphash(tasks->share_seed, of.p, of.n) % KS_API_SHARES : 0;
 	(void)pthread_mutex_lock(&tasks->lock);
-	taken = !tasks->stopping && tasks->queued < tasks->queue_max && have_worker(tasks);
+	taken = !tasks->stopping && tasks->queued < tasks->queue_max
+		&& (!tasks->share || tasks->waiting_of[call->share] < tasks->share_waiting) && have_worker(tasks);
 	if (taken) {
+		tasks->waiting_of[call->share]++;
 		*tasks->tail = call;
 		tasks->tail = &call->next;
 		tasks->queued++;

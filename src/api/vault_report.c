@@ -40,6 +40,7 @@ static enum ks_err put_set(void *ctx, const struct ks_provider_set_row *row)
 	ks_json_put_u64(json, "calls", row->calls + all);
 	ks_json_put_u64(json, "ok", row->calls_ok);
 	ks_json_put_u64(json, "failed", row->calls_failed);
+	ks_json_put_some(json, "failed_code", row->failed_code);
 	ks_json_put_u64(json, "open", open);
 	ks_json_name(json, "fields");
 	ks_json_open(json, '[');

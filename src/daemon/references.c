@@ -128,7 +128,7 @@ bool ks_references_check(void *ctx, struct ks_str json, char *ret_detail, size_t
 	return ok;
 }
 
-enum ks_err ks_references_fetch(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
+enum ks_err ks_references_fetch(void *ctx, const struct ks_vault_reference *reference, int64_t deadline_ms,
 				struct ks_secret *ret_value, const char **ret_code)
 {
 	struct ks_references *references = ctx;
@@ -142,13 +142,14 @@ enum ks_err ks_references_fetch(void *ctx, uint64_t organization, uint64_t tenan
 		*ret_code = ks_secretstore_code_name(KS_SECRETSTORE_TIMEOUT);
 		return KS_STORE;
 	}
-	ks_id_format(KS_ID_ORGANIZATION, organization, organization_text);
+	ks_id_format(KS_ID_ORGANIZATION, reference->organization, organization_text);
 	/* Of whatever kind it is: for telling tenants apart. */
-	ks_buf_put_u64(&b, tenant);
+	ks_buf_put_u64(&b, reference->tenant);
 	code = ks_secretstore_read(references->store, &(struct ks_secretstore_ask){
 		.organization = ks_str_c(organization_text),
 		.tenant = ks_buf_str(&b),
-		.reference = reference,
+		.reference = reference->json,
+		.worked_before = reference->worked,
 		.timeout_ms = (unsigned)KS_MIN(left, (int64_t)UINT32_MAX),
 	}, &answer);
 	if (code == KS_SECRETSTORE_OK) {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "config/config.h"
-#include "engine/engine.h"
+#include "engine/vault.h"
 #include "secretstore/secretstore.h"
 
 struct ks_references;
@@ -28,5 +28,5 @@ void ks_references_put_metrics(struct ks_references *references, struct ks_buf *
 /** The engine's openers (engine/vault.h), with `ctx` the references. False: the JSON is no reference, *ret_detail says why. */
 bool ks_references_check(void *ctx, struct ks_str json, char *ret_detail, size_t cap);
 /** Waits until `deadline_ms` (wall clock). Not KS_OK: *ret_code is a code of secretstore/codes.def. */
-KS_MUST_USE enum ks_err ks_references_fetch(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference,
-					    int64_t deadline_ms, struct ks_secret *ret_value, const char **ret_code);
+KS_MUST_USE enum ks_err ks_references_fetch(void *ctx, const struct ks_vault_reference *reference, int64_t deadline_ms,
+					    struct ks_secret *ret_value, const char **ret_code);

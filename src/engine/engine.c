@@ -454,6 +454,7 @@ void ks_engine_close(struct ks_engine **engine)
 	pthread_mutex_destroy(&e->stats_lock);
 	free(e->log.changes);
 	free(e->log.gone);
+	free(e->log.forgotten);
 	free(e->log.cores);
 	free(e->memberships);
 	free(e->grant_body);

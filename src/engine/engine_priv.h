@@ -55,6 +55,10 @@ struct ks_tx_log {
 	uint64_t last_event;         /* that was written */
 	uint64_t ids_before;         /* the last id before this transaction */
 	bool delivers;               /* there is something for whoever delivers, even without an event */
+	struct ks_tx_forgotten {
+		uint64_t organization, number;
+	} *forgotten;                /* keys that are erased: the keeper is told once that is durable */
+	size_t forgotten_count, forgotten_cap;
 	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
 	size_t range_count;
 };
@@ -64,6 +68,7 @@ struct ks_tx_mark {
 	size_t changes;
 	size_t gone;
 	size_t events;
+	size_t forgotten;
 };
 
 #define KS_USE_MEMOS 65536u
@@ -234,6 +239,10 @@ void ks_writer_stop(struct ks_engine *engine);
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 /** Remembers a tenant that this transaction deletes. */
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
+/** Remembers an organization's key that this transaction erases. */
+KS_MUST_USE enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t number);
+/** vault_keeper.c: that is durable: nobody opens anything with it any more. Does not wait. */
+void ks_vault_forget_key(struct ks_engine *engine, uint64_t organization, uint64_t number);
 
 /** Appends the change of a key that now is as `row` says, so that the projection need not read it back. */
 KS_MUST_USE enum ks_err ks_tx_change_key(struct ks_tx *tx, const struct ks_key_row *row);

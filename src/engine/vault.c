@@ -186,7 +186,6 @@ static enum ks_err note_number(void *ctx, const struct ks_organization_key_row *
 /* *ret_any: there was one. */
 static enum ks_err erase_key(struct ks_tx *tx, uint64_t organization, bool *ret_any)
 {
-	const struct ks_vault_openers *openers = &tx->engine->openers;
 	struct erased_key key = {0};
 	enum ks_err err = ks_store_organization_key_get(tx->store, organization, 0, note_number, &key);
 
@@ -196,11 +195,7 @@ static enum ks_err erase_key(struct ks_tx *tx, uint64_t organization, bool *ret_
 	if (key.number == 0)
 		return KS_OK;
 	KS_TRY(ks_store_organization_keys_erase(tx->store, organization, tx->now_ms));
-	if (openers->org_forget)
-		openers->org_forget(openers->ctx, organization, key.number);
-	else if (!openers->open)
-		ks_vault_keeper_org_forget(tx->engine, organization, key.number);
-	return KS_OK;
+	return ks_tx_forget_key(tx, organization, key.number);
 }
 
 enum ks_err ks_vault_tenant_deleted(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant)

@@ -70,6 +70,13 @@ struct ks_vault_opening {
 	void *ctx;
 };
 
+/** A reference that is to be read, and for whom. */
+struct ks_vault_reference {
+	uint64_t organization, tenant;
+	struct ks_str json;
+	bool worked;                 /* it could be read before: what fails now was taken back */
+};
+
 /** Each function: any thread. Those that may be NULL say so. */
 struct ks_vault_openers {
 	void *ctx;
@@ -90,7 +97,7 @@ struct ks_vault_openers {
 	enum ks_err (*open)(void *ctx, struct ks_vault_opening *opening);
 	/** Bytes that a sealed value has more than the plain one, at least. */
 	size_t overhead;
-	/** An organization's key was erased: nothing of it is kept. May be NULL. */
+	/** An organization's key is erased for good: nothing of it is kept. Must not wait. May be NULL. */
 	void (*org_forget)(void *ctx, uint64_t organization, uint64_t number);
 
 	/* The next three: values that we hold outside of the store, sealed all the same; what is needed to open them stays in the
@@ -106,7 +113,7 @@ struct ks_vault_openers {
 
 	/** Reads what a reference names, until `deadline_ms` (wall clock); waits. Not KS_OK: *ret_code is a static problem
 	 * code. NULL: there are no references. */
-	enum ks_err (*fetch)(void *ctx, uint64_t organization, uint64_t tenant, struct ks_str reference, int64_t deadline_ms,
+	enum ks_err (*fetch)(void *ctx, const struct ks_vault_reference *reference, int64_t deadline_ms,
 			     struct ks_secret *ret_value, const char **ret_code);
 };
 
@@ -209,6 +216,7 @@ struct ks_vault_fields {
 	size_t wrapped_n;            /* 0: there is no key, or it was erased */
 	bool has_references;
 	bool has_elsewhere;          /* a part of a value is to be fetched first */
+	bool worked;                 /* this set's references could be read before, as the last probe knew */
 	size_t count;
 	struct ks_vault_sealed_field items[KS_VAULT_FIELDS_MAX];
 };

@@ -93,9 +93,10 @@ static void read_one(struct fetching *f, size_t i)
 	struct ks_vault_open_field *item = &f->opened->items[i];
 	struct ks_secret *fetched = &f->opened->fetched[i];
 	const char *code = "reference_unavailable";
+	const struct ks_vault_reference reference = {
+		f->fields->organization, f->fields->tenant, item->value, f->fields->worked};
 
-	item->err = o->fetch ? o->fetch(o->ctx, f->fields->organization, f->fields->tenant, item->value, f->deadline_ms, fetched, &code)
-			     : KS_STORE;
+	item->err = o->fetch ? o->fetch(o->ctx, &reference, f->deadline_ms, fetched, &code) : KS_STORE;
 	item->code = item->err == KS_OK ? NULL : code;
 	item->value = item->err == KS_OK ? ks_str_of((const char *)fetched->bytes, fetched->n) : KS_STR("");
 }

@@ -87,10 +87,15 @@ enum ks_err ks_vault_keeper_open(struct ks_engine *engine, struct ks_vault_openi
 	return err;
 }
 
-void ks_vault_keeper_org_forget(struct ks_engine *engine, uint64_t organization, uint64_t number)
+void ks_vault_forget_key(struct ks_engine *engine, uint64_t organization, uint64_t number)
 {
-	enum ks_err err = ks_keeper_org_forget(ks_engine_keeper(engine), organization, (uint32_t)number);
+	const struct ks_vault_openers *openers = &engine->openers;
+	enum ks_err err = KS_OK;
 
+	if (openers->org_forget)
+		openers->org_forget(openers->ctx, organization, number);
+	else if (!openers->open)
+		err = ks_keeper_org_forget_submit(ks_engine_keeper(engine), organization, (uint32_t)number);
 	/* Where the keeper is not there, it has forgotten already. */
 	if (err != KS_OK && err != KS_KEEPER)
 		ks_engine_say(engine, 2, "keeper_forgets", "%s", ks_err_text(err));

@@ -82,11 +82,10 @@ KS_MUST_USE enum ks_err ks_vault_undo(struct ks_tx *tx, const struct ks_provider
 				      bool *ret_undone);
 
 /* The engine's own keeper (vault_keeper.c): what is used where the table has nothing else. All but open wait, and are not
- * for the writer's thread, but for the last, which does not take long. */
+ * for the writer's thread. */
 #define KS_VAULT_KEEPER_OVERHEAD KS_KEEPER_OVERHEAD
 KS_MUST_USE enum ks_err ks_vault_keeper_org_create(struct ks_engine *engine, uint64_t organization, uint64_t number,
 						   uint8_t *ret_wrapped, size_t cap, size_t *ret_n);
 KS_MUST_USE enum ks_err ks_vault_keeper_seal(struct ks_engine *engine, const struct ks_vault_org *org,
 					     struct ks_vault_value *value);
 KS_MUST_USE enum ks_err ks_vault_keeper_open(struct ks_engine *engine, struct ks_vault_opening *opening);
-void ks_vault_keeper_org_forget(struct ks_engine *engine, uint64_t organization, uint64_t number);

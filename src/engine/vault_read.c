@@ -4,6 +4,7 @@
 
 #include "engine/vault_priv.h"
 #include "keeper/keeper.h"
+#include "store/health.h"
 
 #define SETS_LOOKED_AT 256 /* for a call's lease on a set that was replaced */
 
@@ -110,6 +111,22 @@ static enum ks_err find_lease(struct ks_store *store, const struct ks_provider_r
 	return KS_OK;
 }
 
+static enum ks_err note_health(void *ctx, const struct ks_health_row *row)
+{
+	struct ks_vault_fields *f = ctx;
+
+	/* What was found revoked had worked before, or it would have been found wrong. */
+	f->worked = row->set == f->set && (row->status == KS_HEALTH_HEALTHY || ks_str_eq(row->code, KS_STR("trust_revoked")));
+	return KS_OK;
+}
+
+static enum ks_err look_back(struct ks_store *store, struct ks_vault_fields *f)
+{
+	enum ks_err err = ks_store_health_get(store, f->provider, note_health, f);
+
+	return err == KS_NOT_FOUND ? KS_OK : err;
+}
+
 static enum ks_err read_set(struct ks_store *store, const struct ks_provider_row *row, struct ks_str call,
 			    int64_t now_ms, struct ks_vault_fields *f)
 {
@@ -129,6 +146,8 @@ static enum ks_err read_set(struct ks_store *store, const struct ks_provider_row
 	if (err == KS_NOT_FOUND || (err == KS_OK && f->count == 0))
 		return KS_CONFLICT;
 	KS_TRY(err);
+	if (f->has_references)
+		KS_TRY(look_back(store, f));
 	return read_key(store, f);
 }
 
@@ -149,7 +168,7 @@ static enum ks_err fields_of(struct ks_store *store, uint64_t provider, struct k
 	f->organization = kept->row.organization;
 	f->set = f->lease = f->key_number = 0;
 	f->wrapped_n = f->count = 0;
-	f->has_references = f->has_elsewhere = false;
+	f->has_references = f->has_elsewhere = f->worked = false;
 	platform = KS_BUF(f->platform);
 	ks_buf_put(&platform, kept->row.platform);
 	(void)ks_buf_z(&platform);

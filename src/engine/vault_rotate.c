@@ -150,6 +150,7 @@ static enum ks_err write_set(struct changing *c)
 		.made_at = c->tx->now_ms,
 		.ended_at = KS_TIME_NONE,
 		.drained_at = KS_TIME_NONE,
+		.failed_code = KS_STR(""),
 	};
 
 	for (size_t i = 0; i < c->versions.count; i++) {
@@ -367,7 +368,10 @@ static void find_drops(struct base *b)
 
 static enum ks_err take_set(void *ctx, const struct ks_provider_set_row *row)
 {
-	*(struct ks_provider_set_row *)ctx = *row;
+	struct ks_provider_set_row *kept = ctx;
+
+	*kept = *row;
+	kept->failed_code = KS_STR("");
 	return KS_OK;
 }
 

@@ -168,7 +168,10 @@ static enum ks_err find_reported(struct ks_tx *tx, const struct ks_vault_report 
 
 static enum ks_err take_set(void *ctx, const struct ks_provider_set_row *row)
 {
-	*(struct ks_provider_set_row *)ctx = *row;
+	struct ks_provider_set_row *kept = ctx;
+
+	*kept = *row;
+	kept->failed_code = KS_STR("");
 	return KS_OK;
 }
 
@@ -200,6 +203,8 @@ enum ks_err ks_vault_call_reported(struct ks_tx *tx, const struct ks_actor *acto
 				 "another outcome of this call was reported before");
 	KS_TRY(ks_store_lease_update(tx->store, lease.id, lease.ends_at, outcome));
 	KS_TRY(ks_store_set_count(tx->store, lease.provider, lease.set_number, 0, !report->failed, report->failed));
+	if (report->failed && !ks_str_empty(report->code))
+		KS_TRY(ks_store_set_failed(tx->store, lease.provider, lease.set_number, report->code));
 	if (!report->failed || lease.set_number != kept.row.current_set)
 		return KS_OK;
 	return judge(tx, &kept.row, ret_rolled_back);
@@ -216,7 +221,8 @@ static enum ks_err note_set(void *ctx, const struct ks_provider_set_row *row)
 {
 	struct drain_list *list = ctx;
 
-	list->sets[list->count++] = *row;
+	list->sets[list->count] = *row;
+	list->sets[list->count++].failed_code = KS_STR("");
 	return KS_OK;
 }
 

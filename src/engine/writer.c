@@ -87,6 +87,16 @@ enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant)
 	return KS_OK;
 }
 
+enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t number)
+{
+	struct ks_tx_log *log = &tx->engine->log;
+
+	if (!grow_array((void **)&log->forgotten, &log->forgotten_cap, log->forgotten_count, sizeof(*log->forgotten)))
+		return KS_MEMORY;
+	log->forgotten[log->forgotten_count++] = (struct ks_tx_forgotten){organization, number};
+	return KS_OK;
+}
+
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant)
 {
 	const struct ks_tx_log *log = &tx->engine->log;
@@ -132,7 +142,8 @@ static struct ks_tx_mark mark_of(const struct ks_engine *engine)
 {
 	return (struct ks_tx_mark){.changes = engine->log.change_count,
 				   .gone = engine->log.gone_count,
-				   .events = engine->log.event_count};
+				   .events = engine->log.event_count,
+				   .forgotten = engine->log.forgotten_count};
 }
 
 static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
@@ -140,6 +151,7 @@ static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
 	engine->log.change_count = mark.changes;
 	engine->log.gone_count = mark.gone;
 	engine->log.event_count = mark.events;
+	engine->log.forgotten_count = mark.forgotten;
 	engine->log.range = NULL;
 }
 
@@ -236,6 +248,14 @@ static enum ks_err project_log(struct ks_engine *engine)
 	return KS_OK;
 }
 
+static void forget_keys(struct ks_engine *engine)
+{
+	const struct ks_tx_log *log = &engine->log;
+
+	for (size_t i = 0; i < log->forgotten_count; i++)
+		ks_vault_forget_key(engine, log->forgotten[i].organization, log->forgotten[i].number);
+}
+
 static void fall_behind(struct ks_engine *engine, struct ks_job *jobs, enum ks_err err)
 {
 	engine->behind = true;
@@ -277,6 +297,8 @@ static bool run_transaction(struct ks_engine *engine, struct ks_job *jobs, struc
 		ks_engine_say(engine, 3, "commit_failed", "%s: %s", ks_err_text(err), ks_store_error(engine->store));
 		return false;
 	}
+	if (committed)
+		forget_keys(engine);
 	err = project_log(engine);
 	if (err != KS_OK)
 		fall_behind(engine, jobs, err);

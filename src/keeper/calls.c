@@ -161,6 +161,30 @@ enum ks_err ks_keeper_org_forget(struct ks_keeper *keeper, uint64_t organization
 	return ask(keeper, &r.w);
 }
 
+static void on_forgotten(struct ks_client_call *call, enum ks_err err, struct ks_str answer)
+{
+	(void)err;
+	(void)answer;
+	free(call->ctx);
+}
+
+enum ks_err ks_keeper_org_forget_submit(struct ks_keeper *keeper, uint64_t organization, uint32_t generation)
+{
+	struct org_request *r = malloc(sizeof(*r));
+	enum ks_err err;
+
+	if (!r)
+		return KS_MEMORY;
+	*r = (struct org_request){
+		.w = {.call = {.message = KS_KEEPER_ORG_FORGET, .size = 12, .put = put_number, .done = on_forgotten, .ctx = r}},
+		.org = {.organization = organization, .generation = generation},
+	};
+	err = ks_client_submit(keeper, &r->w.call);
+	if (err != KS_OK)
+		free(r);
+	return err;
+}
+
 /* ---- values ---- */
 
 struct values_request {

@@ -118,6 +118,8 @@ KS_MUST_USE enum ks_err ks_keeper_org_rewrap(struct ks_keeper *keeper, const str
 /** Forgets the key: after the store has erased the wrapped one for good, nothing opens any of its values any more. This
  * generation and those before are refused until the keeper's end. */
 KS_MUST_USE enum ks_err ks_keeper_org_forget(struct ks_keeper *keeper, uint64_t organization, uint32_t generation);
+/** The same without waiting; nobody is told of its end. */
+KS_MUST_USE enum ks_err ks_keeper_org_forget_submit(struct ks_keeper *keeper, uint64_t organization, uint32_t generation);
 
 /* ---- values ---- */
 

@@ -50,7 +50,8 @@
 	X(0012_provider_health, "provider_health") \
 	X(0013_audit_trees, "audit_trees") \
 	X(0014_held, "held") \
-	X(0015_deliveries, "deliveries")
+	X(0015_deliveries, "deliveries") \
+	X(0016_call_codes, "call_codes")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

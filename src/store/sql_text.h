@@ -132,7 +132,7 @@
 	  "promoted_at, " t "ended_at, " t "created_by, " t "via, " t "code, " t "sealed"
 
 #define SQL_PROVIDER_SET_COLUMNS \
-	"provider, number, based_on, reason, made_at, ended_at, drained_at, calls, calls_ok, calls_failed"
+	"provider, number, based_on, reason, made_at, ended_at, drained_at, calls, calls_ok, calls_failed, failed_code"
 
 #define SQL_LEASE_COLUMNS "id, provider, set_number, outcome, ends_at, call"
 

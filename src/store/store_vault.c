@@ -301,6 +301,7 @@ static const struct ks_field set_fields[] = {
 	KS_FIELD(ks_provider_set_row, calls, COUNT, 0),
 	KS_FIELD(ks_provider_set_row, calls_ok, COUNT, 0),
 	KS_FIELD(ks_provider_set_row, calls_failed, COUNT, 0),
+	KS_FIELD(ks_provider_set_row, failed_code, TEXT, KS_STORE_ACTION_MAX),
 };
 
 KS_ROW_TAKER(take_set, ks_provider_set_row, ks_provider_set_each, set_fields)
@@ -392,4 +393,11 @@ enum ks_err ks_store_set_count(struct ks_store *store, uint64_t provider, uint64
 	return ks_store_write_one(store, KS_SQL_SET_COUNT,
 				  KS_PARAMS(ks_value_u64(provider), ks_value_u64(number), ks_value_u64(calls),
 					    ks_value_u64(ok), ks_value_u64(failed)));
+}
+
+enum ks_err ks_store_set_failed(struct ks_store *store, uint64_t provider, uint64_t number, struct ks_str code)
+{
+	KS_TRY(ks_store_check_text(store, code, KS_STORE_ACTION_MAX));
+	return ks_store_write_one(store, KS_SQL_SET_FAILED,
+				  KS_PARAMS(ks_value_u64(provider), ks_value_u64(number), ks_value_text(code)));
 }

@@ -196,6 +196,7 @@ struct ks_provider_set_row {
 	int64_t drained_at; /* KS_TIME_NONE: its values are there */
 	uint64_t calls;     /* that began on it and are not in `leases` any more */
 	uint64_t calls_ok, calls_failed; /* that were reported as such */
+	struct ks_str failed_code;       /* the platform's, of the last one that failed and had one */
 };
 typedef enum ks_err ks_provider_set_each(void *ctx, const struct ks_provider_set_row *row);
 
@@ -229,6 +230,8 @@ KS_MUST_USE enum ks_err ks_store_provider_first_set(struct ks_store *store, uint
 /** Adds to the counts of a set. */
 KS_MUST_USE enum ks_err ks_store_set_count(struct ks_store *store, uint64_t provider, uint64_t number, uint64_t calls,
 					   uint64_t ok, uint64_t failed);
+/** Notes what was said of a call that failed. */
+KS_MUST_USE enum ks_err ks_store_set_failed(struct ks_store *store, uint64_t provider, uint64_t number, struct ks_str code);
 
 /* ---- leases ---- */
 /** What was reported of a call. X(name, text) */

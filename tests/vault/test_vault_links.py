@@ -295,6 +295,39 @@ def test_killed_at_any_moment_a_link_is_used_whole_or_not_at_all():
                 assert len(versions(daemon, of)) == before + 1
 
 
+# ---- bounds ----
+
+def test_what_is_far_too_large_is_told_by_a_page(admin, trunk, visitor, daemon):
+    made = link(admin, trunk)
+    client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=keystile.PATIENCE_S)
+    client.putrequest("POST", path_of(made))
+    client.putheader("Content-Type", "multipart/form-data; boundary=x")
+    client.putheader("Content-Length", str(64 << 20))
+    client.endheaders()
+    answer = client.getresponse()
+    page = answer.read().decode()
+    assert answer.status == 413 and answer.headers["Content-Type"].startswith("text/html") and "at most 32 KiB" in page
+    assert answer.headers["Referrer-Policy"] == "no-referrer" and answer.headers["Cache-Control"] == "no-store"
+    client.close()
+    visitor.enter(made, AUTH_TOKEN, expect=200)
+
+
+def test_an_address_that_tries_links_again_and_again_waits():
+    """Looking at a link that is open counts for nothing; what is not open, and what is not taken, counts."""
+    with keystile.temporary_data() as data, keystile.Daemon(data, env=SETTINGS) as daemon:
+        world = World(daemon)
+        made = link(world.operator, provider(world.operator, world.acme))
+        client = daemon.client()
+        for _ in range(320):
+            assert client.call("GET", path_of(made)).status == 200
+        statuses = [client.call("GET", "/intake/" + "0" * 64).status for _ in range(320)]
+        assert statuses[:300] == [410] * 300 and 429 in statuses[300:]
+        answer = client.call("GET", path_of(made))
+        assert answer.status == 429 and int(answer.headers["Retry-After"]) >= 1 and b"Too many attempts" in answer.body
+        # Logging in is another matter.
+        assert client.call("POST", "/v1/session", {"email": "a@b.test", "password": "x" * 12}, {"X-Keystile-Request": "1"}).status == 401
+
+
 # ---- what is told of links ----
 
 def test_every_step_is_in_the_audit_and_told_as_an_event(world, admin, visitor, daemon):
