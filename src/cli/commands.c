@@ -60,7 +60,7 @@ static const struct ks_option webhook_options[] = {
 };
 #define EVENT_SECRET_OPTION(about) {"secret-file", "FILE", about "; else $KEYSTILE_WEBHOOK_SECRETS", false}
 static const struct ks_option listen_options[] = {
-	EVENT_SECRET_OPTION("the endpoint's secrets, a line each (whsec_…, whpk_…; - is standard input)"),
+	EVENT_SECRET_OPTION("the endpoint's secrets, a line each: whsec_…, whpk_… (- is stdin)"),
 	{"port", "N", "port to listen on (default 5398; 0: any that is free)", false},
 	{"address", "ADDRESS", "address to listen on (default 127.0.0.1)", false},
 	{"count", "N", "end after N genuine events", false},
@@ -68,7 +68,7 @@ static const struct ks_option listen_options[] = {
 	END};
 
 static const struct ks_option send_options[] = {
-	EVENT_SECRET_OPTION("secrets to sign with, a line each (whsec_…, whsk_…; - is standard input)"),
+	EVENT_SECRET_OPTION("secrets to sign with, a line each: whsec_…, whsk_… (- is stdin)"),
 	{"body", "FILE", "the event (- is standard input)", false},
 	{"type", "TYPE", "type of an event without data (default webhook.test)", false},
 	{"id", "ID", "id of the event (default: a new one)", false},
