@@ -79,11 +79,6 @@ enum ks_ring_policy ks_survey_which(struct ks_call *call)
 	return KS_RING_POLICY_SELF;
 }
 
-const struct ks_policy *ks_survey_catalogue(const struct ks_survey *survey, enum ks_ring_policy which)
-{
-	return which == KS_RING_POLICY_SELF ? survey->policy.self : survey->policy.platform;
-}
-
 /* ---- pages ---- */
 
 enum ks_err ks_newest_init(struct ks_newest *newest, size_t cap, uint64_t before)

@@ -25,7 +25,6 @@ enum ks_finish ks_survey_fail(struct ks_call *call, enum ks_err err);
 
 /** The catalogue that the parameter `policy` names: "platform" (also where it is left out) or "own". */
 enum ks_ring_policy ks_survey_which(struct ks_call *call);
-const struct ks_policy *ks_survey_catalogue(const struct ks_survey *survey, enum ks_ring_policy which);
 
 /** A request that is asked about, from the query. */
 struct ks_request_words {

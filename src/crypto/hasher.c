@@ -59,11 +59,6 @@ bool ks_hasher_parse(struct ks_str text, enum ks_hasher_alg *ret_alg)
 	return false;
 }
 
-struct ks_str ks_hasher_name(enum ks_hasher_alg alg)
-{
-	return algs[alg].name;
-}
-
 size_t ks_hasher_size(enum ks_hasher_alg alg)
 {
 	return algs[alg].size;

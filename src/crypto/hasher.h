@@ -26,7 +26,6 @@ enum ks_hasher_alg {
 
 /** By its text, exactly; false (untouched) for any other. */
 KS_MUST_USE bool ks_hasher_parse(struct ks_str text, enum ks_hasher_alg *ret_alg);
-struct ks_str ks_hasher_name(enum ks_hasher_alg alg);
 /** Bytes of the digest. */
 size_t ks_hasher_size(enum ks_hasher_alg alg);
 

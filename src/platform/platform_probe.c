@@ -218,12 +218,11 @@ static void read_headers(struct platform_reading *r, const struct ks_yaml_node *
 
 struct code {
 	const char *text;
-	const char *about;
 	enum ks_platform_health health;
 };
 
 static const struct code codes[KS_PLATFORM_CODE_COUNT] = {
-#define KS_PLATFORM_CODE(name, text, health, about) [KS_PLATFORM_CODE_##name] = {text, about, health},
+#define KS_PLATFORM_CODE(name, text, health, about) [KS_PLATFORM_CODE_##name] = {text, health},
 #include "platform/codes.def"
 #undef KS_PLATFORM_CODE
 };
@@ -243,11 +242,6 @@ const char *ks_platform_health_text(enum ks_platform_health health)
 const char *ks_platform_code_text(enum ks_platform_code code)
 {
 	return codes[code].text;
-}
-
-const char *ks_platform_code_about(enum ks_platform_code code)
-{
-	return codes[code].about;
 }
 
 enum ks_platform_health ks_platform_code_health(enum ks_platform_code code)

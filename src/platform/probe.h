@@ -68,9 +68,8 @@ enum ks_platform_code {
 #undef KS_PLATFORM_CODE
 	KS_PLATFORM_CODE_COUNT
 };
-/** "credential_refused"; what it means, in a sentence; and the state that goes with it where nothing else is said. */
+/** "credential_refused"; and the state that goes with it where nothing else is said. */
 const char *ks_platform_code_text(enum ks_platform_code code);
-const char *ks_platform_code_about(enum ks_platform_code code);
 enum ks_platform_health ks_platform_code_health(enum ks_platform_code code);
 
 /** One row of `answers:`: which status (of HTTP or SIP), with which JSON member, means what. */

@@ -48,12 +48,6 @@ KS_MUST_USE enum ks_err ks_ringmap_writer_begin_rebuild(struct ks_ringmap_writer
 							const struct ks_ring_geometry *geometry,
 							struct ks_ring **ret_ring);
 
-/** Moves the rebuild to a larger geometry; *ret_ring replaces the one before. Failures as for grow; the rebuild
- * then stands as it was. KS_NOT_FOUND: none was begun. */
-KS_MUST_USE enum ks_err ks_ringmap_writer_grow_rebuild(struct ks_ringmap_writer *writer,
-						       const struct ks_ring_geometry *geometry, int64_t now_ms,
-						       struct ks_ring **ret_ring);
-
 /** Marks the rebuild (or the generation of a fresh open) as complete and switches readers to it. KS_NOT_FOUND:
  * neither is pending. */
 KS_MUST_USE enum ks_err ks_ringmap_writer_publish(struct ks_ringmap_writer *writer);

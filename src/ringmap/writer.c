@@ -342,20 +342,6 @@ enum ks_err ks_ringmap_writer_begin_rebuild(struct ks_ringmap_writer *writer, co
 	return KS_OK;
 }
 
-enum ks_err ks_ringmap_writer_grow_rebuild(struct ks_ringmap_writer *writer, const struct ks_ring_geometry *geometry,
-					   int64_t now_ms, struct ks_ring **ret_ring)
-{
-	struct ks_generation *next;
-
-	if (!writer->rebuild)
-		return KS_NOT_FOUND;
-	KS_TRY(copy_generation(writer, writer->rebuild, geometry, now_ms, &next));
-	discard(writer, &writer->rebuild);
-	writer->rebuild = next;
-	*ret_ring = &next->ring;
-	return KS_OK;
-}
-
 enum ks_err ks_ringmap_writer_publish(struct ks_ringmap_writer *writer)
 {
 	struct ks_generation *next = writer->rebuild ? writer->rebuild : writer->current;

@@ -170,8 +170,6 @@ KS_MUST_USE enum ks_err ks_store_tenants(struct ks_store *store, const struct ks
 					 ks_tenant_each *each, void *ctx);
 /** All, deleted ones too, parents before children: for a rebuild. */
 KS_MUST_USE enum ks_err ks_store_tenants_all(struct ks_store *store, ks_tenant_each *each, void *ctx);
-/** True in *ret_any if something that is not deleted has this parent. */
-KS_MUST_USE enum ks_err ks_store_tenant_has_children(struct ks_store *store, uint64_t id, bool *ret_any);
 
 /* ---- users and memberships ---- */
 struct ks_user_row {

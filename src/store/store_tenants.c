@@ -92,14 +92,3 @@ enum ks_err ks_store_tenants_all(struct ks_store *store, ks_tenant_each *each, v
 
 	return ks_store_query(store, KS_SQL_TENANTS_ALL, NULL, 0, KS_ARRAY_LEN(tenant_fields), take_tenant, &taker);
 }
-
-enum ks_err ks_store_tenant_has_children(struct ks_store *store, uint64_t id, bool *ret_any)
-{
-	int64_t child;
-	enum ks_err err = ks_store_query_numbers(store, KS_SQL_TENANT_CHILD, KS_PARAMS(ks_value_u64(id)), 1, &child);
-
-	if (err != KS_OK && err != KS_NOT_FOUND)
-		return err;
-	*ret_any = err == KS_OK;
-	return KS_OK;
-}

@@ -134,7 +134,6 @@ static void lists_use_their_index(void **state)
 		{KS_SQL_TENANTS_OF_PARENT, "tenants_parent (parent=? AND rowid<?)"},
 		{KS_SQL_TENANTS_OF_ORGANIZATION, "tenants_organization (organization=? AND rowid<?)"},
 		{KS_SQL_TENANTS_OF_KIND, "tenants_kind (kind=? AND rowid<?)"},
-		{KS_SQL_TENANT_CHILD, "tenants_parent (parent=?)"},
 		{KS_SQL_KEYS_EXPIRING, "keys_expires (segment=? AND expires_at>? AND expires_at<?)"},
 		{KS_SQL_KEYS_EXPIRING_WITH, "keys_expires (segment=? AND expires_at=? AND id>?)"},
 		{KS_SQL_KEYS_UNUSED, "SEARCH k USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},

@@ -96,24 +96,6 @@ static void every_member_comes_back(void **state)
 	assert_ok(ks_store_commit(f->store));
 }
 
-static void children_that_are_deleted_do_not_count(void **state)
-{
-	struct fixture *f = *state;
-	struct ks_tenant_row row = tenant_row(PROJECT_A, SUB_A, ORG_A, KS_TENANT_KIND_PROJECT);
-	bool any;
-
-	assert_ok(ks_store_tenant_has_children(f->store, SUB_A, &any));
-	assert_true(any);
-	assert_ok(ks_store_tenant_has_children(f->store, PROJECT_A, &any));
-	assert_false(any);
-	assert_ok(ks_store_begin(f->store));
-	row.deleted_at = NOW;
-	assert_ok(ks_store_tenant_update(f->store, &row));
-	assert_ok(ks_store_commit(f->store));
-	assert_ok(ks_store_tenant_has_children(f->store, SUB_A, &any));
-	assert_false(any);
-}
-
 struct order {
 	uint64_t ids[64];
 	uint64_t parents[64];
@@ -310,7 +292,6 @@ int main(void)
 		TEST(what_refers_to_nothing_is_refused),
 		TEST(a_slug_is_one_tenants_for_good),
 		TEST(every_member_comes_back),
-		TEST(children_that_are_deleted_do_not_count),
 		TEST(all_come_parents_first_the_deleted_too),
 		TEST(a_callback_ends_the_list),
 		TEST(unfiltered_lists_page_through_all),
