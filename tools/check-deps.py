@@ -32,12 +32,13 @@ LAYERS = {
     "engine": {"base", "hooksig", "crypto", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "ringmap", "store", "login", "merkle", "keeper"},
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "health": {"base", "crypto", "fetch", "model", "platform", "probe", "ring", "ringmap", "decision", "policy", "store", "engine"},
+    "inbound": {"base", "crypto", "fetch", "hooksig", "keeper", "model", "platform", "ring", "ringmap", "decision", "policy", "store", "engine", "token", "urlpath", "jose", "assertion"},
     "http": {"base", "crypto"},
-    "api": {"base", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "health", "merkle", "keeper"},
+    "api": {"base", "inbound", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "health", "merkle", "keeper"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "keeper"},
-    "cli": {"base", "crypto", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
+    "daemon": {"base", "inbound", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "keeper"},
+    "cli": {"base", "inbound", "crypto", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
 }
 PURE = {"base", "multipart", "model", "token", "jose", "hooksig", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}
 # Headers that give descriptors, clocks, threads or the environment: not in the pure core.

@@ -32,6 +32,7 @@ static void release(struct ks_api *api)
 	(void)pthread_mutex_destroy(&api->throttle_lock);
 	ks_github_keys_free(&api->github_keys);
 	ks_gate_done(&api->leak_gate);
+	ks_gate_done(&api->hook_gate);
 	free(api->throttle);
 	free(api->route_segments);
 	free(api);
@@ -71,6 +72,8 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 		err = count_segments(api);
 	if (err == KS_OK)
 		err = ks_gate_init(&api->leak_gate);
+	if (err == KS_OK)
+		err = ks_gate_init(&api->hook_gate);
 	if (err == KS_OK)
 		err = ks_github_keys_new(options->github_keys_url, &options->fetch, &api->github_keys);
 	if (err == KS_OK && pthread_key_create(&api->thread_key, thread_free) != 0)
@@ -348,6 +351,43 @@ static bool is_authorize(struct ks_str path)
 	return ks_str_starts(path, base) && (path.n == base.n || path.p[base.n] == '/');
 }
 
+static struct ks_call *call_new(struct ks_api *api, struct ks_exchange *x, const struct ks_route *route,
+				struct ks_api_thread *thread)
+{
+	struct ks_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->api = api;
+	call->exchange = x;
+	call->route = route;
+	call->reader = &thread->reader;
+	ks_json_init(&call->out);
+	x->state = call;
+	return call;
+}
+
+/* What platforms send, by any method and with any path behind the source's: it is not ours to read. False: it is none. */
+static bool begin_hook(struct ks_api *api, struct ks_exchange *x, struct ks_api_thread *thread)
+{
+	static const struct ks_route route = {"*", "/hooks/{source}", KS_AUTH_OPEN, KS_BODY_PAGE, ks_api_hooks, NULL};
+	struct ks_str path = ks_exchange_path(x), base = KS_STR("/hooks/"), rest;
+	struct ks_str params[KS_CALL_PARAMS_MAX] = {0};
+	struct ks_call *call;
+
+	if (!api->options.inbound || !ks_str_starts(path, base))
+		return false;
+	params[0] = ks_str_sub(path, base.n, SIZE_MAX);
+	(void)!ks_str_split(params[0], '/', &params[0], &rest);
+	call = call_new(api, x, &route, thread);
+	if (call && (params[0].n > KS_ID_TEXT_SIZE || !keep_params(call, params)))
+		call->params[0] = KS_STR("");
+	x->body_max = api->options.hook_body_max ? api->options.hook_body_max : KS_BODY_MAX;
+	if (!call)
+		x->status = 503;
+	return true;
+}
+
 static void begin(void *ctx, struct ks_exchange *x)
 {
 	struct ks_api *api = ctx;
@@ -365,6 +405,8 @@ static void begin(void *ctx, struct ks_exchange *x)
 		ks_api_authorize(api, x);
 		return;
 	}
+	if (begin_hook(api, x, thread))
+		return;
 	if (ks_path_read(x->target, &thread->path) != KS_PATH_OK) {
 		const struct ks_reason_info *why = ks_reason_info(KS_REASON_PATH_AMBIGUOUS);
 
@@ -372,7 +414,7 @@ static void begin(void *ctx, struct ks_exchange *x)
 		return;
 	}
 	route = find_route(api, route_method(x), &thread->path, params, &path_known);
-	call = route ? calloc(1, sizeof(*call)) : NULL;
+	call = route ? call_new(api, x, route, thread) : NULL;
 	if (!call) {
 		enum ks_problem p = route ? KS_PROBLEM_INTERNAL : path_known ? KS_PROBLEM_METHOD_NOT_ALLOWED : KS_PROBLEM_NOT_FOUND;
 		const struct ks_problem_info *info = ks_problem_info(p);
@@ -380,12 +422,6 @@ static void begin(void *ctx, struct ks_exchange *x)
 		ks_exchange_problem(x, info->code, info->status, info->title, NULL, NULL, KS_STR(""));
 		return;
 	}
-	call->api = api;
-	call->exchange = x;
-	call->route = route;
-	call->reader = &thread->reader;
-	ks_json_init(&call->out);
-	x->state = call;
 	if (!keep_params(call, params)) {
 		(void)ks_call_problem(call, KS_PROBLEM_NOT_FOUND, NULL);
 		return;

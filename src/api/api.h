@@ -21,6 +21,7 @@ struct ks_api_credential_header {
 
 /** Borrowed by ks_api_new for the life of the api. */
 struct ks_health;
+struct ks_inbound;
 
 struct ks_api_options {
 	struct ks_api_credential_header credential_headers[KS_API_CREDENTIAL_HEADERS_MAX];
@@ -42,6 +43,12 @@ struct ks_api_options {
 	void (*metrics)(void *ctx, struct ks_buf *out);
 	void *metrics_ctx;
 	struct ks_federation *federation; /* must be there */
+	struct ks_inbound *inbound;      /* webhooks of others; NULL: none are taken */
+	const char *hook_origin;         /* https://host that platforms send to; NULL or empty: the issuer's name */
+	const char *hook_certificate_header; /* in which trusted proxies pass a client's certificate; NULL or empty: none do */
+	size_t hook_body_max;            /* bytes; 0: 1 MiB */
+	uint32_t hook_challenges;        /* challenges that one address may ask in a minute */
+	int64_t hook_confirm_ms;         /* challenges that nothing vouches for are answered so long */
 	struct ks_health *health;        /* who probes providers; NULL: nobody */
 	ks_engine_log *log;
 	void *log_ctx;

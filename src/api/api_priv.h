@@ -57,6 +57,7 @@ struct ks_api {
 	pthread_mutex_t throttle_lock;    /* guards throttle */
 	struct ks_throttle *throttle;
 	struct ks_gate leak_gate;
+	struct ks_gate hook_gate;
 	struct ks_github_keys *github_keys;
 	unsigned char *route_segments;    /* how many each route has, in their order */
 };
@@ -105,6 +106,9 @@ void ks_present_jwt(struct ks_api_thread *thread, const struct ks_ring *ring, en
 
 /** The client's address: X-Forwarded-For from the right through the trusted proxies, else the peer. False: unknown. */
 bool ks_client_address(const struct ks_api *api, const struct ks_exchange *exchange, struct ks_addr *ret_addr);
+
+/** Whether the connection's other end is a proxy whose word is believed. */
+bool ks_client_is_proxied(const struct ks_api *api, const struct ks_exchange *exchange);
 
 /** The request that a gateway asks about (gateway.c). */
 enum ks_gateway_form {

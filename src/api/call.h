@@ -249,3 +249,4 @@ KS_MUST_USE enum ks_err ks_record_user_by_id(struct ks_store *store, struct ks_j
 #include "api/routes.def"
 #undef KS_ROUTE
 ks_call_handler ks_api_keys_import_start;
+ks_call_handler ks_api_hooks;

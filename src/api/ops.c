@@ -9,6 +9,7 @@
 #include "api/api_priv.h"
 #include "health/health.h"
 #include "api/counters.h"
+#include "api/hooks.h"
 #include "api/intake.h"
 #include "api/key_in.h"
 #include "api/leaks.h"
@@ -152,6 +153,26 @@ static void put_intakes(struct scrape *s, const struct metric *m)
 	for (enum ks_intake_outcome i = 0; i < KS_INTAKE_COUNT; i++)
 		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
 			      (unsigned long long)ks_intake_counted(i));
+}
+
+static void put_hooks(struct scrape *s, const struct metric *m)
+{
+	static const char *const labels[] = {
+#define X(name, label) label,
+		KS_HOOKS(X)
+#undef X
+	};
+
+	for (enum ks_hook_outcome i = 0; i < KS_HOOK_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
+			      (unsigned long long)ks_hooks_counted(i));
+}
+
+static void put_hooks_refused(struct scrape *s, const struct metric *m)
+{
+	for (enum ks_hooksig_code i = KS_HOOKSIG_OK + 1; i < KS_HOOKSIG_CODE_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{code=\"%s\"} %llu\n", m->name, ks_hooksig_code_name(i),
+			      (unsigned long long)ks_hooks_refused(i));
 }
 
 static void put_leaks(struct scrape *s, const struct metric *m)

@@ -71,6 +71,11 @@ static bool parse_entry(struct ks_str entry, struct ks_addr *ret_addr)
 	return ks_str_split(entry, ':', &head, &tail) && ks_addr_parse(head, ret_addr);
 }
 
+bool ks_client_is_proxied(const struct ks_api *api, const struct ks_exchange *x)
+{
+	return x->peer_known && is_proxy(&api->options, &x->peer, 0);
+}
+
 bool ks_client_address(const struct ks_api *api, const struct ks_exchange *x, struct ks_addr *ret_addr)
 {
 	const struct ks_api_options *options = &api->options;

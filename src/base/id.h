@@ -26,7 +26,8 @@
 	X(ISSUER, "iss")       \
 	X(IDENTITY_PROVIDER, "idp") \
 	X(LEASE, "lse")        \
-	X(DELIVERY, "dlv")
+	X(DELIVERY, "dlv")     \
+	X(MESSAGE, "msg")
 
 enum ks_id_type {
 #define X(name, prefix) KS_ID_##name,

@@ -13,6 +13,7 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "daemon/inbound.h"
 #include "daemon/serve.h"
 
 #define BUSY_WAIT_MS 5000
@@ -23,6 +24,7 @@ struct ks_client {
 	char socket_path[256];
 	struct ks_engine *engine;
 	struct ks_federation *federation;
+	struct ks_inbound *inbound;
 	struct ks_api_options api_options;
 	struct ks_api *api;
 };
@@ -82,6 +84,7 @@ static int open_store(struct ks_cli *cli, struct ks_client *client)
 {
 	struct ks_engine_options options;
 	struct ks_federation_options federation;
+	struct ks_inbound_options inbound;
 	struct ks_config_problem problem = {""};
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
@@ -101,6 +104,12 @@ static int open_store(struct ks_cli *cli, struct ks_client *client)
 	client->api_options.realm = cli->config->realm.text;
 	err = ks_federation_new(client->engine, &federation, &client->federation);
 	client->api_options.federation = client->federation;
+	ks_serve_inbound(cli->config, &federation.fetch, &inbound);
+	inbound.log = NULL;
+	if (err == KS_OK)
+		err = ks_inbound_new(client->engine, &inbound, &client->inbound);
+	client->api_options.inbound = client->inbound;
+	ks_serve_hooks(cli->config, &client->api_options);
 	if (err == KS_OK)
 		err = ks_api_new(client->engine, &client->api_options, &client->api);
 	return err == KS_OK ? KS_EXIT_DONE : ks_cli_fail(cli, KS_EXIT_FAILED, "%s", ks_err_text(err));
@@ -125,6 +134,7 @@ void ks_client_close(struct ks_cli *cli)
 		return;
 	ks_federation_stop(cli->client->federation);
 	ks_api_free(&cli->client->api);
+	ks_inbound_free(&cli->client->inbound);
 	ks_federation_free(&cli->client->federation);
 	ks_engine_close(&cli->client->engine);
 	free(cli->client);

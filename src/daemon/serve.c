@@ -18,6 +18,7 @@
 #include "config/log.h"
 #include "daemon/health.h"
 #include "daemon/held.h"
+#include "daemon/inbound.h"
 #include "daemon/kms.h"
 #include "daemon/leaks.h"
 #include "daemon/notices.h"
@@ -37,6 +38,7 @@ struct service {
 	struct ks_references *references;
 	struct ks_vault_openers openers;
 	struct ks_health *health;
+	struct ks_inbound *inbound;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -165,6 +167,7 @@ enum ks_err ks_serve_engine_options(const struct ks_config *config, struct ks_en
 		.link_attempts = config->links_attempts.number,
 		.invitation_ms = (int64_t)config->invitations_lifetime_s.number * 1000,
 		.events_keep_days = (unsigned)config->events_keep_days.number,
+		.inbound_keep_days = (unsigned)config->hooks_keep_days.number,
 		.audit_key = true,
 		.audit_checkpoint_ms = (int64_t)config->audit_checkpoint_interval.number * 1000,
 		.self_policy = ks_api_self_policy(),
@@ -347,6 +350,7 @@ static enum ks_err start_http(struct service *s, struct ks_config_problem *probl
 		.tls_certificate = or_null(&c->tls_certificate),
 		.tls_key = or_null(&c->tls_key),
 		.tls_client_ca = or_null(&c->tls_client_ca),
+		.tls_client_optional = c->tls_client_optional.number != 0,
 		.threads = (unsigned)c->http_threads.number,
 		.connections_max = (unsigned)c->http_connections.number,
 		.connections_per_address_max = (unsigned)c->http_connections_per_address.number,
@@ -374,6 +378,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	struct ks_engine_options options;
 	struct ks_federation_options federation;
 	struct ks_health_options health;
+	struct ks_inbound_options inbound;
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
@@ -414,6 +419,10 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	ks_serve_health(s->config, &federation.fetch, &health);
 	KS_TRY(ks_health_new(s->engine, &health, &s->health));
 	s->api_options.health = s->health;
+	ks_serve_inbound(s->config, &federation.fetch, &inbound);
+	KS_TRY(ks_inbound_new(s->engine, &inbound, &s->inbound));
+	s->api_options.inbound = s->inbound;
+	ks_serve_hooks(s->config, &s->api_options);
 	err = ks_api_new(s->engine, &s->api_options, &s->api);
 	if (err == KS_MALFORMED)
 		return complain(problem, "leaks.github_keys_url", "the URL is not one that is fetched");
@@ -429,11 +438,13 @@ static void stop(struct service *s)
 {
 	ks_federation_hurry(s->federation);
 	ks_references_stop(s->references);
+	ks_inbound_stop(s->inbound);
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
 	ks_federation_stop(s->federation);
 	ks_health_stop(s->health);
 	ks_serve_held_stop();
 	ks_api_free(&s->api);
+	ks_inbound_free(&s->inbound);
 	ks_federation_free(&s->federation);
 	ks_health_free(&s->health);
 	ks_engine_close(&s->engine);

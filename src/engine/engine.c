@@ -163,6 +163,8 @@ static enum ks_err copy_options(struct ks_engine *engine, const struct ks_engine
 		o->usage_flush_ms = DEFAULT_FLUSH_MS;
 	if (o->events_keep_days == 0)
 		o->events_keep_days = DEFAULT_EVENTS_DAYS;
+	if (o->inbound_keep_days == 0)
+		o->inbound_keep_days = DEFAULT_EVENTS_DAYS;
 	if (o->session_idle_ms == 0)
 		o->session_idle_ms = DEFAULT_SESSION_IDLE_MS;
 	if (o->session_lifetime_ms == 0)

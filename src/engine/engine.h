@@ -93,6 +93,7 @@ struct ks_engine_options {
 	bool audit_key;                    /* make the key that signs checkpoints of the audit where there is none */
 	int64_t audit_checkpoint_ms;       /* checkpoints of the audit are signed this often; 0: on demand alone */
 	unsigned events_keep_days;         /* events are forgotten after so long; 0: 30 */
+	unsigned inbound_keep_days;        /* webhooks that were received are forgotten after so long; 0: 30 */
 	struct ks_notice_options notice;
 	int64_t session_idle_ms;           /* a session not used for so long ends; 0: 30 minutes */
 	int64_t session_lifetime_ms;       /* it ends in any case; 0: 12 hours */

@@ -22,7 +22,9 @@ enum ks_event_type {
 	X(COUNT, "{\"type\":\"integer\",\"minimum\":0}")                                            \
 	X(KEY, "{\"type\":\"string\",\"pattern\":\"^key_[0-9a-hjkmnp-tv-z]{13}$\"}")                \
 	X(KEY_OR_NULL, "{\"type\":[\"string\",\"null\"],\"pattern\":\"^key_[0-9a-hjkmnp-tv-z]{13}$\"}") \
-	X(PROVIDER, "{\"type\":\"string\",\"pattern\":\"^prv_[0-9a-hjkmnp-tv-z]{13}$\"}")
+	X(PROVIDER, "{\"type\":\"string\",\"pattern\":\"^prv_[0-9a-hjkmnp-tv-z]{13}$\"}") \
+	X(PROVIDER_OR_NULL, "{\"type\":[\"string\",\"null\"],\"pattern\":\"^prv_[0-9a-hjkmnp-tv-z]{13}$\"}") \
+	X(SOURCE, "{\"type\":\"string\",\"pattern\":\"^src_[0-9a-hjkmnp-tv-z]{13}$\"}")
 
 enum ks_event_field_type {
 #define X(name, schema) KS_EVENT_FIELD_##name,

@@ -5,6 +5,7 @@
 #include "crypto/random.h"
 #include "engine/events.h"
 #include "engine/keys_check.h"
+#include "engine/sources.h"
 #include "engine/users.h"
 #include "engine/vault.h"
 
@@ -466,6 +467,7 @@ enum ks_err ks_tenants_delete(struct ks_tx *tx, const struct ks_actor *actor, ui
 	KS_TRY(check_empty(tx, id, ret_refusal));
 	if (kept.row.kind == KS_TENANT_KIND_ORGANIZATION)
 		KS_TRY(end_users(tx, actor, id));
+	KS_TRY(ks_sources_tenant_deleted(tx, actor, id));
 	KS_TRY(ks_vault_tenant_deleted(tx, actor, id));
 	kept.row.deleted_at = tx->now_ms;
 	KS_TRY(ks_tx_gone(tx, id));

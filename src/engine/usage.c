@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "engine/links.h"
+#include "engine/sources.h"
 #include "engine/people_priv.h"
 
 #define ROWS_LEAST 512         /* of a job: other jobs wait for about a millisecond */
@@ -377,7 +378,7 @@ static enum ks_err flush(struct ks_engine *engine)
 /* *job->ctx: there is more to do. */
 static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 {
-	bool *more = job->ctx;
+	bool *more = job->ctx, inbound = false;
 	size_t folded = 0;
 	uint64_t trimmed = 0;
 
@@ -385,7 +386,8 @@ static enum ks_err run_chores(struct ks_job *job, struct ks_tx *tx)
 				   &folded));
 	KS_TRY(ks_store_events_trim(tx->store, tx->now_ms - tx->engine->options.events_keep_days * DAY_MS, TRIM_AT_ONCE,
 				    &trimmed));
-	*more = folded == FOLD_AT_ONCE || trimmed == TRIM_AT_ONCE;
+	KS_TRY(ks_inbound_tend(tx, &inbound));
+	*more = folded == FOLD_AT_ONCE || trimmed == TRIM_AT_ONCE || inbound;
 	KS_TRY(ks_store_sessions_forget(tx->store, tx->now_ms - SESSIONS_KEPT_MS, SESSIONS_AT_ONCE));
 	return ks_store_idempotency_trim(tx->store, tx->now_ms - IDEMPOTENCY_KEPT_MS);
 }

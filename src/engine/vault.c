@@ -2,6 +2,7 @@
 /* Providers as such: made, renamed, deleted, erased. */
 #include "engine/events.h"
 #include "engine/keys_check.h"
+#include "engine/sources.h"
 #include "engine/vault_priv.h"
 
 #define DEFAULT_LEASE_MS INT64_C(3600000)
@@ -60,9 +61,8 @@ enum ks_err ks_vault_audit(struct ks_tx *tx, const struct ks_actor *actor, const
 
 /* ---- create, rename ---- */
 
-/* The tenant that it is to belong to, which lies in an organization: that is whose key seals. */
-static enum ks_err find_home(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant,
-			     struct ks_provider_row *row, struct ks_refusal *refusal)
+enum ks_err ks_vault_home(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant, struct ks_provider_row *row,
+			  struct ks_refusal *refusal)
 {
 	uint64_t id = tenant ? tenant : actor->effective;
 	const struct ks_ring *ring = tx->ring;
@@ -87,7 +87,7 @@ enum ks_err ks_vault_provider_create(struct ks_tx *tx, const struct ks_actor *ac
 	struct ks_buf detail = KS_BUF(text);
 
 	KS_TRY(ks_check_name(input->name, "/name", ret_refusal));
-	KS_TRY(find_home(tx, actor, input->tenant, &row, ret_refusal));
+	KS_TRY(ks_vault_home(tx, actor, input->tenant, &row, ret_refusal));
 	if (!ks_vault_platform_of(tx->engine, input->platform, &platform))
 		return ks_refuse_invalid(ret_refusal, "/platform", "there is no such platform");
 	row.id = ks_tx_id(tx);
@@ -228,6 +228,7 @@ enum ks_err ks_vault_organization_erase(struct ks_tx *tx, const struct ks_actor 
 		return ks_refuse_invalid(ret_refusal, "", "only an organization has a key of its own");
 	KS_TRY(erase_key(tx, organization, &any));
 	KS_TRY(each_of(tx, actor, (struct ks_provider_filter){.organization = organization}, erase_row));
+	KS_TRY(ks_sources_organization_erased(tx, organization));
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = "secret.erase",
 		.organization = organization,

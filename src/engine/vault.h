@@ -229,6 +229,10 @@ KS_MUST_USE enum ks_err ks_vault_read(struct ks_store *store, uint64_t provider,
  * version. */
 KS_MUST_USE enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
 					   struct ks_vault_fields **ret_fields);
+/** All versions of its fields that some call may have: the current ones first, then those before that still are there, as
+ * far as there is room. For what verifies with any of them. KS_NOT_FOUND. */
+KS_MUST_USE enum ks_err ks_vault_read_stages(struct ks_store *store, uint64_t provider,
+					     struct ks_vault_fields **ret_fields);
 void ks_vault_fields_free(struct ks_vault_fields **fields);
 
 /** What the platform's file says. False: there is none of this name. */

@@ -24,6 +24,31 @@ enum ks_err ks_provider_keep(void *ctx, const struct ks_provider_row *row);
 KS_MUST_USE enum ks_err ks_vault_find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
 				      struct ks_provider_kept *ret_kept, struct ks_refusal *refusal);
 
+/** The tenant (0: the actor's effective one) that something with secrets is to belong to, and the organization, whose key
+ * seals: both into *row. Refusals: tenant_forbidden, invalid. */
+KS_MUST_USE enum ks_err ks_vault_home(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant,
+				      struct ks_provider_row *row, struct ks_refusal *refusal);
+
+/** What is sealed for something that is no provider's field. */
+struct ks_vault_bound {
+	uint64_t organization, tenant;
+	uint64_t object;             /* its id */
+	const char *name;            /* what of it; static */
+	uint64_t version;
+};
+/** Seals `text` under the organization's key, which is made where there is none. Waits; not on the writer's thread. */
+KS_MUST_USE enum ks_err ks_vault_seal_for(struct ks_engine *engine, const struct ks_vault_bound *bound, struct ks_str text,
+					  struct ks_vault_prepared **ret_sealed, struct ks_refusal *refusal);
+/** Opens it. KS_CORRUPT: it was sealed for something else, or the key is gone. Waits; not on the writer's thread. */
+KS_MUST_USE enum ks_err ks_vault_open_for(struct ks_engine *engine, struct ks_store *store, const struct ks_vault_bound *bound,
+					  uint64_t key_number, struct ks_str sealed, struct ks_secret *ret_text);
+/** Of what was sealed: the number of the key, and the sealed text. */
+uint64_t ks_vault_prepared_key(const struct ks_vault_prepared *prepared);
+struct ks_str ks_vault_prepared_text(const struct ks_vault_prepared *prepared);
+/** Refusal conflict: the key was erased since. */
+KS_MUST_USE enum ks_err ks_vault_prepared_check(struct ks_tx *tx, uint64_t organization,
+						const struct ks_vault_prepared *prepared, struct ks_refusal *refusal);
+
 /** An audit entry about the provider. */
 KS_MUST_USE enum ks_err ks_vault_audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
 				       const struct ks_provider_row *row, const char *outcome, struct ks_str detail);

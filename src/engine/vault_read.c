@@ -249,6 +249,42 @@ enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_store *store,
 	return KS_OK;
 }
 
+/* ---- all that calls have ---- */
+
+struct staging {
+	struct ks_vault_fields *fields;
+	enum ks_field_stage stage;
+};
+
+static enum ks_err take_staged(void *ctx, const struct ks_field_version_row *row)
+{
+	const struct staging *staging = ctx;
+
+	if (row->stage != staging->stage || staging->fields->count == KS_VAULT_FIELDS_MAX)
+		return KS_OK;
+	return take_field(staging->fields, row);
+}
+
+enum ks_err ks_vault_read_stages(struct ks_store *store, uint64_t provider, struct ks_vault_fields **ret_fields)
+{
+	static const enum ks_field_stage stages[] = {KS_FIELD_STAGE_CURRENT, KS_FIELD_STAGE_PREVIOUS};
+	struct ks_provider_kept kept;
+	struct ks_vault_fields *f;
+	enum ks_err err = KS_OK;
+
+	KS_TRY(fields_of(store, provider, &kept, &f));
+	for (size_t i = 0; i < KS_ARRAY_LEN(stages) && err == KS_OK; i++)
+		err = ks_store_field_versions_open(store, provider, take_staged, &(struct staging){f, stages[i]});
+	if (err == KS_OK && f->count > 0)
+		err = read_key(store, f);
+	if (err != KS_OK) {
+		ks_vault_fields_free(&f);
+		return err;
+	}
+	*ret_fields = f;
+	return KS_OK;
+}
+
 /* ---- rooms for plain values ---- */
 
 /* Making locked memory takes several system calls, so that a few rooms, wiped, are kept for the next calls. Of the process. */
@@ -443,4 +479,58 @@ void ks_vault_opened_free(struct ks_vault_opened *opened)
 	for (size_t i = 0; i < KS_VAULT_FIELDS_MAX; i++)
 		ks_secret_free(&opened->fetched[i]);
 	*opened = (struct ks_vault_opened){0};
+}
+
+/* ---- what is no field of a provider ---- */
+
+static enum ks_err open_one(struct ks_engine *engine, struct ks_store *store, struct ks_vault_fields *f,
+			    struct ks_secret *ret_text)
+{
+	struct ks_vault_opened opened;
+	struct ks_secret text = {0};
+	struct ks_str value;
+	enum ks_err err;
+
+	KS_TRY(read_key(store, f));
+	err = ks_vault_open_fields(engine, f, 0, &opened);
+	if (err == KS_OK)
+		err = opened.items[0].err;
+	if (err == KS_OK) {
+		value = opened.items[0].value;
+		err = ks_secret_new(&text, KS_MAX(value.n, (size_t)1));
+		if (err == KS_OK)
+			err = ks_secret_set(&text, value.p, value.n);
+	}
+	ks_vault_opened_free(&opened);
+	if (err == KS_OK)
+		*ret_text = text;
+	else
+		ks_secret_free(&text);
+	return err;
+}
+
+enum ks_err ks_vault_open_for(struct ks_engine *engine, struct ks_store *store, const struct ks_vault_bound *bound,
+			      uint64_t key_number, struct ks_str sealed, struct ks_secret *ret_text)
+{
+	struct ks_vault_fields *f = calloc(1, sizeof(*f));
+	enum ks_err err;
+
+	if (!f)
+		return KS_MEMORY;
+	f->provider = bound->object;
+	f->tenant = bound->tenant;
+	f->organization = bound->organization;
+	err = take_field(f, &(struct ks_field_version_row){
+		.field = ks_str_c(bound->name),
+		.version = bound->version,
+		.kind = KS_FIELD_KIND_HELD,
+		.stage = KS_FIELD_STAGE_CURRENT,
+		.open = true,
+		.key_number = key_number,
+		.sealed = sealed,
+	});
+	if (err == KS_OK)
+		err = open_one(engine, store, f, ret_text);
+	ks_vault_fields_free(&f);
+	return err == KS_NOT_FOUND ? KS_CORRUPT : err;
 }

@@ -268,12 +268,70 @@ enum ks_err ks_vault_prepare(struct ks_engine *engine, const struct ks_actor *ac
 	return KS_OK;
 }
 
+/* ---- what is no field of a provider ---- */
+
+static enum ks_err run_find_key(struct ks_job *job, struct ks_tx *tx)
+{
+	return find_key(tx->store, job->ctx);
+}
+
+enum ks_err ks_vault_seal_for(struct ks_engine *engine, const struct ks_vault_bound *bound, struct ks_str text,
+			      struct ks_vault_prepared **ret_sealed, struct ks_refusal *refusal)
+{
+	struct ks_vault_writing writing = {.text = text};
+	struct reserving r = {.writing = &writing, .tenant = bound->tenant};
+	struct ks_buf name;
+	enum ks_err err;
+
+	r.prepared = calloc(1, sizeof(*r.prepared));
+	if (!r.prepared)
+		return KS_MEMORY;
+	r.prepared->provider = bound->object;
+	r.prepared->organization = bound->organization;
+	r.prepared->version = bound->version;
+	r.prepared->kind = KS_FIELD_KIND_HELD;
+	name = KS_BUF(r.prepared->field);
+	ks_buf_put_c(&name, bound->name);
+	(void)ks_buf_z(&name);
+	err = run_here(engine, run_find_key, &r, refusal);
+	if (err == KS_OK)
+		err = have_key(engine, &r, refusal);
+	if (err == KS_OK)
+		err = seal(engine, &r);
+	if (err != KS_OK) {
+		free(r.prepared);
+		return err;
+	}
+	*ret_sealed = r.prepared;
+	return KS_OK;
+}
+
+uint64_t ks_vault_prepared_key(const struct ks_vault_prepared *prepared)
+{
+	return prepared->key_number;
+}
+
+struct ks_str ks_vault_prepared_text(const struct ks_vault_prepared *prepared)
+{
+	return ks_str_of((const char *)prepared->sealed, prepared->n);
+}
+
 /* ---- its place ---- */
 
 static enum ks_err check_key(void *ctx, const struct ks_organization_key_row *row)
 {
 	(void)ctx;
 	return row->erased_at == KS_TIME_NONE ? KS_OK : KS_CONFLICT;
+}
+
+enum ks_err ks_vault_prepared_check(struct ks_tx *tx, uint64_t organization, const struct ks_vault_prepared *prepared,
+				    struct ks_refusal *refusal)
+{
+	enum ks_err err = ks_store_organization_key_get(tx->store, organization, prepared->key_number, check_key, NULL);
+
+	if (err == KS_CONFLICT || err == KS_NOT_FOUND)
+		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "the organization's key was erased just now");
+	return err;
 }
 
 /* A pending version that a newer one came after is of no more use. */
@@ -306,13 +364,9 @@ enum ks_err ks_vault_put_version(struct ks_tx *tx, const struct ks_actor *actor,
 	char text[KS_VAULT_DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
 	bool held = prepared->kind != KS_FIELD_KIND_REFERENCE;
-	enum ks_err err;
 
 	KS_TRY(ks_vault_find(tx, NULL, prepared->provider, &kept, ret_refusal));
-	err = ks_store_organization_key_get(tx->store, prepared->organization, prepared->key_number, check_key, NULL);
-	if (err == KS_CONFLICT || err == KS_NOT_FOUND)
-		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "", "the organization's key was erased just now");
-	KS_TRY(err);
+	KS_TRY(ks_vault_prepared_check(tx, prepared->organization, prepared, ret_refusal));
 	KS_TRY(supersede(tx, prepared));
 	KS_TRY(ks_store_field_version_insert(tx->store, &(struct ks_field_version_row){
 		.provider = prepared->provider,

@@ -212,6 +212,28 @@ static bool read_replay(struct hs_compile *c, struct ks_str value, void *to)
 	return scheme->replay.of_token || hs_var_index(c, replay.key, &scheme->replay.var);
 }
 
+struct confirm {
+	struct ks_str url;
+	struct hs_list hosts;
+};
+
+static bool read_confirm(struct hs_compile *c, struct ks_str value, void *to)
+{
+	static const struct hs_member members[] = {
+		HS_NEEDED("url", hs_read_text, struct confirm, url),
+		HS_NEEDED("hosts", hs_read_texts, struct confirm, hosts),
+	};
+	struct ks_hooksig_scheme *scheme = ((struct form *)to)->scheme;
+	struct confirm confirm = {0};
+
+	c->plan = &((struct form *)to)->base;
+	if (!hs_read_object(c, value, members, KS_ARRAY_LEN(members), &confirm))
+		return false;
+	scheme->confirm.present = true;
+	scheme->confirm.hosts = confirm.hosts;
+	return hs_var_index(c, confirm.url, &scheme->confirm.var);
+}
+
 static bool add_variant(struct hs_compile *c, struct ks_str value, void *to)
 {
 	static const char *const names[HS_VARIANT_COUNT] = {"as-is", "no-port", "default-port"};
@@ -252,6 +274,7 @@ static const struct hs_member form_members[] = {
 	{"alternatives", read_alternatives, 0, false},
 	{"challenge", read_challenge, 0, false},
 	{"replay", read_replay, 0, false},
+	{"confirm", read_confirm, 0, false},
 	{"accept", read_accept, 0, false},
 	{"reject", read_reject, 0, false},
 };

@@ -104,6 +104,8 @@ struct ks_hooksig_answer {
 	struct ks_hooksig_response response;
 	struct ks_str replay_key; /* of a genuine request, by which a second one is known; empty: the scheme has none */
 	int64_t replay_s;       /* how long it has to be remembered */
+	struct ks_str confirm_url; /* of a genuine request that asks for a confirmation: what is to be fetched by whoever
+				 * agrees, at one of the scheme's hosts; empty: it does not ask */
 };
 
 /** Room that a decision about a request with a body of `body_n` bytes can need at most, for `room` below. */
@@ -114,6 +116,18 @@ size_t ks_hooksig_room(size_t body_n);
  * crypto library for public keys. Time depends on the content of no secret. Any thread. REPLAYED is never the answer. */
 void ks_hooksig_verify(const struct ks_hooksig_scheme *scheme, const struct ks_hooksig_request *request, int64_t now_ms,
 		       struct ks_buf *room, struct ks_hooksig_answer *ret_answer);
+
+/** A request was refused: whether that may be for want of a certificate that it names, at one of the scheme's hosts, and
+ * that is not among the settings. *ret_url borrows from `request` or `room`. */
+KS_MUST_USE bool ks_hooksig_wants(const struct ks_hooksig_scheme *scheme, const struct ks_hooksig_request *request,
+				  int64_t now_ms, struct ks_buf *room, struct ks_str *ret_url);
+
+/** Whether the header of this name (or the parameter of the query) carries a secret itself: whoever keeps requests masks
+ * it. */
+bool ks_hooksig_sends_secret(const struct ks_hooksig_scheme *scheme, bool of_query, struct ks_str name);
+
+/** Whether settings of this type ("secrets", "texts") are secret. */
+bool ks_hooksig_type_is_secret(struct ks_str type);
 
 /** Runs the scheme backwards: the headers that make `request` genuine at `now_ms`, with the first key (of a list of
  * signatures: one by each key). `id` is taken for what identifies the message (an id, a nonce) where there is such.

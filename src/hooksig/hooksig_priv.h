@@ -268,6 +268,11 @@ struct ks_hooksig_scheme {
 		size_t var;
 		int64_t keep_s;
 	} replay;
+	struct {
+		bool present;
+		size_t var;
+		struct hs_list hosts;
+	} confirm;
 };
 
 enum hs_variant { HS_URL_AS_IS, HS_URL_NO_PORT, HS_URL_DEFAULT_PORT, HS_VARIANT_COUNT };
@@ -388,5 +393,11 @@ struct ks_public_key;
 struct ks_x509;
 /* op_key.c: keys and certificates, owned by the scheme. */
 bool hs_public_key(struct hs_compile *c, struct ks_str text, enum ks_sign_alg alg, struct ks_public_key **ret_key);
+/* Whether `text` is an https URL without user, port and query at one of `hosts`, in which {region} is a region of AWS. */
+bool hs_url_at(struct ks_str text, const struct hs_list *hosts, struct hs_url *ret_url);
+/* The certificate that `op` (of hs_op_x509) would need and has not. */
+bool hs_x509_wants(struct hs_run *run, const void *op, struct ks_str *ret_url);
+/* op_static.c: the variable that holds a secret itself; false: none does. */
+bool hs_secret_var(const struct hs_op *op, size_t *ret_var);
 bool hs_certificate(struct hs_compile *c, struct ks_str pem, struct ks_x509 **ret_cert);
 hs_reader hs_read_trust;     /* struct ks_x509_trust * */

@@ -398,18 +398,32 @@ static bool host_fits(struct ks_str pattern, struct ks_str host)
 	return n > 0 && ks_str_eq(ks_str_sub(host, n, SIZE_MAX), after);
 }
 
+bool hs_url_at(struct ks_str text, const struct hs_list *hosts, struct hs_url *ret_url)
+{
+	bool fits = false;
+
+	if (!hs_url_parse(text, ret_url) || !ks_str_eq(ret_url->scheme, KS_STR("https")) || ret_url->userinfo.p ||
+	    ret_url->port.n > 0)
+		return false;
+	for (size_t i = 0; i < hosts->n; i++)
+		fits |= host_fits(hosts->v[i], ret_url->host);
+	return fits;
+}
+
+static bool names_cert(const struct x509 *x, struct ks_str text)
+{
+	struct hs_url url;
+
+	return hs_url_at(text, &x->hosts, &url) && !url.has_query && url.path.n >= 5 &&
+	       ks_str_eq(ks_str_sub(url.path, url.path.n - 4, 4), KS_STR(".pem"));
+}
+
 /* The certificate of that address, which must be of one of the hosts, and known. */
 static const struct ks_x509 *find_cert(const struct x509 *x, struct ks_str text)
 {
-	struct hs_url url;
-	bool fits = false;
-
-	if (!hs_url_parse(text, &url) || !ks_str_eq(url.scheme, KS_STR("https")) || url.userinfo.p || url.port.n > 0 ||
-	    url.has_query || url.path.n < 5 || !ks_str_eq(ks_str_sub(url.path, url.path.n - 4, 4), KS_STR(".pem")))
+	if (!names_cert(x, text))
 		return NULL;
-	for (size_t i = 0; i < x->hosts.n; i++)
-		fits |= host_fits(x->hosts.v[i], url.host);
-	for (size_t i = 0; fits && i < x->cert_n; i++)
+	for (size_t i = 0; i < x->cert_n; i++)
 		if (ks_str_eq(x->urls[i], text))
 			return x->certs[i];
 	return NULL;
@@ -463,6 +477,13 @@ static enum ks_hooksig_code run_x509(struct hs_run *run, const void *op)
 	if (cert && is_signed(run, x, cert, alg, ks_str_of((const char *)bytes, n), &code))
 		return KS_HOOKSIG_OK;
 	return code ? code : KS_HOOKSIG_SIGNATURE_MISMATCH;
+}
+
+bool hs_x509_wants(struct hs_run *run, const void *op, struct ks_str *ret_url)
+{
+	const struct x509 *x = op;
+
+	return hs_var_one(run, x->url, ret_url) == KS_HOOKSIG_OK && names_cert(x, *ret_url) && !find_cert(x, *ret_url);
 }
 
 const struct hs_op_type hs_op_x509 = {"x509", sizeof(struct x509), read_x509, run_x509, NULL, true};

@@ -157,6 +157,20 @@ static enum ks_hooksig_code run_basic(struct hs_run *run, const void *op)
 
 const struct hs_op_type hs_op_basic = {"basic", sizeof(struct basic), read_basic, run_basic, NULL, true};
 
+bool hs_secret_var(const struct hs_op *op, size_t *ret_var)
+{
+	const struct equals *equals = op->op;
+	const struct basic *basic = op->op;
+
+	if (op->type == &hs_op_basic)
+		*ret_var = basic->credentials;
+	else if (op->type == &hs_op_equals && equals->secrets.v)
+		*ret_var = equals->value;
+	else
+		return false;
+	return true;
+}
+
 /* ---- addresses ---- */
 
 struct ranges {

@@ -60,6 +60,13 @@ static const struct type *find_type(struct ks_str name)
 	return NULL;
 }
 
+bool ks_hooksig_type_is_secret(struct ks_str type)
+{
+	const struct type *found = find_type(type);
+
+	return found && found->secret;
+}
+
 /* Element `value` (or each element of it) is one of `of`. */
 static bool is_one_of(struct ks_str of, struct ks_str value)
 {

@@ -134,6 +134,17 @@ static void keep_replay_key(struct hs_run *run, struct ks_hooksig_answer *answer
 	answer->replay_s = scheme->replay.keep_s;
 }
 
+static void keep_confirm_url(struct hs_run *run, struct ks_hooksig_answer *answer)
+{
+	const struct ks_hooksig_scheme *scheme = run->scheme;
+	struct hs_url url;
+	struct ks_str text;
+
+	if (scheme->confirm.present && hs_var_one(run, scheme->confirm.var, &text) == KS_HOOKSIG_OK &&
+	    hs_url_at(text, &scheme->confirm.hosts, &url))
+		answer->confirm_url = text;
+}
+
 /* ---- the decision ---- */
 
 static enum ks_hooksig_code decide(struct hs_run *run, struct ks_hooksig_answer *answer)
@@ -154,6 +165,7 @@ static enum ks_hooksig_code decide(struct hs_run *run, struct ks_hooksig_answer 
 		if (code)
 			return code;
 		keep_replay_key(run, answer);
+		keep_confirm_url(run, answer);
 		return write_reply(run, &scheme->accept, &answer->response);
 	}
 	return KS_HOOKSIG_MALFORMED;
@@ -192,4 +204,59 @@ void ks_hooksig_verify(const struct ks_hooksig_scheme *scheme, const struct ks_h
 		ret_answer->code = decide(&run, ret_answer);
 	if (ret_answer->code && write_reply(&run, &scheme->reject, &ret_answer->response))
 		ret_answer->response = (struct ks_hooksig_response){.status = 401};
+}
+
+/* ---- what those who keep requests ask ---- */
+
+bool ks_hooksig_wants(const struct ks_hooksig_scheme *scheme, const struct ks_hooksig_request *request, int64_t now_ms,
+		      struct ks_buf *room, struct ks_str *ret_url)
+{
+	struct hs_run run;
+
+	hs_run_begin(&run, scheme, request, now_ms, room);
+	if (!scheme->vouches || request->header_count > KS_HOOKSIG_HEADERS_MAX || !hs_url_parse(request->url, &run.url))
+		return false;
+	for (size_t i = 0; i < scheme->plan_n; i++) {
+		choose_plan(&run, &scheme->plans[i]);
+		if (!hs_when_holds(&run, &scheme->plans[i].when))
+			continue;
+		for (size_t k = 0; k < scheme->plans[i].op_n; k++)
+			if (scheme->plans[i].ops[k].type == &hs_op_x509)
+				return hs_x509_wants(&run, scheme->plans[i].ops[k].op, ret_url);
+		return false;
+	}
+	return false;
+}
+
+static bool takes_from(const struct hs_var *var, enum hs_source_kind kind, struct ks_str name)
+{
+	for (size_t i = 0; i < var->from_n; i++) {
+		const struct hs_source *from = &var->from[i];
+
+		if (from->kind == kind && (kind == HS_HEADER ? ks_str_eq_nocase(from->name, name) : ks_str_eq(from->name, name)))
+			return true;
+	}
+	return false;
+}
+
+static bool plan_sends_secret(const struct hs_plan *plan, bool of_query, struct ks_str name)
+{
+	size_t var;
+
+	for (size_t i = 0; i < plan->op_n; i++) {
+		if (!hs_secret_var(&plan->ops[i], &var))
+			continue;
+		if (takes_from(&plan->vars[var], of_query ? HS_QUERY : HS_HEADER, name) ||
+		    (of_query && takes_from(&plan->vars[var], HS_PARAM, name)))
+			return true;
+	}
+	return false;
+}
+
+bool ks_hooksig_sends_secret(const struct ks_hooksig_scheme *scheme, bool of_query, struct ks_str name)
+{
+	for (size_t i = 0; i < scheme->plan_n; i++)
+		if (plan_sends_secret(&scheme->plans[i], of_query, name))
+			return true;
+	return false;
 }

@@ -124,6 +124,18 @@ static enum ks_http_refusal read_head(struct ks_conn *c, const char *method, con
 	return refusal;
 }
 
+/* They live as long as the session. */
+static void read_client_certs(struct ks_conn *c)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	unsigned count = 0;
+	const gnutls_datum_t *certs = info ? gnutls_certificate_get_peers(info->tls_session, &count) : NULL;
+	struct ks_exchange *x = &c->exchange;
+
+	for (unsigned i = 0; certs && i < count && i < KS_CLIENT_CERTS_MAX; i++)
+		x->client_certs[x->client_cert_count++] = ks_str_of((const char *)certs[i].data, certs[i].size);
+}
+
 static void fill_exchange(struct ks_conn *c)
 {
 	struct ks_exchange *x = &c->exchange;
@@ -132,6 +144,8 @@ static void fill_exchange(struct ks_conn *c)
 	x->peer_known = !c->local;
 	x->local = c->local;
 	x->tls = c->tls;
+	if (c->tls && (c->server->options.tls_client_optional || c->server->options.tls_client_ca))
+		read_client_certs(c);
 	x->now_ms = ks_stamp_now();
 	x->carrier = c;
 	for (size_t i = 0; i < x->header_count; i++)

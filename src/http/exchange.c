@@ -13,6 +13,7 @@ void ks_exchange_init(struct ks_exchange *exchange)
 	exchange->peer_known = false;
 	exchange->local = false;
 	exchange->tls = false;
+	exchange->client_cert_count = 0;
 	exchange->now_ms = 0;
 	exchange->request_id[0] = '\0';
 	exchange->body_max = KS_BODY_MAX;

@@ -13,6 +13,7 @@
 #define KS_TARGET_MAX 8192          /* path and query */
 #define KS_ANSWER_HEADERS_MAX 24
 #define KS_ANSWER_TEXT_MAX 8192     /* values of response headers, small bodies */
+#define KS_CLIENT_CERTS_MAX 8
 #define KS_REQUEST_ID_MAX 64
 #define KS_BODY_MAX (1u << 20)      /* unless the handler says otherwise */
 
@@ -46,6 +47,8 @@ struct ks_exchange {
 	bool peer_known;                    /* false for the local socket */
 	bool local;                         /* came through the local socket, its owner's alone: acts as the operator */
 	bool tls;
+	struct ks_str client_certs[KS_CLIENT_CERTS_MAX]; /* that the client presented over TLS, DER, its own first */
+	size_t client_cert_count;           /* whether an authority vouches for them is another question */
 	int64_t now_ms;                     /* wall clock when the headers were complete */
 	char request_id[KS_REQUEST_ID_MAX + 1]; /* the caller's if sane, else made */
 

@@ -102,7 +102,7 @@ static enum ks_err open_sockets(struct ks_http_server *server, const char **ret_
 	if (server->wake_fd < 0)
 		return KS_SYSTEM;
 	if (o->tls_certificate)
-		KS_TRY(ks_http_tls_new(o->tls_certificate, o->tls_key, o->tls_client_ca, &server->tls, ret_problem));
+		KS_TRY(ks_http_tls_new(o->tls_certificate, o->tls_key, o->tls_client_ca, o->tls_client_optional, &server->tls, ret_problem));
 	if (o->socket_path)
 		KS_TRY(ks_listen_local(o->socket_path, &server->local_fd, ret_problem));
 	if (o->listen)

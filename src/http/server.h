@@ -14,6 +14,7 @@ struct ks_http_options {
 	const char *tls_certificate;   /* PEM files; NULL: plain */
 	const char *tls_key;
 	const char *tls_client_ca;     /* clients must show a certificate of this authority; NULL: they need none */
+	bool tls_client_optional;      /* without such an authority: ask for a certificate, and take clients that have none */
 	unsigned threads;              /* 1 to 64 */
 	unsigned connections_max;      /* 1 to 1,000,000; beyond it TCP connections are closed. The local socket has 64 more */
 	unsigned connections_per_address_max; /* IPv6: per /64. 0: no limit */

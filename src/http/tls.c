@@ -11,7 +11,7 @@ const char ks_http_tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.
 
 struct ks_http_credentials {
 	_Atomic unsigned references;
-	bool ask_client;
+	bool ask_client, client_optional;
 	gnutls_certificate_credentials_t x509;
 };
 
@@ -19,6 +19,7 @@ struct ks_http_tls {
 	char *certificate;
 	char *key;
 	char *client_ca; /* NULL: none */
+	bool client_optional;
 	pthread_mutex_t lock;
 	struct ks_http_credentials *now;
 };
@@ -59,6 +60,7 @@ static enum ks_err load(const struct ks_http_tls *tls, struct ks_http_credential
 	}
 	atomic_init(&c->references, 1);
 	c->ask_client = tls->client_ca != NULL;
+	c->client_optional = tls->client_optional;
 	problem = read_files(tls, c->x509);
 	if (problem) {
 		ks_http_tls_release(c);
@@ -69,7 +71,7 @@ static enum ks_err load(const struct ks_http_tls *tls, struct ks_http_credential
 	return KS_OK;
 }
 
-enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char *client_ca,
+enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char *client_ca, bool client_optional,
 			    struct ks_http_tls **ret_tls, const char **ret_problem)
 {
 	struct ks_http_tls *tls = calloc(1, sizeof(*tls));
@@ -81,6 +83,7 @@ enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char
 	tls->certificate = strdup(certificate);
 	tls->key = strdup(key);
 	tls->client_ca = client_ca ? strdup(client_ca) : NULL;
+	tls->client_optional = client_optional;
 	if (tls->certificate && tls->key && (tls->client_ca || !client_ca))
 		err = load(tls, &tls->now, ret_problem);
 	if (err != KS_OK) {
@@ -145,5 +148,7 @@ struct ks_http_credentials *ks_http_tls_attach(struct ks_http_tls *tls, gnutls_s
 	}
 	if (c->ask_client)
 		ask_client(session);
+	else if (c->client_optional)
+		gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
 	return c;
 }

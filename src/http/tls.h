@@ -10,10 +10,11 @@ struct ks_http_tls;
 struct ks_http_credentials;
 
 /** Reads the PEM files. client_ca may be NULL; with it, a client without a valid certificate of that authority gets no
- * further than the handshake. Paths are copied. KS_MALFORMED (*ret_problem: static text): a file cannot be read, or
+ * further than the handshake. client_optional, without one: clients are asked for a certificate and need not have any;
+ * that they hold its key is checked, who vouches for it is not. Paths are copied. KS_MALFORMED (*ret_problem: static text): a file cannot be read, or
  * key and certificate do not match. */
 KS_MUST_USE enum ks_err ks_http_tls_new(const char *certificate, const char *key, const char *client_ca,
-					struct ks_http_tls **ret_tls, const char **ret_problem);
+					bool client_optional, struct ks_http_tls **ret_tls, const char **ret_problem);
 
 /** Takes NULL. Credentials in use live until they are released. */
 void ks_http_tls_free(struct ks_http_tls **tls);

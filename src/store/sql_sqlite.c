@@ -51,7 +51,8 @@
 	X(0013_audit_trees, "audit_trees") \
 	X(0014_held, "held") \
 	X(0015_deliveries, "deliveries") \
-	X(0016_call_codes, "call_codes")
+	X(0016_call_codes, "call_codes") \
+	X(0017_sources, "sources")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \

@@ -63,6 +63,17 @@
 	"id, digest, organization, tenant, provider, state, attempts, created_at, expires_at, ended_at, version," \
 	" field, recipient, created_by"
 
+#define SQL_SOURCE_COLUMNS                                                                                              \
+	"id, organization, tenant, provider, revision, created_at, paused_at, deleted_at, confirm_until, platform, scheme," \
+	" name, form, confirm_url, created_by"
+
+/* $3 before, $4 limit */
+#define SQL_SOURCES_WHERE(condition) \
+	"SELECT " SQL_SOURCE_COLUMNS " FROM sources WHERE " condition " AND deleted_at IS NULL AND id < $3 ORDER BY id DESC LIMIT $4"
+
+#define SQL_SOURCE_PARAMETERS_COLUMNS "source, revision, until, key_number, plain, sealed"
+#define SQL_INBOUND_COLUMNS "id, source, received_at, method, target, peer, headers, body"
+
 #define SQL_EVENT_COLUMNS "id, at, type, organization, tenant, object, data"
 
 /* $1 organization, $2 tenant, $3 type, $4 first id, $5 before, $6 limit */

@@ -31,6 +31,8 @@ BODIES = {
     ("POST", "/v1/providers/{id}/reveal"): lambda id: {"call_id": "x"},
     ("POST", "/v1/providers/{id}/digest"): lambda id: {"call_id": "x", "challenge": 'Digest realm="r", nonce="n"', "method": "INVITE", "uri": "sip:x"},
     ("POST", "/v1/providers/{id}/calls"): lambda id: {"call_id": "x", "outcome": "ok"},
+    ("POST", "/v1/sources"): lambda id: {"tenant": id, "platform": "github", "name": "x", "parameters": {"secrets": ["x"]}},
+    ("POST", "/v1/sources/{id}/rotate"): lambda id: {"parameters": {"secrets": ["x"]}},
     ("PUT", "/v1/tenants/{id}/members/{user}"): lambda id: {"role": "member"},
 }
 

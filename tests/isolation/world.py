@@ -62,6 +62,7 @@ class World:
         self._grow()
         for tenant in self.of_kind("organization") + self.of_kind("sub_entity") + self.of_kind("project"):
             self._provider(tenant)
+            self._source(tenant)
         self.users = [self._user(t) for t in self.of_kind("organization") for _ in range(2)] + [self._user(self.root)]
         self.callers = [c for t in self.tenants for c in self._keys_of(t)] + [c for u in self.users for c in self._of_user(u)]
 
@@ -104,6 +105,16 @@ class World:
         name = self.mark()
         made = self.make("/v1/providers", {"tenant": tenant.id, "platform": "sip-trunk", "name": name})
         self.things.append(Thing(made["id"], tenant, [name]))
+
+    def _source(self, tenant):
+        """With a message, which has a mark in its path and one in its body."""
+        name, path, body = self.mark(), self.mark(), self.mark()
+        made = self.make("/v1/sources", {"tenant": tenant.id, "platform": "generic", "scheme": "generic.shared-secret", "name": name,
+                                         "parameters": {"secrets": [path]}})
+        sent = self.daemon.call("POST", f"/hooks/{made['id']}/{path}", body, {"X-Webhook-Secret": path})
+        assert sent.status == 200, sent
+        message = self.operator.call("GET", f"/v1/sources/{made['id']}/messages").json["items"][0]["id"]
+        self.things += [Thing(made["id"], tenant, [name]), Thing(message, tenant, [path, body])]
 
     # -- people --
 
