@@ -14,7 +14,7 @@ RATE, ROTATIONS, CALLS_EACH = 50, 10, 60
 TALK_MS = 2500      # longer than a rotation takes: calls live through it
 SETTINGS = {"KEYSTILE_FETCH_ALLOW": "127.0.0.0/8"}
 # Nothing is given up because the machine is busy: all that is sent is sent again for minutes.
-PATIENT = ("-i", "127.0.0.1", "-nostdin", "-max_retrans", "40", "-max_invite_retrans", "40", "-max_non_invite_retrans", "40", "-l", "100000")
+PATIENT = ("-i", "127.0.0.1", "-nostdin", "-max_retrans", "40", "-max_invite_retrans", "40", "-max_non_invite_retrans", "40", "-l", "10000")
 
 
 def password(number):
