@@ -137,11 +137,22 @@ static enum ks_err drop(struct changing *c, struct ks_str field)
 	return KS_OK;
 }
 
+/* What cannot be tried before other fields are written is not waited for: nobody is to look at it again and again. */
+static enum ks_err set_waiting(const struct changing *c)
+{
+	struct ks_vault_platform platform;
+	bool waiting = false;
+
+	for (size_t i = 0; i < c->versions.count; i++)
+		waiting |= ks_is_waiting(&c->versions.items[i]);
+	waiting = waiting && ks_vault_complete(c->tx->engine, c->row->platform, &c->versions, &platform);
+	return ks_store_provider_set_waiting(c->tx->store, c->row->id, waiting);
+}
+
 static enum ks_err write_set(struct changing *c)
 {
 	struct ks_set_field fields[KS_VAULT_FIELDS_MAX];
 	size_t count = 0;
-	bool waiting = false;
 	struct ks_provider_set_row set = {
 		.provider = c->row->id,
 		.number = c->row->current_set + 1,
@@ -156,7 +167,6 @@ static enum ks_err write_set(struct changing *c)
 	for (size_t i = 0; i < c->versions.count; i++) {
 		const struct ks_open_version *v = &c->versions.items[i];
 
-		waiting |= ks_is_waiting(v);
 		if (v->row.stage != KS_FIELD_STAGE_CURRENT)
 			continue;
 		if (count == KS_VAULT_FIELDS_MAX)
@@ -164,7 +174,7 @@ static enum ks_err write_set(struct changing *c)
 		fields[count++] = (struct ks_set_field){ks_str_c(v->field), v->row.version};
 	}
 	KS_TRY(ks_store_set_make(c->tx->store, &set, fields, count));
-	KS_TRY(ks_store_provider_set_waiting(c->tx->store, c->row->id, waiting));
+	KS_TRY(set_waiting(c));
 	c->row->current_set = set.number;
 	c->row->first_set = c->row->first_set ? c->row->first_set : set.number;
 	return KS_OK;
@@ -264,7 +274,7 @@ enum ks_err ks_vault_settle(struct ks_tx *tx, const struct ks_actor *actor, stru
 	if (waiting && ks_vault_complete(tx->engine, row->platform, &c.versions, &platform) && !platform.probed)
 		err = promote_waiting(&c);
 	else
-		err = ks_store_provider_set_waiting(tx->store, row->id, waiting);
+		err = set_waiting(&c);
 	ks_vault_open_versions_free(&c.versions);
 	return err;
 }
@@ -419,7 +429,6 @@ static enum ks_err fail(struct changing *c, const char *code)
 {
 	char text[KS_VAULT_DETAIL_SIZE];
 	struct ks_buf detail = KS_BUF(text);
-	bool waiting = false;
 
 	for (size_t i = 0; i < c->enter_count; i++) {
 		struct ks_field_version_row *row = &c->enters[i]->row;
@@ -430,9 +439,7 @@ static enum ks_err fail(struct changing *c, const char *code)
 		row->code = ks_str_c(code);
 		KS_TRY(ks_store_field_version_update(c->tx->store, row));
 	}
-	for (size_t i = 0; i < c->versions.count; i++)
-		waiting |= ks_is_waiting(&c->versions.items[i]);
-	KS_TRY(ks_store_provider_set_waiting(c->tx->store, c->row->id, waiting));
+	KS_TRY(set_waiting(c));
 	put_fields(c, &detail);
 	ks_audit_put(&detail, "code", ks_str_c(code));
 	return ks_vault_audit(c->tx, c->actor, "secret.probe_failed", c->row, code, ks_audit_end(&detail));

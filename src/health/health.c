@@ -448,11 +448,25 @@ static enum ks_err note_waiting(void *ctx, const struct ks_provider_row *row)
 {
 	struct ks_health *h = ctx;
 
+	h->waiting_seen = row->id;
+	h->waiting_count++;
 	(void)pthread_mutex_lock(&h->lock);
 	if (!is_known(h, row->id) && may_try(h, row->id))
 		(void)ks_health_queue(h, row->id, 0, true);
 	(void)pthread_mutex_unlock(&h->lock);
 	return KS_OK;
+}
+
+/* A part at a time, so that those whose platforms do not answer keep nobody from their turn. */
+static enum ks_err look_at_waiting(struct ks_health *h, struct ks_store *store)
+{
+	enum ks_err err;
+
+	h->waiting_count = 0;
+	err = ks_store_providers_waiting(store, h->waiting_seen, WAITING_AT_ONCE, note_waiting, h);
+	if (h->waiting_count < WAITING_AT_ONCE)
+		h->waiting_seen = 0;
+	return err;
 }
 
 struct due {
@@ -501,7 +515,7 @@ static size_t look(struct ks_health *h, size_t room)
 	if (!reader)
 		return 0;
 	adopt(h, reader);
-	err = ks_store_providers_waiting(reader->store, 0, WAITING_AT_ONCE, note_waiting, h);
+	err = look_at_waiting(h, reader->store);
 	if (err == KS_OK && room > 0 && h->options.interval_ms)
 		err = ks_store_health_due(reader->store, ks_health_now_ms(), KS_HEALTH_QUEUE_MAX, note_due, &d);
 	ks_health_reader_give(h, reader);

@@ -51,6 +51,8 @@ struct ks_health {
 	_Atomic uint64_t probes, refused;
 	/* the scheduler's */
 	uint64_t adopted;            /* providers up to this id have a row */
+	uint64_t waiting_seen;       /* versions of providers up to this id were looked for */
+	size_t waiting_count;        /* of this part */
 	int64_t started_at;
 };
 

@@ -43,7 +43,7 @@ struct ks_provider_row {
 	uint64_t organization; /* of the tenant */
 	uint64_t current_set;  /* that calls begin with; 0: none yet */
 	uint64_t first_set;    /* the oldest that a call may be on; 0: none yet */
-	bool waiting;          /* there is a version that is pending or probed */
+	bool waiting;          /* a version is pending or probed, and no other field is to be written first */
 	int64_t created_at;
 	int64_t deleted_at; /* KS_TIME_NONE */
 	struct ks_str platform;

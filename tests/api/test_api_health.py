@@ -177,6 +177,32 @@ def test_a_new_value_waits_for_a_trunk_that_does_not_answer(world):
     eventually(lambda: world.stages(provider, "password") == {1: "current"})
 
 
+def test_providers_that_lack_values_keep_nobody_waiting(world):
+    """Hosts without passwords, as they stand while intake links are on their way, are not looked at again and again."""
+    half = [world.owner.post("/v1/providers", {"tenant": world.organization, "platform": "sip-trunk", "name": unique("half")}).json["id"]
+            for _ in range(260)]
+    for provider in half:
+        world.put(provider, "host", "127.0.0.1")
+    trunk = Trunk()
+    made = world.trunk_provider(trunk.port)
+    eventually(lambda: world.health(made)["status"] == "healthy")
+    assert world.stages(half[0], "host") == {1: "pending"}
+    for name, value in (("port", str(trunk.port)), ("user", "alice"), ("password", "pw1")):
+        world.put(half[0], name, value)
+    eventually(lambda: world.health(half[0])["status"] == "healthy")
+
+
+def test_a_wrong_first_password_alone_is_entered_anew(world):
+    trunk = Trunk()
+    provider = world.trunk_provider(trunk.port, "wrong")
+    eventually(lambda: world.health(provider)["code"] == "credential_refused")
+    assert world.health(provider)["status"] == "failing"
+    assert (world.stages(provider, "password"), world.stages(provider, "host")) == ({1: "failed"}, {1: "pending"})
+    world.put(provider, "password", "pw1")
+    eventually(lambda: world.health(provider)["status"] == "healthy")
+    assert (world.stages(provider, "password"), world.stages(provider, "host")) == ({1: "failed", 2: "current"}, {1: "current"})
+
+
 def test_a_failed_call_is_looked_into(world):
     trunk = Trunk()
     provider = world.trunk_provider(trunk.port)
