@@ -33,11 +33,12 @@ LAYERS = {
     "federation": {"base", "crypto", "model", "jose", "fetch", "ring", "decision", "ringmap", "store", "engine", "policy", "token", "urlpath"},
     "health": {"base", "crypto", "fetch", "model", "platform", "probe", "ring", "ringmap", "decision", "policy", "store", "engine"},
     "inbound": {"base", "crypto", "fetch", "hooksig", "keeper", "model", "platform", "ring", "ringmap", "decision", "policy", "store", "engine", "token", "urlpath", "jose", "assertion"},
+    "delivery": {"base", "crypto", "fetch", "model", "ring", "ringmap", "decision", "policy", "store", "engine"},
     "http": {"base", "crypto"},
-    "api": {"base", "inbound", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "health", "merkle", "keeper"},
+    "api": {"base", "inbound", "hooksig", "crypto", "multipart", "fetch", "model", "token", "jose", "urlpath", "policy", "platform", "ring", "decision", "assertion", "analysis", "ringmap", "store", "login", "engine", "http", "federation", "health", "delivery", "merkle", "keeper"},
     "config": {"base"},
     "lib": {"base", "crypto", "model", "token", "jose", "urlpath", "assertion", "policy", "ring", "decision", "ringmap", "keystile"},
-    "daemon": {"base", "inbound", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "keeper"},
+    "daemon": {"base", "inbound", "crypto", "fetch", "secretstore", "model", "platform", "token", "jose", "urlpath", "engine", "api", "http", "config", "ring", "ringmap", "store", "decision", "federation", "health", "delivery", "keeper"},
     "cli": {"base", "inbound", "crypto", "hooksig", "model", "token", "jose", "policy", "platform", "urlpath", "engine", "api", "http", "config", "daemon", "keystile", "federation", "health", "fetch", "merkle"},
 }
 PURE = {"base", "multipart", "model", "token", "jose", "hooksig", "urlpath", "yaml", "policy", "platform", "ring", "decision", "analysis", "login", "assertion"}

@@ -22,6 +22,7 @@ struct ks_api_credential_header {
 /** Borrowed by ks_api_new for the life of the api. */
 struct ks_health;
 struct ks_inbound;
+struct ks_delivery;
 
 struct ks_api_options {
 	struct ks_api_credential_header credential_headers[KS_API_CREDENTIAL_HEADERS_MAX];
@@ -50,6 +51,7 @@ struct ks_api_options {
 	uint32_t hook_challenges;        /* challenges that one address may ask in a minute */
 	int64_t hook_confirm_ms;         /* challenges that nothing vouches for are answered so long */
 	struct ks_health *health;        /* who probes providers; NULL: nobody */
+	struct ks_delivery *delivery;    /* who sends webhooks; NULL: nobody */
 	ks_engine_log *log;
 	void *log_ctx;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api_priv.h"
+#include "delivery/delivery.h"
 #include "health/health.h"
 #include "api/counters.h"
 #include "api/hooks.h"
@@ -186,6 +187,38 @@ static void put_leaks(struct scrape *s, const struct metric *m)
 	for (enum ks_leak_source i = 0; i < KS_LEAK_SOURCE_COUNT; i++)
 		ks_buf_printf(s->out, "%s_total{source=\"%s\"} %llu\n", m->name, sources[i],
 			      (unsigned long long)ks_leaks_counted(i));
+}
+
+#define KS_DELIVERY_STAT(member) offsetof(struct ks_delivery_stats, member)
+
+static uint64_t delivery_stat(const struct scrape *s, size_t at)
+{
+	struct ks_delivery_stats stats;
+	uint64_t value;
+
+	ks_delivery_stats(s->call->api->options.delivery, &stats);
+	memcpy(&value, (const char *)&stats + at, sizeof(value));
+	return value;
+}
+
+static void put_delivery(struct scrape *s, const struct metric *m)
+{
+	put_sample(s, m, delivery_stat(s, m->at));
+}
+
+static void put_delivery_ms(struct scrape *s, const struct metric *m)
+{
+	put_nanos(s, m, delivery_stat(s, m->at) * 1000000);
+}
+
+static void put_attempts(struct scrape *s, const struct metric *m)
+{
+	struct ks_delivery_stats stats;
+
+	ks_delivery_stats(s->call->api->options.delivery, &stats);
+	for (size_t i = 0; i < KS_DELIVERY_OUTCOME_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name,
+			      ks_delivery_outcome_text((enum ks_delivery_outcome)i), (unsigned long long)stats.attempts[i]);
 }
 
 static void put_health(struct scrape *s, const struct metric *m)

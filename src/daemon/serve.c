@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/secret.h"
 #include "config/log.h"
+#include "daemon/delivery.h"
 #include "daemon/health.h"
 #include "daemon/held.h"
 #include "daemon/inbound.h"
@@ -39,6 +40,7 @@ struct service {
 	struct ks_vault_openers openers;
 	struct ks_health *health;
 	struct ks_inbound *inbound;
+	struct ks_delivery *delivery;
 	struct ks_api *api;
 	struct ks_http_server *http;
 	struct ks_http_server *_Atomic counting; /* the same, for its own threads: they run before it is returned */
@@ -379,6 +381,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	struct ks_federation_options federation;
 	struct ks_health_options health;
 	struct ks_inbound_options inbound;
+	struct ks_delivery_options delivery;
 	struct ks_engine_problem why = {""};
 	enum ks_err err;
 
@@ -423,6 +426,9 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(ks_inbound_new(s->engine, &inbound, &s->inbound));
 	s->api_options.inbound = s->inbound;
 	ks_serve_hooks(s->config, &s->api_options);
+	ks_serve_delivery(s->config, &federation.fetch, &delivery);
+	KS_TRY(ks_delivery_new(s->engine, &delivery, &s->delivery));
+	s->api_options.delivery = s->delivery;
 	err = ks_api_new(s->engine, &s->api_options, &s->api);
 	if (err == KS_MALFORMED)
 		return complain(problem, "leaks.github_keys_url", "the URL is not one that is fetched");
@@ -430,6 +436,7 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	KS_TRY(ks_serve_github_keys(s->config, s->api, problem));
 	KS_TRY(ks_federation_start(s->federation));
 	KS_TRY(ks_health_start(s->health));
+	KS_TRY(ks_delivery_start(s->delivery));
 	KS_TRY(ks_serve_held_start(s->engine));
 	return start_http(s, problem);
 }
@@ -442,11 +449,13 @@ static void stop(struct service *s)
 	ks_http_stop(&s->http, (unsigned)s->config->http_drain_ms.number);
 	ks_federation_stop(s->federation);
 	ks_health_stop(s->health);
+	ks_delivery_stop(s->delivery);
 	ks_serve_held_stop();
 	ks_api_free(&s->api);
 	ks_inbound_free(&s->inbound);
 	ks_federation_free(&s->federation);
 	ks_health_free(&s->health);
+	ks_delivery_free(&s->delivery);
 	ks_engine_close(&s->engine);
 	ks_references_free(&s->references);
 }

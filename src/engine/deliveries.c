@@ -32,6 +32,8 @@ struct handing {
 	struct ks_tx *tx;
 	const struct ks_event_row *event;
 	size_t limit;
+	void (*touched)(void *ctx, uint64_t endpoint);
+	void *ctx;
 	uint64_t last;           /* event that is done */
 	size_t looked;           /* events that were read */
 	struct ks_fan_out done;
@@ -48,6 +50,7 @@ static enum ks_err hand_to(void *ctx, const struct ks_endpoint_known *known)
 		return KS_OK;
 	KS_TRY(ks_delivery_add(h->tx, &row, h->event->id, h->event->type, &id));
 	h->done.deliveries++;
+	h->touched(h->ctx, known->id);
 	return KS_OK;
 }
 
@@ -68,9 +71,10 @@ static enum ks_err hand_out(void *ctx, const struct ks_event_row *row)
 	return KS_OK;
 }
 
-enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit, struct ks_fan_out *ret_done)
+enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit, void (*touched)(void *ctx, uint64_t endpoint),
+				  void *ctx, struct ks_fan_out *ret_done)
 {
-	struct handing h = {.tx = tx, .limit = limit};
+	struct handing h = {.tx = tx, .limit = limit, .touched = touched, .ctx = ctx};
 	struct ks_event_filter filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .oldest_first = true, .limit = EVENTS_AT_ONCE};
 	enum ks_err err;
 

@@ -32,8 +32,11 @@ struct ks_fan_out {
 	bool more;           /* events are left */
 };
 /** Hands out events until about `limit` deliveries are made; an event goes to all of its endpoints or to none. `anew`: what
- * is kept in mind of endpoints is read again (after a transaction that came to nothing). */
-KS_MUST_USE enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit, struct ks_fan_out *ret_done);
+ * is kept in mind of endpoints is read again (after a transaction that came to nothing). `touched` is told of the endpoint of
+ * each delivery. */
+KS_MUST_USE enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit,
+					      void (*touched)(void *ctx, uint64_t endpoint), void *ctx,
+					      struct ks_fan_out *ret_done);
 
 #define KS_DELIVERY_CODE_SIZE 32
 

@@ -20,6 +20,3 @@ KS_MUST_USE enum ks_err ks_endpoint_set_hearers(const struct ks_endpoint_set *se
 						enum ks_event_type type, uint64_t tenant,
 						enum ks_err (*each)(void *ctx, const struct ks_endpoint_known *known),
 						void *ctx);
-
-/** True if an endpoint of tenant `own` hears of what happens to `tenant` (0: the operator's). */
-bool ks_endpoint_hears(const struct ks_ring *ring, uint64_t own, uint64_t tenant);

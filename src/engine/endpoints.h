@@ -84,6 +84,9 @@ KS_MUST_USE enum ks_err ks_endpoints_test(struct ks_tx *tx, const struct ks_acto
 KS_MUST_USE enum ks_err ks_endpoint_secret_open(const struct ks_engine *engine, const struct ks_endpoint_secret_row *row,
 						uint8_t ret_key[KS_ENDPOINT_KEY_MAX], size_t *ret_n);
 
+/** True if an endpoint of tenant `own` hears of what happens to `tenant` (0: the operator's). Any thread with a ring. */
+bool ks_endpoint_hears(const struct ks_ring *ring, uint64_t own, uint64_t tenant);
+
 /** Disables an active endpoint for `reason`, "gone" or "failing"; another is left as it is. Writer's thread. */
 KS_MUST_USE enum ks_err ks_endpoints_disable(struct ks_tx *tx, uint64_t id, const char *reason);
 

@@ -311,7 +311,7 @@ static bool is_token(struct ks_str s)
 }
 
 /* What is sent is ours; a value that would begin another line is refused all the same. */
-static bool request_ok(const struct ks_fetch_request *r)
+bool ks_fetch_request_ok(const struct ks_fetch_request *r)
 {
 	if (!r->method || !is_token(ks_str_c(r->method)) || r->header_count > KS_FETCH_HEADERS_MAX)
 		return false;
@@ -374,7 +374,7 @@ enum ks_fetch_result ks_fetch_do(struct ks_fetch *fetch, const struct ks_fetch_r
 	enum ks_fetch_result result;
 
 	*ret_response = (struct ks_fetch_response){0};
-	if (!request_ok(request) || request->url.n > KS_FETCH_URL_MAX)
+	if (!ks_fetch_request_ok(request) || request->url.n > KS_FETCH_URL_MAX)
 		return KS_FETCH_URL;
 	if (atomic_load(&fetch->stopping))
 		return KS_FETCH_STOPPED;

@@ -77,6 +77,7 @@ struct ks_fetch_request {
 	size_t header_count;
 	struct ks_str body;                    /* empty: none. A redirect is followed without one only */
 	size_t body_max;                       /* bytes of the answer's body; more is KS_FETCH_TOO_LARGE */
+	bool cut;                              /* more is left unread instead: the answer is what came until then */
 	unsigned timeout_ms;                   /* for all of it, redirects included */
 	unsigned redirects_max;                /* 0: a redirect is an answer like any other */
 	const char *want[KS_FETCH_WANT_MAX];   /* names of headers to keep; NULL: no more */

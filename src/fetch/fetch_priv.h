@@ -22,6 +22,8 @@ struct ks_transfer {
 	bool refused;        /* the guard spoke against an address */
 	bool too_large;
 	bool no_memory;
+	bool cut;            /* more of the body than was asked for was left unread */
+	struct curl_slist *headers; /* of the request under way */
 	struct ks_transfer *next, *prev; /* those under way, or (next alone) those that rest */
 };
 
@@ -39,6 +41,8 @@ struct ks_fetch {
 
 /* Makes one; NULL: no memory. */
 struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch);
+/* The same without connections of its own, for among many. */
+struct ks_transfer *ks_transfer_new_within(struct ks_fetch *fetch);
 void ks_transfer_free(struct ks_transfer *transfer);
 
 /* One request to one URL, without redirects, until `deadline_ms` of the monotonic clock. *ret_redirect: heap, where the
@@ -46,6 +50,17 @@ void ks_transfer_free(struct ks_transfer *transfer);
 enum ks_fetch_result ks_transfer_run(struct ks_transfer *transfer, const struct ks_fetch_request *request,
 				     const char *url, bool with_headers, int64_t deadline_ms,
 				     struct ks_fetch_response *response, char **ret_redirect);
+
+/* The same in two steps, for whoever drives the handle: prepares it (false: no memory; to be cleared all the same), and
+ * tells how it ended. */
+bool ks_transfer_begin(struct ks_transfer *transfer, const struct ks_fetch_request *request, const char *url, bool with_headers,
+		       int64_t left_ms, struct ks_fetch_response *response);
+enum ks_fetch_result ks_transfer_end(struct ks_transfer *transfer, CURLcode code, char **ret_redirect);
+/* Forgets what was prepared. */
+void ks_transfer_clear(struct ks_transfer *transfer);
+
+/* True if a request may be sent as it is. */
+bool ks_fetch_request_ok(const struct ks_fetch_request *request);
 
 /* Connects to where `url` leads and no more, within `left_ms`; the connection stays until ks_transfer_disconnect.
  * `on_socket` (of libcurl's kind) judges each address. */

@@ -104,16 +104,19 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 
 	n *= size;
 	if (n > max - t->response->body_n) {
-		t->too_large = true;
-		return 0;
+		t->cut = t->request->cut;
+		t->too_large = !t->cut;
+		n = t->cut ? max - t->response->body_n : 0;
 	}
+	if (t->too_large)
+		return 0;
 	if (!grow(t, t->response->body_n + n + 1)) {
 		t->no_memory = true;
 		return 0;
 	}
 	memcpy(t->response->body + t->response->body_n, p, n);
 	t->response->body_n += n;
-	return n;
+	return t->cut ? 0 : n;
 }
 
 static void keep_header(struct ks_transfer *t, struct ks_str line)
@@ -298,6 +301,8 @@ static enum ks_fetch_result result_of(const struct ks_transfer *t, CURLcode code
 		return KS_FETCH_MEMORY;
 	if (t->too_large)
 		return KS_FETCH_TOO_LARGE;
+	if (t->cut)
+		return KS_FETCH_OK;
 	if (code != CURLE_OK && atomic_load(&t->fetch->stopping))
 		return KS_FETCH_STOPPED;
 	/* One refused address does not hinder another of the same name from answering. */
@@ -335,7 +340,34 @@ static void begin(struct ks_transfer *t, const struct ks_fetch_request *request,
 	t->response = response;
 	t->body_cap = t->head_bytes = 0;
 	t->plain = ks_str_starts(ks_str_c(url), KS_STR("http:"));
-	t->refused = t->too_large = t->no_memory = false;
+	t->refused = t->too_large = t->no_memory = t->cut = false;
+}
+
+bool ks_transfer_begin(struct ks_transfer *t, const struct ks_fetch_request *request, const char *url, bool with_headers,
+		       int64_t left_ms, struct ks_fetch_response *response)
+{
+	bool ok = true;
+
+	begin(t, request, url, response);
+	t->headers = headers_of(request, with_headers, &ok);
+	set_limits(t, left_ms);
+	set_request(t, url, t->headers);
+	return ok;
+}
+
+void ks_transfer_clear(struct ks_transfer *t)
+{
+	curl_easy_reset(t->easy);
+	wipe_headers(t->headers);
+	t->headers = NULL;
+}
+
+enum ks_fetch_result ks_transfer_end(struct ks_transfer *t, CURLcode code, char **ret_redirect)
+{
+	enum ks_fetch_result result = conclude(t, code, ret_redirect);
+
+	ks_transfer_clear(t);
+	return result;
 }
 
 enum ks_fetch_result ks_transfer_run(struct ks_transfer *t, const struct ks_fetch_request *request,
@@ -343,21 +375,14 @@ enum ks_fetch_result ks_transfer_run(struct ks_transfer *t, const struct ks_fetc
 				     struct ks_fetch_response *response, char **ret_redirect)
 {
 	int64_t left_ms = deadline_ms - ks_fetch_now_ms();
-	struct curl_slist *headers;
-	bool ok = true;
-	enum ks_fetch_result result;
 
 	*ret_redirect = NULL;
 	if (left_ms <= 0)
 		return KS_FETCH_TIMEOUT;
-	begin(t, request, url, response);
-	headers = headers_of(request, with_headers, &ok);
-	set_limits(t, left_ms);
-	set_request(t, url, headers);
-	result = ok ? conclude(t, perform(t), ret_redirect) : KS_FETCH_MEMORY;
-	curl_easy_reset(t->easy);
-	wipe_headers(headers);
-	return result;
+	if (ks_transfer_begin(t, request, url, with_headers, left_ms, response))
+		return ks_transfer_end(t, perform(t), ret_redirect);
+	ks_transfer_clear(t);
+	return KS_FETCH_MEMORY;
 }
 
 /* ---- a connection alone ---- */
@@ -393,7 +418,7 @@ void ks_transfer_disconnect(struct ks_transfer *t)
 	(void)curl_multi_remove_handle(t->multi, t->easy);
 }
 
-struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch)
+struct ks_transfer *ks_transfer_new_within(struct ks_fetch *fetch)
 {
 	struct ks_transfer *t = calloc(1, sizeof(*t));
 
@@ -401,8 +426,20 @@ struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch)
 		return NULL;
 	t->fetch = fetch;
 	t->easy = curl_easy_init();
+	if (t->easy)
+		return t;
+	ks_transfer_free(t);
+	return NULL;
+}
+
+struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch)
+{
+	struct ks_transfer *t = ks_transfer_new_within(fetch);
+
+	if (!t)
+		return NULL;
 	t->multi = curl_multi_init();
-	if (t->easy && t->multi)
+	if (t->multi)
 		return t;
 	ks_transfer_free(t);
 	return NULL;
@@ -411,6 +448,7 @@ struct ks_transfer *ks_transfer_new(struct ks_fetch *fetch)
 void ks_transfer_free(struct ks_transfer *t)
 {
 	curl_easy_cleanup(t->easy);
-	(void)curl_multi_cleanup(t->multi);
+	if (t->multi)
+		(void)curl_multi_cleanup(t->multi);
 	free(t);
 }

@@ -81,17 +81,28 @@ static enum ks_err call(struct world *w, by_id *what, uint64_t id)
 	return world_change(w, run_by_id, &c);
 }
 
+static size_t touches;
+
+static void count_touch(void *ctx, uint64_t endpoint)
+{
+	(void)ctx;
+	(void)endpoint;
+	touches++;
+}
+
 static enum ks_err run_fan_out(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
 {
 	(void)refusal;
-	return ks_deliveries_fan_out(tx, false, 1000, ctx);
+	return ks_deliveries_fan_out(tx, false, 1000, count_touch, NULL, ctx);
 }
 
 static struct ks_fan_out fan_out(struct world *w)
 {
 	struct ks_fan_out done = {0};
 
+	touches = 0;
 	assert_int_equal(world_change(w, run_fan_out, &done), KS_OK);
+	assert_int_equal(touches, done.deliveries);
 	return done;
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "fetch/fetch.h"
+#include "fetch/many.h"
 
 #define PATIENCE_MS 60000
 
@@ -193,17 +194,62 @@ static void client(bool allowed, bool ca)
 	request = (struct ks_fetch_request){.method = "GET", .body_max = 65536, .timeout_ms = PATIENCE_MS};
 }
 
+/* The same by the interface for many at once. */
+static bool by_many;
+
+struct one_of_many {
+	bool ended;
+	enum ks_fetch_result result;
+};
+
+static void keep_answer(void *ctx, void *tag, enum ks_fetch_result result, const struct ks_fetch_response *answer)
+{
+	struct one_of_many *one = ctx;
+
+	assert_ptr_equal(tag, one);
+	one->ended = true;
+	one->result = result;
+	response = *answer;
+	if (answer->body) {
+		response.body = calloc(1, answer->body_n + 1);
+		assert_non_null(response.body);
+		memcpy(response.body, answer->body, answer->body_n);
+	}
+}
+
+static enum ks_fetch_result do_by_many(void)
+{
+	struct one_of_many one = {false, KS_FETCH_OK};
+	struct ks_fetch_many *many = NULL;
+	enum ks_fetch_result result;
+
+	assert_int_equal(ks_fetch_many_new(fetch, 4, keep_answer, &one, &many), KS_OK);
+	result = ks_fetch_many_begin(many, &request, &one);
+	while (result == KS_FETCH_OK && !one.ended)
+		ks_fetch_many_go(many, 1000);
+	ks_fetch_many_free(&many);
+	return result == KS_FETCH_OK ? one.result : result;
+}
+
+static int use_many(void **state)
+{
+	(void)state;
+	by_many = true;
+	return 0;
+}
+
 static enum ks_fetch_result get(const char *scheme, const char *host, const char *path)
 {
 	ks_fetch_response_free(&response);
 	(void)snprintf(url, sizeof(url), "%s://%s:%d%s", scheme, host, scheme[4] == 's' ? tls_port : plain_port, path);
 	request.url = ks_str_c(url);
-	return ks_fetch_do(fetch, &request, &response);
+	return by_many ? do_by_many() : ks_fetch_do(fetch, &request, &response);
 }
 
 static int end(void **state)
 {
 	(void)state;
+	by_many = false;
 	ks_fetch_response_free(&response);
 	ks_fetch_free(&fetch);
 	return 0;
@@ -536,6 +582,75 @@ static void many_threads(void **state)
 	}
 }
 
+/* ---- many at once ---- */
+
+static void redirects_are_answers(void **state)
+{
+	(void)state;
+	client(true, true);
+	request.redirects_max = 2;
+	assert_int_equal(get("http", "good.test", "/redirect?to=https://169.254.169.254/"), KS_FETCH_OK);
+	assert_int_equal(response.status, 302);
+}
+
+static void what_is_cut_is_an_answer(void **state)
+{
+	(void)state;
+	client(true, true);
+	request.body_max = 10000;
+	request.cut = true;
+	assert_int_equal(get("https", "good.test", "/size?n=10001"), KS_FETCH_OK);
+	assert_int_equal(response.status, 200);
+	assert_int_equal(response.body_n, 10000);
+	assert_int_equal(get("http", "good.test", "/endless"), KS_FETCH_OK);
+	assert_int_equal(response.body_n, 10000);
+	assert_int_equal(get("http", "good.test", "/headers"), KS_FETCH_TOO_LARGE);
+}
+
+struct crowd {
+	size_t ended, ok, timeouts, stopped;
+};
+
+static void count_ended(void *ctx, void *tag, enum ks_fetch_result result, const struct ks_fetch_response *answer)
+{
+	struct crowd *crowd = ctx;
+
+	(void)tag;
+	crowd->ended++;
+	crowd->ok += result == KS_FETCH_OK && answer->status == 200;
+	crowd->timeouts += result == KS_FETCH_TIMEOUT;
+	crowd->stopped += result == KS_FETCH_STOPPED;
+}
+
+static void begin_one(struct ks_fetch_many *many, const char *path)
+{
+	(void)snprintf(url, sizeof(url), "http://good.test:%d%s", plain_port, path);
+	request.url = ks_str_c(url);
+	assert_int_equal(ks_fetch_many_begin(many, &request, NULL), KS_FETCH_OK);
+}
+
+static void one_that_hangs_holds_up_none(void **state)
+{
+	struct crowd crowd = {0};
+	struct ks_fetch_many *many = NULL;
+
+	(void)state;
+	client(true, false);
+	assert_int_equal(ks_fetch_many_new(fetch, 4, count_ended, &crowd, &many), KS_OK);
+	begin_one(many, "/hang");
+	for (int i = 0; i < 20; i++)
+		begin_one(many, "/ok");
+	while (crowd.ok < 20)
+		ks_fetch_many_go(many, 1000);
+	assert_int_equal(crowd.ended, 20);
+	/* A wake ends a wait, also one that has not begun. */
+	ks_fetch_many_wake(many);
+	ks_fetch_many_go(many, PATIENCE_MS);
+	ks_fetch_many_free(&many);
+	assert_int_equal(crowd.stopped, 1);
+	(void)word_and_number("hangs");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +668,19 @@ int main(void)
 		cmocka_unit_test_teardown(deadlines, end),
 		cmocka_unit_test_teardown(stops, end),
 		cmocka_unit_test_teardown(many_threads, end),
+		cmocka_unit_test_setup_teardown(answers, use_many, end),
+		cmocka_unit_test_setup_teardown(sends_what_it_is_told, use_many, end),
+		cmocka_unit_test_setup_teardown(takes_no_proxy, use_many, end),
+		cmocka_unit_test_setup_teardown(refused_names, use_many, end),
+		cmocka_unit_test_setup_teardown(refused_after_turning, use_many, end),
+		cmocka_unit_test_setup_teardown(nothing_guarded_without_leave, use_many, end),
+		cmocka_unit_test_setup_teardown(trust, use_many, end),
+		cmocka_unit_test_setup_teardown(sizes, use_many, end),
+		cmocka_unit_test_setup_teardown(broken_answers, use_many, end),
+		cmocka_unit_test_setup_teardown(deadlines, use_many, end),
+		cmocka_unit_test_setup_teardown(redirects_are_answers, use_many, end),
+		cmocka_unit_test_setup_teardown(what_is_cut_is_an_answer, use_many, end),
+		cmocka_unit_test_teardown(one_that_hangs_holds_up_none, end),
 	};
 
 	return cmocka_run_group_tests_name("fetch/fetch", tests, start_server, stop_server);
