@@ -188,6 +188,26 @@ static const struct ks_route *find_route(const struct ks_api *api, struct ks_str
 	return NULL;
 }
 
+/* No route has this method and path: 405 with what the path takes (RFC 9110, 15.5.6), or 404. */
+static void refuse_route(const struct ks_api *api, struct ks_exchange *x, const struct ks_path *path, bool path_known)
+{
+	const struct ks_problem_info *info = ks_problem_info(path_known ? KS_PROBLEM_METHOD_NOT_ALLOWED : KS_PROBLEM_NOT_FOUND);
+	struct ks_str params[KS_CALL_PARAMS_MAX];
+	size_t at = x->text.n;
+
+	for (size_t i = 0; path_known && i < KS_ARRAY_LEN(routes); i++) {
+		if (api->route_segments[i] != path->count || !route_takes(&routes[i], path, params))
+			continue;
+		ks_buf_put_c(&x->text, x->text.n > at ? ", " : "");
+		ks_buf_put_c(&x->text, routes[i].method);
+		if (ks_str_eq(ks_str_c(routes[i].method), KS_STR("GET")))
+			ks_buf_put_c(&x->text, ", HEAD");
+	}
+	if (path_known)
+		ks_exchange_answer_header(x, KS_STR("Allow"), ks_str_of(x->text.p + at, x->text.n - at));
+	ks_exchange_problem(x, info->code, info->status, info->title, NULL, NULL, KS_STR(""));
+}
+
 /* ---- who calls ---- */
 
 /* The console's cookie is a credential here, and nowhere else. *ret_cookie: it was sent. */
@@ -414,10 +434,13 @@ static void begin(void *ctx, struct ks_exchange *x)
 		return;
 	}
 	route = find_route(api, route_method(x), &thread->path, params, &path_known);
-	call = route ? call_new(api, x, route, thread) : NULL;
+	if (!route) {
+		refuse_route(api, x, &thread->path, path_known);
+		return;
+	}
+	call = call_new(api, x, route, thread);
 	if (!call) {
-		enum ks_problem p = route ? KS_PROBLEM_INTERNAL : path_known ? KS_PROBLEM_METHOD_NOT_ALLOWED : KS_PROBLEM_NOT_FOUND;
-		const struct ks_problem_info *info = ks_problem_info(p);
+		const struct ks_problem_info *info = ks_problem_info(KS_PROBLEM_INTERNAL);
 
 		ks_exchange_problem(x, info->code, info->status, info->title, NULL, NULL, KS_STR(""));
 		return;

@@ -330,11 +330,15 @@ def test_paths(operator, target, status, code):
     operator.get(target, expect=status, code=code)
 
 
-@pytest.mark.parametrize("method, target", [("PUT", "/v1/keys"), ("DELETE", "/v1/keys"), ("POST", "/v1/scopes"),
-                                            ("PATCH", "/v1/audit"),
-                                            ("POST", "/livez"), ("DELETE", "/metrics")])
-def test_methods(operator, method, target):
-    operator.call(method, target, expect=405, code="method_not_allowed")
+@pytest.mark.parametrize("method, target, allow", [("PUT", "/v1/keys", "POST, GET, HEAD"), ("DELETE", "/v1/keys", "POST, GET, HEAD"),
+                                                   ("POST", "/v1/scopes", "GET, HEAD"), ("PATCH", "/v1/audit", "GET, HEAD"),
+                                                   ("POST", "/v1/keys/key_0m6xwq3k2r4t8", "GET, HEAD, PATCH, DELETE"),
+                                                   ("GET", "/v1/verify", "POST"),
+                                                   ("POST", "/livez", "GET, HEAD"), ("DELETE", "/metrics", "GET, HEAD")])
+def test_methods(operator, method, target, allow):
+    answer = operator.call(method, target, expect=405, code="method_not_allowed")
+    assert answer.headers["Allow"] == allow
+    assert "Allow" not in operator.call(method, "/v1/nothing", expect=404).headers
 
 
 def test_head_is_get_without_a_body(operator):
