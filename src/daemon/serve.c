@@ -490,6 +490,15 @@ static void say_listening(const struct service *s)
 	       s->config->data.text, "version", KEYSTILE_VERSION_TEXT, NULL);
 }
 
+/* Without issuer.url our JWTs, metadata and redirects name the address that is listened on, which may be none to go to. */
+static void warn_of_issuer(const struct ks_config *config)
+{
+	struct ks_str listen = ks_str_c(config->listen.text);
+
+	if (!config->issuer_url.text[0] && (ks_str_starts(listen, KS_STR("0.0.0.0:")) || ks_str_starts(listen, KS_STR("[::]:"))))
+		ks_log(KS_LOG_WARNING, "issuer_url_unset", "detail", "JWTs name an address that nobody can go to: set issuer.url", NULL);
+}
+
 /* What the C library overwrites freed memory with. */
 #define FREED_BYTE 0xa5
 
@@ -547,6 +556,7 @@ int ks_serve(const struct ks_config *config)
 		return 1;
 	}
 	say_listening(&service);
+	warn_of_issuer(config);
 	while (sigwait(&signals, &number) == 0 && number == SIGHUP)
 		reload(&service);
 	ks_log(KS_LOG_INFO, "stopping", NULL);

@@ -569,6 +569,14 @@ def test_first_start_of_serve(data):
         assert len(daemon.local().call("GET", "/v1/keys").json["items"]) == 1
 
 
+@pytest.mark.parametrize("listen, url, warned", [("0.0.0.0:0", "", True), ("[::]:0", "", True), ("127.0.0.1:0", "", False),
+                                                ("0.0.0.0:0", "https://keys.example", False)])
+def test_an_issuer_that_names_no_place_is_told(store, listen, url, warned):
+    with keystile.Daemon(store, listen=listen, env={"KEYSTILE_ISSUER_URL": url}) as daemon:
+        assert daemon.local().call("GET", "/readyz").status == 200
+    assert ("issuer_url_unset" in daemon.errors) == warned
+
+
 def test_log_is_structured(store):
     """Every line of standard error is one JSON object with time, level and event."""
     with keystile.Daemon(store, env={"KEYSTILE_LOG_LEVEL": "debug"}) as daemon:
