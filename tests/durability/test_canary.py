@@ -418,3 +418,157 @@ def test_no_core_is_left():
         assert os.WTERMSIG(status) == signal.SIGABRT
         assert not os.WCOREDUMP(status)
         assert os.listdir(place) == []
+
+
+# ---- the vault ----
+
+PROVIDER = """version: 1
+name: canary
+label: Canary
+about: Values that are looked for everywhere, with nothing to probe.
+fields:
+  user: {label: User, type: text, example: alice}
+  password: {label: Password, type: secret, pattern: "canary-[a-z]{3}-[0-9a-f]{32}", message: is a canary}
+  key: {label: Key, type: file, secret: true, required: false}
+"""
+CHALLENGE = 'Digest realm="x", nonce="n1", algorithm=SHA-256, qop="auth"'
+
+
+def keeper_of(daemon):
+    for task in os.listdir(f"/proc/{daemon.process.pid}/task"):
+        with open(f"/proc/{daemon.process.pid}/task/{task}/children", encoding="ascii") as children:
+            for pid in children.read().split():
+                with open(f"/proc/{pid}/comm", encoding="ascii") as name:
+                    if name.read().startswith("keystile-keepe"):
+                        return int(pid)
+    return None
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + keystile.PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+    return found
+
+
+class Vault:
+    """A provider whose values are canaries, by every way in and out."""
+
+    def __init__(self, daemon, canaries):
+        self.daemon, self.canaries = daemon, canaries
+        self.organization = self.do("POST", "/v1/tenants", {"kind": "organization", "name": "Acme"}, 201).json["id"]
+        body = {"kind": "runtime", "name": "calls", "scopes": ["keystile:secrets:reveal"], "expires_at": None}
+        self.token = self.do("POST", "/v1/keys", body, 201).json["token"]
+        self.provider = self.do("POST", "/v1/providers", {"tenant": self.organization, "platform": "canary", "name": "p"}, 201).json["id"]
+        self.field("user", "alice")
+
+    def do(self, method, target, body=None, expect=200, headers=None, token=None, shows=()):
+        """One call; its answer holds no canary but those that it is to show."""
+        client = self.daemon.client(token) if token or target.startswith("/intake") else self.daemon.local()
+        answer = client.call(method, target, body, headers)
+        client.close()
+        assert answer.status == expect, answer
+        text = "".join(f"{k}: {v}\n" for k, v in answer.headers.items()).encode() + answer.body
+        found = self.canaries.found_in(f"the answer to {method}", text)
+        assert all(any(f.startswith(f"{name} in ") for name in shows) for f in found), found
+        return answer
+
+    def field(self, name, value, expect=200):
+        return self.do("PUT", f"/v1/providers/{self.provider}/fields/{name}", {"value": value}, expect)
+
+    def canary(self, name):
+        return self.canaries.add(name, f"canary-{name[:3]}-{os.urandom(16).hex()}")
+
+    def link(self):
+        made = self.do("POST", f"/v1/providers/{self.provider}/fields/password/links", {"expires_in_s": 3600}, 201).json
+        self.canaries.add(f"token of {made['id']}", made["url"].rsplit("/", 1)[1])
+        return "/" + made["url"].split("/", 3)[3]
+
+    def reveal(self, call, shows, expect=200):
+        return self.do("POST", f"/v1/providers/{self.provider}/reveal", {"call_id": call}, expect, token=self.token, shows=shows)
+
+
+def use_the_vault(v):
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    wrong = v.canary("wrong")
+    v.field("password", v.canary("api"))
+    v.field("password", wrong + "x", 422)
+    v.do("PUT", f"/v1/providers/{v.provider}/fields/password", {"value": wrong, "more": wrong}, 422)
+    v.do("PUT", f"/v1/providers/{v.provider}/fields/{wrong}", {"value": wrong}, 404)
+    v.do("PUT", f"/v1/providers/{v.provider}/fields/password", f'{{"value": "{wrong}', 400, {"Content-Type": "application/json"})
+    v.do("PUT", f"/v1/providers/{v.provider}/fields/password", {"reference": {"store": "aws", "secret": wrong, "token": wrong}}, 422)
+    v.reveal("c1", ["api"])
+    path = v.link()
+    v.do("GET", path)
+    v.do("POST", path, f"value={wrong}x", 422, form)
+    entered = v.canary("form")
+    v.do("POST", path, f"value={entered}", 200, form)
+    v.do("POST", path, f"value={entered}", 410, form)
+    part = v.canary("part")
+    v.do("POST", v.link(), f'--x\r\nContent-Disposition: form-data; name="value"\r\n\r\n{part}\r\n--x--\r\n', 200,
+         {"Content-Type": "multipart/form-data; boundary=x"})
+    v.reveal("c1", ["api"])
+    v.reveal("c2", ["part"])
+    v.do("POST", f"/v1/providers/{v.provider}/digest", {"call_id": "c3", "challenge": CHALLENGE, "method": "REGISTER", "uri": "sip:x"},
+         token=v.token)
+    v.do("POST", f"/v1/providers/{v.provider}/fields/password/rollback")
+    v.reveal("c4", ["form"])
+    key = v.canaries.add("key", "-----BEGIN PRIVATE KEY-----\n" + "\n".join(os.urandom(24).hex() for _ in range(4)) + "\n-----END PRIVATE KEY-----\n")
+    v.field("key", key)
+    v.do("POST", "/v1/vault/rewrap", {"rotate": True})
+
+
+def limits_of(pid):
+    with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
+        return next(line for line in limits if line.startswith("Max core file size")).split()[4:6]
+
+
+def test_values_of_the_vault_are_found_nowhere():
+    """Neither in what the service leaves and says, nor in the memory of both processes after the use, nor in what a keeper leaves that
+    is made to end by a fault of its own while it works."""
+    with keystile.temporary_data() as data:
+        place, own = data.parent / "cwd", data.parent / "own"
+        place.mkdir()
+        own.mkdir()
+        (own / "canary.yaml").write_text(PROVIDER)
+
+        def unlimited():
+            import resource
+            resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+            os.chdir(place)
+
+        env = {"KEYSTILE_LOG_LEVEL": "debug", "KEYSTILE_VAULT_DIRECT_WRITE": "true", "KEYSTILE_PLATFORMS_OWN": own}
+        canaries = Canaries()
+        daemon = keystile.Daemon(data, env=env, limits=unlimited).start()
+        vault = Vault(daemon, canaries)
+        use_the_vault(vault)
+        for number, how in enumerate((signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)):
+            keeper = keeper_of(daemon)
+            assert limits_of(keeper) == ["0", "0"]
+            os.kill(keeper, how)
+            wait_for(lambda: keeper_of(daemon) not in (None, keeper), "another keeper")
+            wait_for(lambda: daemon.call("GET", "/readyz").status == 200, "it is ready")
+            vault.reveal(f"after-{number}", ["form", "key"])
+        for target in ("/metrics", "/v1/audit?limit=500", "/v1/events?limit=500", f"/v1/providers/{vault.provider}/report",
+                       f"/v1/providers/{vault.provider}/fields", f"/v1/providers/{vault.provider}/links"):
+            vault.do("GET", target)
+        for pid in (daemon.process.pid, keeper_of(daemon)):
+            end = time.monotonic() + 20
+            while (found := in_memory(canaries, pid)) and time.monotonic() < end:
+                pass
+            assert not found, "\n".join(found)
+            assert sum(len(text) for _, text in writable_memory(pid)) > 1 << 18, "the memory was read"
+        assert daemon.local().call("POST", "/v1/backup", {"path": str(data.parent / "backup.db")}).status == 200
+        # The WAL is there: the store is open.
+        assert (data / "keystile.db-wal").exists()
+        for path in (*files_of(data), data.parent / "backup.db"):
+            canaries.absent(path.name, path.read_bytes())
+        assert os.listdir(place) == []
+        assert daemon.stop() == 0
+        assert os.listdir(place) == []
+        for path in files_of(data):
+            canaries.absent(path.name, path.read_bytes())
+        canaries.absent("the log", bytes(daemon.raw))
+        # The search finds what is there.
+        assert b"alice" not in (data.parent / "backup.db").read_bytes() and b"canary" in (data.parent / "backup.db").read_bytes()
