@@ -159,7 +159,8 @@ class Maker(PolicyMaker, SessionMaker):
         joinable = list(self.tenants)
         self.organizations = [tenant for tenant in self.tenants if tenant["kind"] == "organization"]
         for _ in range(self.pick([1, 3, 5])):
-            home = self.pick(self.organizations)
+            # The operator's own people have no organization.
+            home = self.tenants[0] if self.chance(0.15) else self.pick(self.organizations)
             personal = self.add_tenant("personal", home)
             near = [tenant for tenant in self.at_and_below(home) if tenant["kind"] != "personal"]
             members = self.some(near, 0, 3)
