@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a decision does besides deciding: it allocates nothing, and counts. */
+/* What a decision does besides deciding: it allocates nothing, asks nothing of the system, and counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <linux/seccomp.h>
 #include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -152,6 +157,31 @@ static void nothing_is_allocated(void **state)
 	}
 }
 
+/* In a process that the kernel ends at the first system call but reading, writing and its own end: so a decision neither
+ * waits nor looks at a clock, a file or the network. (Of locks, those that wait.) */
+static void the_system_is_asked_nothing(void **state)
+{
+	int status = 0;
+	pid_t child;
+
+	(void)state;
+	/* What is done once in a process, such as finding functions of libraries, is done. */
+	for (size_t i = 0; i < KS_ARRAY_LEN(questions); i++)
+		ask(&f, &questions[i]);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+			_exit(1);
+		for (size_t i = 0; i < 1000 * KS_ARRAY_LEN(questions); i++)
+			ask(&f, &questions[i % KS_ARRAY_LEN(questions)]);
+		(void)syscall(SYS_exit, 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void counters_change_nothing_but_the_rate(void **state)
 {
 	struct ks_rate none = {0};
@@ -264,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_allocated),
+		TEST(the_system_is_asked_nothing),
 		TEST(counters_change_nothing_but_the_rate),
 		TEST(uses_are_counted),
 		TEST(refusals_use_nothing_of_the_rate),
