@@ -14,6 +14,7 @@
 #include "api/intake.h"
 #include "api/key_in.h"
 #include "api/leaks.h"
+#include "api/vault.h"
 #include "engine/issuer.h"
 #include "engine/seal.h"
 
@@ -236,7 +237,13 @@ static void put_probes(struct scrape *s, const struct metric *m)
 	struct ks_health_stats stats;
 
 	ks_health_stats(s->call->api->options.health, &stats);
-	ks_buf_printf(s->out, "%s_total %llu\n", m->name, (unsigned long long)(m->at ? stats.refused : stats.probes));
+	if (m->at) {
+		ks_buf_printf(s->out, "%s_total %llu\n", m->name, (unsigned long long)stats.refused);
+		return;
+	}
+	for (int i = 0; i < KS_HEALTH_STATUS_COUNT; i++)
+		ks_buf_printf(s->out, "%s_total{status=\"%s\"} %llu\n", m->name, ks_health_status_text((enum ks_health_status)i),
+			      (unsigned long long)stats.probes[i]);
 }
 
 static void put_probing(struct scrape *s, const struct metric *m)
@@ -245,6 +252,43 @@ static void put_probing(struct scrape *s, const struct metric *m)
 
 	ks_health_stats(s->call->api->options.health, &stats);
 	ks_buf_printf(s->out, "%s %llu\n", m->name, (unsigned long long)(m->at ? stats.running : stats.waiting));
+}
+
+/* As many tallies from `at` on as have labels of one metric. */
+struct tallies {
+	enum ks_vault_tally first, last;
+	const char *label;
+};
+static const struct tallies tallies[] = {
+	{KS_VAULT_TALLY_SET_PROMOTED, KS_VAULT_TALLY_SET_FAILING, "reason"},
+	{KS_VAULT_TALLY_VERSION_HELD, KS_VAULT_TALLY_VERSION_REFERENCE, "kind"},
+	{KS_VAULT_TALLY_LEASE_BEGUN, KS_VAULT_TALLY_LEASE_RELEASED, "what"},
+	{KS_VAULT_TALLY_CALL_OK, KS_VAULT_TALLY_CALL_FAILED, "outcome"},
+	{KS_VAULT_TALLY_LINK_CREATED, KS_VAULT_TALLY_LINK_CLOSED, "what"},
+};
+
+static void put_tallies(struct scrape *s, const struct metric *m)
+{
+	static const char *const labels[] = {
+#define X(name, label) label,
+		KS_VAULT_TALLIES(X)
+#undef X
+	};
+	const struct tallies *t = &tallies[m->at];
+
+	for (size_t i = t->first; i <= t->last; i++)
+		ks_buf_printf(s->out, "%s_total{%s=\"%s\"} %llu\n", m->name, t->label, labels[i],
+			      (unsigned long long)s->stats->vault[i]);
+}
+
+static void put_uses(struct scrape *s, const struct metric *m)
+{
+	ks_vault_put_uses(s->out, m->name);
+}
+
+static void put_use_seconds(struct scrape *s, const struct metric *m)
+{
+	ks_vault_put_use_seconds(s->out, m->name);
 }
 
 static void put_keeper_requests(struct scrape *s, const struct metric *m)

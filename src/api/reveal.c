@@ -33,6 +33,7 @@ struct reveal {
 	const char *bad;             /* a field could not be opened: why */
 	char detail[160];            /* which one */
 	unsigned tries;
+	int64_t began_us;
 };
 
 static void forget(struct reveal *r)
@@ -47,6 +48,7 @@ static void drop(struct ks_call *call)
 {
 	struct reveal *r = call->extra;
 
+	ks_vault_count_use(r->digest, call->exchange->status, r->bad, ks_vault_tick_us() - r->began_us);
 	forget(r);
 	free(r);
 	call->extra = NULL;
@@ -279,6 +281,7 @@ static struct reveal *begin(struct ks_call *call, const char *const *known)
 		(void)ks_call_problem(call, KS_PROBLEM_INTERNAL, NULL);
 		return NULL;
 	}
+	r->began_us = ks_vault_tick_us();
 	call->extra = r;
 	call->drop = drop;
 	call->wipe = true;

@@ -15,3 +15,13 @@ KS_MUST_USE enum ks_err ks_record_provider_by_id(struct ks_store *store, struct 
  * field. */
 KS_MUST_USE enum ks_err ks_record_field(struct ks_call *call, struct ks_store *store, uint64_t provider,
 					struct ks_str field);
+
+/* ---- vault_metrics.c: counted for the process; any thread ---- */
+
+/** Of the monotonic clock. */
+int64_t ks_vault_tick_us(void);
+/** One that was answered with `status`; `unread`: the code of why a field could not be read, or NULL. */
+void ks_vault_count_use(bool digest, int status, const char *unread, int64_t us);
+/** Lines of metrics. */
+void ks_vault_put_uses(struct ks_buf *out, const char *name);
+void ks_vault_put_use_seconds(struct ks_buf *out, const char *name);

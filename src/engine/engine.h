@@ -225,7 +225,35 @@ typedef void ks_engine_watch_fn(void *ctx);
 void ks_engine_watch(struct ks_engine *engine, ks_engine_watch_fn *watch, void *ctx);
 
 /* ---- operations ---- */
+/** What is counted of the vault where it becomes durable: X(name, label of its metric). The first ones as
+ * KS_SET_REASONS. */
+#define KS_VAULT_TALLIES(X)               \
+	X(SET_PROMOTED, "promoted")       \
+	X(SET_FORCED, "forced")           \
+	X(SET_ROLLED_BACK, "rolled_back") \
+	X(SET_FAILING, "failing")         \
+	X(VERSION_HELD, "held")           \
+	X(VERSION_REFERENCE, "reference") \
+	X(LEASE_BEGUN, "begun")           \
+	X(LEASE_EXTENDED, "extended")     \
+	X(LEASE_RELEASED, "released")     \
+	X(CALL_OK, "ok")                  \
+	X(CALL_FAILED, "failed")          \
+	X(LINK_CREATED, "created")        \
+	X(LINK_USED, "used")              \
+	X(LINK_CANCELLED, "cancelled")    \
+	X(LINK_EXPIRED, "expired")        \
+	X(LINK_CLOSED, "closed")
+
+enum ks_vault_tally {
+#define X(name, label) KS_VAULT_TALLY_##name,
+	KS_VAULT_TALLIES(X)
+#undef X
+	KS_VAULT_TALLY_COUNT
+};
+
 struct ks_engine_stats {
+	uint64_t vault[KS_VAULT_TALLY_COUNT];
 	uint64_t keys, keys_revoked, tenants, users, grants;
 	uint64_t key_slots, ring_bytes, usage_bytes, generation, position;
 	uint64_t commits, jobs, jobs_failed, jobs_waiting;

@@ -59,6 +59,7 @@ struct ks_tx_log {
 		uint64_t organization, number;
 	} *forgotten;                /* keys that are erased: the keeper is told once that is durable */
 	size_t forgotten_count, forgotten_cap;
+	uint32_t vault[KS_VAULT_TALLY_COUNT];
 	const struct ks_key_core *range; /* what the transaction's one range of keys holds; NULL: the store tells */
 	size_t range_count;
 };
@@ -69,6 +70,7 @@ struct ks_tx_mark {
 	size_t gone;
 	size_t events;
 	size_t forgotten;
+	uint32_t vault[KS_VAULT_TALLY_COUNT];
 };
 
 #define KS_USE_MEMOS 65536u
@@ -241,6 +243,8 @@ bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant);
 KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
 /** Remembers an organization's key that this transaction erases. */
 KS_MUST_USE enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t number);
+/** Counts it, if this transaction becomes durable. */
+void ks_tx_tally(struct ks_tx *tx, enum ks_vault_tally tally);
 /** vault_keeper.c: that is durable: nobody opens anything with it any more. Does not wait. */
 void ks_vault_forget_key(struct ks_engine *engine, uint64_t organization, uint64_t number);
 

@@ -103,8 +103,17 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 	});
 }
 
+static const enum ks_vault_tally tallies[KS_EVENT_COUNT] = {
+	[KS_EVENT_LINK_CREATED] = KS_VAULT_TALLY_LINK_CREATED,
+	[KS_EVENT_LINK_USED] = KS_VAULT_TALLY_LINK_USED,
+	[KS_EVENT_LINK_CANCELLED] = KS_VAULT_TALLY_LINK_CANCELLED,
+	[KS_EVENT_LINK_EXPIRED] = KS_VAULT_TALLY_LINK_EXPIRED,
+	[KS_EVENT_LINK_CLOSED] = KS_VAULT_TALLY_LINK_CLOSED,
+};
+
 static enum ks_err tell(struct ks_tx *tx, enum ks_event_type type, const struct ks_link_row *row, struct ks_buf *data)
 {
+	ks_tx_tally(tx, tallies[type]);
 	return ks_event_add(tx, &(struct ks_event_note){
 		.type = type,
 		.organization = row->organization,

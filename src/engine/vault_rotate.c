@@ -80,6 +80,10 @@ enum ks_err ks_vault_is_complete(struct ks_engine *engine, struct ks_store *stor
 
 /* ---- one change of what is current ---- */
 
+_Static_assert(KS_VAULT_TALLY_SET_PROMOTED + KS_SET_REASON_FAILING == KS_VAULT_TALLY_SET_FAILING
+		       && KS_SET_REASON_COUNT == KS_VAULT_TALLY_SET_FAILING - KS_VAULT_TALLY_SET_PROMOTED + 1,
+	       "tallies of sets are in the order of their reasons");
+
 struct changing {
 	struct ks_tx *tx;
 	const struct ks_actor *actor;
@@ -231,6 +235,7 @@ static enum ks_err change(struct changing *c)
 	for (size_t i = 0; i < c->drop_count; i++)
 		KS_TRY(drop(c, c->drops[i]));
 	KS_TRY(write_set(c));
+	ks_tx_tally(c->tx, (enum ks_vault_tally)(KS_VAULT_TALLY_SET_PROMOTED + c->reason));
 	return tell(c, back);
 }
 

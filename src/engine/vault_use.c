@@ -72,6 +72,7 @@ static enum ks_err go_on(struct ks_tx *tx, const struct ks_lease_row *row, struc
 
 	if (!live)
 		KS_TRY(ks_store_set_count(tx->store, row->provider, row->set_number, 1, 0, 0));
+	ks_tx_tally(tx, live ? KS_VAULT_TALLY_LEASE_EXTENDED : KS_VAULT_TALLY_LEASE_BEGUN);
 	lease->id = row->id;
 	lease->until = live ? KS_MAX(row->ends_at, lease->until) : lease->until;
 	return ks_store_lease_update(tx->store, row->id, lease->until,
@@ -99,6 +100,8 @@ static enum ks_err begin_lease(struct ks_tx *tx, const struct ks_vault_use *use,
 	lease->id = row.id;
 	err = ks_store_lease_begin(tx->store, &row);
 	lease->stale = err == KS_NOT_FOUND;
+	if (err == KS_OK)
+		ks_tx_tally(tx, KS_VAULT_TALLY_LEASE_BEGUN);
 	if (err != KS_CONFLICT)
 		return lease->stale ? KS_OK : err;
 	KS_TRY(ks_store_lease_of_call(tx->store, f->provider, f->set, use->call, take_lease, &row));
@@ -145,8 +148,10 @@ enum ks_err ks_vault_release(struct ks_tx *tx, const struct ks_actor *actor, uin
 	KS_TRY(err);
 	if (ks_vault_find(tx, actor, row.provider, &kept, ret_refusal) == KS_NOT_FOUND)
 		return no_lease(ret_refusal);
-	return row.ends_at <= tx->now_ms ? KS_OK
-					 : ks_store_lease_update(tx->store, lease, tx->now_ms, row.outcome);
+	if (row.ends_at <= tx->now_ms)
+		return KS_OK;
+	ks_tx_tally(tx, KS_VAULT_TALLY_LEASE_RELEASED);
+	return ks_store_lease_update(tx->store, lease, tx->now_ms, row.outcome);
 }
 
 static enum ks_err find_reported(struct ks_tx *tx, const struct ks_vault_report *report,
@@ -203,6 +208,7 @@ enum ks_err ks_vault_call_reported(struct ks_tx *tx, const struct ks_actor *acto
 				 "another outcome of this call was reported before");
 	KS_TRY(ks_store_lease_update(tx->store, lease.id, lease.ends_at, outcome));
 	KS_TRY(ks_store_set_count(tx->store, lease.provider, lease.set_number, 0, !report->failed, report->failed));
+	ks_tx_tally(tx, report->failed ? KS_VAULT_TALLY_CALL_FAILED : KS_VAULT_TALLY_CALL_OK);
 	if (report->failed && !ks_str_empty(report->code))
 		KS_TRY(ks_store_set_failed(tx->store, lease.provider, lease.set_number, report->code));
 	if (!report->failed || lease.set_number != kept.row.current_set)

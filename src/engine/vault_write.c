@@ -383,6 +383,7 @@ enum ks_err ks_vault_put_version(struct ks_tx *tx, const struct ks_actor *actor,
 		.via = ks_str_c(via),
 		.sealed = ks_str_of((const char *)prepared->sealed, prepared->n),
 	}));
+	ks_tx_tally(tx, held ? KS_VAULT_TALLY_VERSION_HELD : KS_VAULT_TALLY_VERSION_REFERENCE);
 	ks_audit_put(&detail, "field", ks_str_c(prepared->field));
 	ks_audit_put_u64(&detail, "version", prepared->version);
 	ks_audit_put(&detail, "kind", held ? KS_STR("held") : KS_STR("reference"));

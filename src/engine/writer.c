@@ -97,6 +97,11 @@ enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t n
 	return KS_OK;
 }
 
+void ks_tx_tally(struct ks_tx *tx, enum ks_vault_tally tally)
+{
+	tx->engine->log.vault[tally]++;
+}
+
 bool ks_tx_is_gone(const struct ks_tx *tx, uint64_t tenant)
 {
 	const struct ks_tx_log *log = &tx->engine->log;
@@ -140,10 +145,13 @@ enum ks_err ks_tx_room(struct ks_tx *tx, uint64_t keys)
 
 static struct ks_tx_mark mark_of(const struct ks_engine *engine)
 {
-	return (struct ks_tx_mark){.changes = engine->log.change_count,
-				   .gone = engine->log.gone_count,
-				   .events = engine->log.event_count,
-				   .forgotten = engine->log.forgotten_count};
+	struct ks_tx_mark mark = {.changes = engine->log.change_count,
+				  .gone = engine->log.gone_count,
+				  .events = engine->log.event_count,
+				  .forgotten = engine->log.forgotten_count};
+
+	memcpy(mark.vault, engine->log.vault, sizeof(mark.vault));
+	return mark;
 }
 
 static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
@@ -152,6 +160,7 @@ static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
 	engine->log.gone_count = mark.gone;
 	engine->log.event_count = mark.events;
 	engine->log.forgotten_count = mark.forgotten;
+	memcpy(engine->log.vault, mark.vault, sizeof(mark.vault));
 	engine->log.range = NULL;
 }
 
@@ -354,6 +363,8 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 	engine->stats.commits += committed;
 	engine->stats.events += committed ? engine->log.event_count : 0;
 	engine->stats.commit_ns_total += committed ? ns : 0;
+	for (size_t i = 0; i < KS_VAULT_TALLY_COUNT && committed; i++)
+		engine->stats.vault[i] += engine->log.vault[i];
 	if (committed && engine->watch && (engine->log.event_count > 0 || engine->log.delivers))
 		engine->watch(engine->watch_ctx);
 	pthread_mutex_unlock(&engine->stats_lock);

@@ -242,7 +242,8 @@ void ks_health_stats(struct ks_health *h, struct ks_health_stats *ret_stats)
 	for (size_t i = 0; i < h->options.threads; i++)
 		ret_stats->running += h->busy[i] != 0;
 	(void)pthread_mutex_unlock(&h->lock);
-	ret_stats->probes = atomic_load(&h->probes);
+	for (size_t i = 0; i < KS_HEALTH_STATUS_COUNT; i++)
+		ret_stats->probes[i] = atomic_load(&h->probes[i]);
 	ret_stats->refused = atomic_load(&h->refused);
 }
 

@@ -44,7 +44,7 @@ void ks_health_call_failed(struct ks_health *health, uint64_t provider);
 
 struct ks_health_stats {
 	uint64_t providers[KS_HEALTH_STATUS_COUNT]; /* as of some seconds ago */
-	uint64_t probes, refused;    /* finished; put off because their host was busy */
+	uint64_t probes[KS_HEALTH_STATUS_COUNT], refused; /* finished, by what was found; put off because their host was busy */
 	uint64_t waiting, running;
 };
 void ks_health_stats(struct ks_health *health, struct ks_health_stats *ret_stats);

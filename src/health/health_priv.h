@@ -48,7 +48,7 @@ struct ks_health {
 	struct ks_engine_reader readers[KS_HEALTH_READERS];
 	bool reader_open[KS_HEALTH_READERS], reader_busy[KS_HEALTH_READERS];
 	uint64_t counts[KS_HEALTH_STATUS_COUNT];
-	_Atomic uint64_t probes, refused;
+	_Atomic uint64_t probes[KS_HEALTH_STATUS_COUNT], refused;
 	/* the scheduler's */
 	uint64_t adopted;            /* providers up to this id have a row */
 	uint64_t waiting_seen;       /* versions of providers up to this id were looked for */

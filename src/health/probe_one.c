@@ -294,10 +294,10 @@ static void ask_platform(struct attempt *a)
 	if (!a->platform->probe && a->fields->has_references && !a->store_code)
 		a->result = (struct ks_probe_result){.health = KS_PLATFORM_HEALTHY, .code = KS_PLATFORM_CODE_OK};
 	ks_health_host_give(a->health, slot);
-	(void)atomic_fetch_add(&a->health->probes, 1);
 	if (a->result.is_stopped)
 		return;
 	conclude(a);
+	(void)atomic_fetch_add(&a->health->probes[a->found.status], 1);
 	leave(a);
 }
 

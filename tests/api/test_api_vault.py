@@ -320,3 +320,40 @@ def test_the_root_and_its_keys(vault):
     assert root["ready"] and not root["rotating"]
     done = vault.owner.post("/v1/vault/rewrap", {}, expect=200).json
     assert done["root"] == root["root"] and done["keys"] >= 2 and not done["rotated"]
+
+
+# ---- metrics ----
+
+def scrape(vault):
+    lines = vault.daemon.client().call("GET", "/metrics").body.decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+def test_metrics_of_the_vault(vault):
+    provider = vault.provider(user="alice")
+    before = scrape(vault)
+    vault.reveal(provider, "m0", expect=409)
+    vault.put(provider, "password", "one")
+    lease = vault.reveal(provider, "m1").json["lease"]["id"]
+    vault.reveal(provider, "m1")
+    vault.owner.put(f"/v1/providers/{provider}/fields/password", {"value": "x" * 40000}, expect=422)
+    vault.put(provider, "password", "two")
+    vault.owner.post(f"/v1/providers/{provider}/fields/password/rollback", expect=200)
+    vault.runtime.post(f"/v1/providers/{provider}/calls", {"call_id": "m1", "outcome": "failed", "code": "x"}, expect=200)
+    vault.runtime.post(f"/v1/leases/{lease}/release", expect=200)
+    challenge = {"call_id": "m2", "challenge": 'Digest realm="x", nonce="n"', "method": "REGISTER", "uri": "sip:x"}
+    vault.runtime.post(f"/v1/providers/{provider}/digest", challenge, expect=200)
+    made = vault.owner.post(f"/v1/providers/{provider}/fields/password/links", {"expires_in_s": 600}, expect=201).json
+    vault.owner.delete(f"/v1/links/{made['id']}")
+    # A call is counted when its connection has the answer.
+    eventually(lambda: scrape(vault)['keystile_vault_use_seconds_count{action="digest"}']
+               - before['keystile_vault_use_seconds_count{action="digest"}'], 1)
+    after = scrape(vault)
+    rise = {name: after[name] - before.get(name, 0) for name in after if name.startswith("keystile_vault_") and "_seconds" not in name}
+    wanted = {'uses_total{action="reveal",outcome="ok"}': 2, 'uses_total{action="reveal",outcome="refused"}': 1,
+              'uses_total{action="digest",outcome="ok"}': 1, 'versions_total{kind="held"}': 2, 'sets_total{reason="promoted"}': 2,
+              'sets_total{reason="rolled_back"}': 1, 'leases_total{what="begun"}': 2, 'leases_total{what="extended"}': 1,
+              'leases_total{what="released"}': 1, 'calls_total{outcome="failed"}': 1, 'links_total{what="created"}': 1,
+              'links_total{what="cancelled"}': 1}
+    assert {name: n for name, n in rise.items() if n} == {"keystile_vault_" + name: n for name, n in wanted.items()}
+    assert after['keystile_vault_use_seconds_bucket{action="reveal",le="+Inf"}'] == after['keystile_vault_use_seconds_count{action="reveal"}']
