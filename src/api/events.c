@@ -143,6 +143,15 @@ static void put_schema(struct ks_json *out, enum ks_event_type type)
 	ks_json_close(out, '}');
 }
 
+/* Of the body of each request to an endpoint. */
+#define ENVELOPE                                                                                                     \
+	"{\"type\":\"object\","                                                                                        \
+	"\"required\":[\"id\",\"type\",\"timestamp\",\"tenant\",\"organization\",\"object\",\"data\"],"                     \
+	"\"properties\":{\"id\":{\"type\":\"string\",\"pattern\":\"^evt_[0-9a-hjkmnp-tv-z]{13}$\"},"                        \
+	"\"type\":{\"type\":\"string\"},\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},"                    \
+	"\"tenant\":{\"type\":[\"string\",\"null\"]},\"organization\":{\"type\":[\"string\",\"null\"]},"                  \
+	"\"object\":{\"type\":[\"string\",\"null\"]},\"data\":{\"type\":\"object\"}}}"
+
 enum ks_finish ks_api_event_types(struct ks_call *call)
 {
 	struct ks_json *out = &call->out;
@@ -162,6 +171,7 @@ enum ks_finish ks_api_event_types(struct ks_call *call)
 	}
 	ks_json_close(out, ']');
 	ks_json_put_null(out, "next");
+	ks_json_put_raw(out, "envelope", KS_STR(ENVELOPE));
 	ks_json_close(out, '}');
 	return ks_call_answer(call, 200);
 }

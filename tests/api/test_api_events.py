@@ -1,12 +1,14 @@
 """/v1/events: what happened, in the transaction that caused it; /v1/event-types: what can happen."""
 import json
 import re
+import subprocess
+import sys
 
 import jsonschema
 import keystile
 import pytest
 
-from api_service import new_key, unique
+from api_service import CONTRACT, new_key, unique
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +20,22 @@ def schemas(operator):
 def test_every_type_is_documented(schemas):
     page = (keystile.SOURCE / "docs" / "events.md").read_text()
     assert set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.M)) == set(schemas)
+
+
+def test_the_description_of_webhooks_is_of_the_same_types(operator):
+    """What stands in the table of events, what the service says of itself, and what its description says."""
+    served = operator.get("/v1/event-types").json
+    webhooks = CONTRACT.document["webhooks"]
+    assert list(webhooks) == [item["type"] for item in served["items"]]
+    for item in served["items"]:
+        schema = webhooks[item["type"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        data = {name: value for name, value in item["schema"].items() if name != "additionalProperties"}
+        assert schema["properties"] == {"type": {"const": item["type"]}, "data": data}
+        assert webhooks[item["type"]]["post"]["summary"] == item["about"]
+    envelope = CONTRACT.document["components"]["schemas"]["EventEnvelope"]
+    assert {name: value for name, value in envelope.items() if name != "description"} == served["envelope"]
+    done = subprocess.run([sys.executable, keystile.SOURCE / "tools/event-webhooks.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def newest(api, query=""):
