@@ -21,6 +21,7 @@ static void thread_free(void *p)
 
 	ks_engine_reader_close(&thread->reader);
 	ks_verifier_free(&thread->verifier);
+	free(thread->room);
 	free(thread);
 }
 

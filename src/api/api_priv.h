@@ -87,6 +87,8 @@ struct ks_api_thread {
 	struct ks_decision decision;
 	struct ks_verifier verifier;
 	struct ks_assertion assertion;
+	char *room;                    /* of decisions about webhooks; NULL: none yet */
+	size_t room_n;
 	struct ks_federation *federation; /* to be told of keys that an issuer is not known to have */
 };
 

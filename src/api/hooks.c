@@ -14,7 +14,7 @@
 #define LOG_EVERY_MS 10000
 #define URL_SIZE (KS_ENGINE_ISSUER_NAME_SIZE + KS_TARGET_MAX + 1)
 #define CERTS_ROOM ((size_t)64 << 10)
-#define KEPT_ROOM ((size_t)128 << 10) /* headers of KS_HEAD_BYTES_MAX with escapes, and the target */
+#define ROOM_KEPT ((size_t)1 << 20)   /* that a thread keeps */
 
 /* ---- counts ---- */
 
@@ -48,8 +48,9 @@ struct hook {
 	struct ks_digest replay;
 	struct ks_inbound_message message;
 	struct ks_inbound_outcome outcome;
-	struct ks_buf room;          /* of the decision; the answer borrows from it */
-	char *kept;                  /* headers and target as they will be kept */
+	struct ks_buf room;          /* of the decision, the thread's or own; the answer borrows from it */
+	char *own_room;
+	char *kept;                  /* headers, target and more as they will be kept */
 	char *cert_room;
 	bool learned;
 	char url[URL_SIZE];
@@ -63,9 +64,7 @@ static void drop(struct ks_call *call)
 	if (!hook)
 		return;
 	ks_inbound_release(&hook->source);
-	if (hook->room.p)
-		ks_wipe(hook->room.p, hook->room.n);
-	free(hook->room.p);
+	free(hook->own_room);
 	free(hook->kept);
 	free(hook->cert_room);
 	free(hook);
@@ -73,11 +72,20 @@ static void drop(struct ks_call *call)
 
 /* ---- answers ---- */
 
+static void take_back(struct ks_exchange *x)
+{
+	free(x->heap);
+	x->heap = NULL;
+	x->answer_body = KS_STR("");
+	x->answer_header_count = 0;
+}
+
 /* What the scheme answers; copied, for it is sent when the request is gone. */
 static enum ks_finish respond(struct ks_call *call, const struct ks_hooksig_response *response)
 {
 	struct ks_exchange *x = call->exchange;
 
+	take_back(x);
 	x->status = response->status ? (int)response->status : 200;
 	if (!ks_str_empty(response->content_type)) {
 		size_t at = x->text.n;
@@ -97,8 +105,8 @@ static enum ks_finish respond(struct ks_call *call, const struct ks_hooksig_resp
 	if (response->body.n > 0)
 		x->heap = malloc(response->body.n);
 	if (!ks_buf_ok(&x->text) || (response->body.n > 0 && !x->heap)) {
+		take_back(x);
 		x->status = 503;
-		x->answer_header_count = 0;
 		return KS_FINISH_DONE;
 	}
 	if (response->body.n > 0) {
@@ -141,6 +149,7 @@ static enum ks_finish refuse(struct ks_call *call)
 static enum ks_finish put_off(struct ks_call *call, enum ks_hook_outcome outcome, int status)
 {
 	count(outcome);
+	take_back(call->exchange);
 	call->exchange->status = status;
 	ks_exchange_answer_header(call->exchange, KS_STR("Retry-After"), KS_STR(RETRY_S));
 	return KS_FINISH_DONE;
@@ -190,7 +199,6 @@ static bool read_request(struct ks_call *call, struct hook *hook)
 	const char *origin = o->hook_origin && o->hook_origin[0] ? o->hook_origin
 								 : ks_engine_options(call->api->engine)->issuer.name;
 	struct ks_buf url = KS_BUF(hook->url);
-	size_t room = ks_hooksig_room(x->body.n);
 	struct ks_addr address;
 
 	ks_buf_put_c(&url, origin);
@@ -207,8 +215,26 @@ static bool read_request(struct ks_call *call, struct hook *hook)
 		.body = x->body,
 		.source_ip = ks_str_c(hook->address),
 	};
-	hook->room = ks_buf_of(malloc(room), room);
-	return hook->room.p && ks_buf_ok(&url) && read_certs(call, hook);
+	return ks_buf_ok(&url) && read_certs(call, hook);
+}
+
+/* Room for a decision on this thread. */
+static bool take_room(struct ks_call *call, struct hook *hook)
+{
+	struct ks_api_thread *thread = ks_api_thread(call->api);
+	size_t n = ks_hooksig_room(call->exchange->body.n);
+
+	if (n > ROOM_KEPT) {
+		hook->own_room = hook->own_room ? hook->own_room : malloc(n);
+		hook->room = ks_buf_of(hook->own_room, n);
+		return hook->own_room != NULL;
+	}
+	if (thread && !thread->room) {
+		thread->room = malloc(ROOM_KEPT);
+		thread->room_n = ROOM_KEPT;
+	}
+	hook->room = ks_buf_of(thread ? thread->room : NULL, n);
+	return hook->room.p != NULL;
 }
 
 /* ---- genuine ---- */
@@ -232,26 +258,39 @@ static void received(struct ks_job *job)
 		(void)put_off(call, KS_HOOK_FAILED, 503);
 	} else {
 		count(hook->outcome.duplicate ? KS_HOOK_DUPLICATE : KS_HOOK_RECEIVED);
-		(void)respond(call, &hook->answer.response);
 	}
 	ks_exchange_complete(call->exchange);
 }
 
+/* Bytes that what is kept can have: each of a header's may become an escape of six, each of the target's one of three. */
+static size_t kept_max(const struct ks_call *call, const struct hook *hook)
+{
+	size_t n = 16 + 3 * call->exchange->target.n + hook->answer.confirm_url.n;
+
+	for (size_t i = 0; i < hook->request.header_count; i++)
+		n += 16 + 6 * (hook->headers[i].name.n + hook->headers[i].value.n);
+	return n;
+}
+
+/* What is written is made now: the room is the next request's. */
 static enum ks_err describe(struct ks_call *call, struct hook *hook)
 {
 	const struct ks_inbound_source *s = hook->source;
 	const struct ks_hooksig_answer *a = &hook->answer;
+	size_t headers, target, size = kept_max(call, hook);
 	struct ks_buf kept;
-	size_t headers;
 
-	hook->kept = malloc(KEPT_ROOM);
+	hook->kept = malloc(size);
 	if (!hook->kept)
 		return KS_MEMORY;
-	kept = ks_buf_of(hook->kept, KEPT_ROOM);
+	kept = ks_buf_of(hook->kept, size);
 	ks_inbound_put_headers(s, &hook->request, &kept);
 	headers = kept.n;
 	ks_inbound_put_target(s, call->exchange->target, &kept);
-	if (!ks_buf_ok(&kept) || kept.n - headers > KS_STORE_TARGET_MAX)
+	target = kept.n;
+	if (a->confirm_url.n <= KS_STORE_URL_MAX)
+		ks_buf_put(&kept, a->confirm_url);
+	if (!ks_buf_ok(&kept) || target - headers > KS_STORE_TARGET_MAX)
 		return KS_TOO_LARGE;
 	if (a->replay_key.n > 0)
 		KS_TRY(ks_sha256(a->replay_key, &hook->replay));
@@ -267,11 +306,11 @@ static enum ks_err describe(struct ks_call *call, struct hook *hook)
 		.replay_ms = a->replay_s * 1000,
 		.received_at = call->exchange->now_ms,
 		.method = call->exchange->method,
-		.target = ks_str_sub(ks_buf_str(&kept), headers, SIZE_MAX),
+		.target = ks_str_sub(ks_buf_str(&kept), headers, target - headers),
 		.peer = ks_str_c(hook->address),
 		.headers = ks_str_sub(ks_buf_str(&kept), 0, headers),
 		.body = call->exchange->body,
-		.confirm_url = a->confirm_url.n <= KS_STORE_URL_MAX ? a->confirm_url : KS_STR(""),
+		.confirm_url = ks_str_sub(ks_buf_str(&kept), target, SIZE_MAX),
 	};
 	return KS_OK;
 }
@@ -280,6 +319,7 @@ static enum ks_finish keep(struct ks_call *call, struct hook *hook)
 {
 	enum ks_err err = describe(call, hook);
 
+	(void)respond(call, &hook->answer.response);
 	call->job = (struct ks_job){.run = run_receive, .done = received, .ctx = call, .refuses_first = true};
 	if (err == KS_OK)
 		err = ks_engine_submit(call->api->engine, &call->job);
@@ -319,6 +359,8 @@ static enum ks_finish decide(struct ks_call *call)
 	struct hook *hook = call->extra;
 	int64_t now_ms = call->exchange->now_ms;
 
+	if (!take_room(call, hook))
+		return put_off(call, KS_HOOK_FAILED, 503);
 	ks_inbound_verify(hook->source, &hook->request, now_ms, &hook->room, &hook->answer);
 	if (hook->answer.code != KS_HOOKSIG_OK && hook->source->learns && !hook->learned) {
 		if (ks_inbound_may_learn(call->api->options.inbound, hook->source, &hook->request, now_ms, &hook->room))
@@ -338,9 +380,11 @@ static enum ks_finish learn(struct ks_call *call)
 	struct ks_inbound *inbound = call->api->options.inbound;
 	struct ks_inbound_source *fresh;
 	struct hook *hook = call->extra;
-	enum ks_err err = ks_inbound_learn(inbound, call->reader->store, hook->source, &hook->request, call->exchange->now_ms,
-					   &hook->room, &fresh);
+	enum ks_err err = take_room(call, hook) ? KS_OK : KS_MEMORY;
 
+	if (err == KS_OK)
+		err = ks_inbound_learn(inbound, call->reader->store, hook->source, &hook->request, call->exchange->now_ms,
+				       &hook->room, &fresh);
 	hook->learned = true;
 	if (err == KS_OK) {
 		ks_inbound_release(&hook->source);

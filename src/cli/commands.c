@@ -178,6 +178,27 @@ static const struct ks_option links_create_options[] = {
 	{"for", "TEXT", "for whom it is, in words; shown on the page", false},
 	END};
 
+static const struct ks_option sources_create_options[] = {
+	{"tenant", "ID", "whose webhooks they are", false},
+	{"platform", "NAME", "a platform of `keystile platforms list`", false},
+	{"name", "NAME", "what people call it", false},
+	{"provider", "ID", "a provider of the tenant, whose fields hold the secrets", false},
+	{"scheme", "NAME", "one of the platform's schemes (default: its first)", false},
+	{"form", "FILE", "a scheme of one's own, as JSON, in its place; - is standard input", false},
+	{"parameters", "FILE", "settings of the scheme as JSON, secrets among them; - is standard input", false},
+	END};
+
+static const struct ks_option sources_rotate_options[] = {
+	{"parameters", "FILE", "parameters that change, as JSON; - is standard input", false},
+	{"overlap", "SECONDS", "how long those before hold on (default: not at all)", false},
+	END};
+
+static const struct ks_option sources_list_options[] = {
+	{"tenant", "ID", "of this tenant and those below it", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
 static const struct ks_option member_options[] = {{"role", "ROLE", "administrator, member, account_reader or of the policy", false}, END};
 
 #define AUDIT_FILTERS                                                                                        \
@@ -347,6 +368,16 @@ const struct ks_command ks_commands[] = {
 	{"links", "list", "PROVIDER", 1, 1, "list the intake links of a provider, newest first", page_options, ks_cmd_links_list},
 	{"links", "show", "ID", 1, 1, "show an intake link, never its address", none, ks_cmd_links_show},
 	{"links", "cancel", "ID", 1, 1, "withdraw an intake link that is still open", none, ks_cmd_links_cancel},
+	{"sources", "create", "", 0, 0, "take webhooks of a platform", sources_create_options, ks_cmd_sources_create},
+	{"sources", "list", "", 0, 0, "list sources of webhooks, newest first", sources_list_options, ks_cmd_sources_list},
+	{"sources", "show", "ID", 1, 1, "show a source, what is weak about it and whether it can verify", none, ks_cmd_sources_show},
+	{"sources", "pause", "ID", 1, 1, "take no webhooks for the time being; the platform sends them again", none, ks_cmd_sources_pause},
+	{"sources", "resume", "ID", 1, 1, "take webhooks again", none, ks_cmd_sources_resume},
+	{"sources", "rotate", "ID", 1, 1, "change parameters, with an overlap if asked", sources_rotate_options, ks_cmd_sources_rotate},
+	{"sources", "confirm", "ID", 1, 1, "agree to what a platform asks before it sends", none, ks_cmd_sources_confirm},
+	{"sources", "delete", "ID", 1, 1, "take no webhooks any more and erase the secrets", none, ks_cmd_sources_delete},
+	{"sources", "messages", "ID", 1, 1, "list what was received, newest first", page_options, ks_cmd_sources_messages},
+	{"sources", "message", "ID MESSAGE", 2, 2, "show one message, its headers and body", none, ks_cmd_sources_message},
 	{"platforms", "list", "", 0, 0, "list the platforms that a provider can be of", page_options, ks_cmd_platforms_list},
 	{"platforms", "show", "NAME", 1, 1, "show what a provider of a platform consists of", platform_show_options, ks_cmd_platforms_show},
 	{"platforms", "check", "FILE [FILE...]", 1, KS_CLI_WORDS_MAX, "say what is wrong with platform files, by line and column", none,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is written of a webhook that was genuine: the request itself, that it was seen, and the event. */
+#include "base/ctenc.h"
 #include "engine/events.h"
 #include "engine/sources.h"
 #include "engine/vault_priv.h"
@@ -72,6 +73,33 @@ enum ks_err ks_inbound_receive(struct ks_tx *tx, const struct ks_inbound_message
 	outcome.duplicate = !fresh;
 	*ret_outcome = outcome;
 	return KS_OK;
+}
+
+/* ---- as endpoints get it ---- */
+
+static enum ks_err put_request(void *ctx, const struct ks_inbound_row *row)
+{
+	struct ks_buf *data = ctx;
+
+	ks_buf_put_c(data, ",\"request\":{\"target\":");
+	ks_buf_put_json(data, row->target);
+	ks_buf_put_c(data, ",\"headers\":");
+	ks_buf_put(data, row->headers);
+	ks_buf_put_c(data, ",\"body_base64\":\"");
+	if (!ks_buf_ok(data) || row->body.n / 3 * 4 + 8 > data->cap - data->n)
+		return KS_TOO_LARGE;
+	data->n += ks_base64_encode((const unsigned char *)row->body.p, row->body.n, &data->p[data->n], data->cap - data->n);
+	ks_buf_put_c(data, "\"}");
+	return ks_buf_ok(data) ? KS_OK : KS_TOO_LARGE;
+}
+
+enum ks_err ks_inbound_payload(struct ks_store *store, const struct ks_event_row *row, struct ks_buf *data)
+{
+	uint64_t id;
+
+	if (!ks_id_parse(row->object, KS_ID_MESSAGE, &id))
+		return KS_CORRUPT;
+	return ks_store_inbound_get(store, id, put_request, data);
 }
 
 enum ks_err ks_inbound_tend(struct ks_tx *tx, bool *ret_more)

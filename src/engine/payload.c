@@ -3,6 +3,7 @@
 
 #include "engine/audit.h"
 #include "engine/events.h"
+#include "engine/sources.h"
 
 struct more {
 	enum ks_event_type type; /* KS_EVENT_COUNT: the end of the table */
@@ -11,6 +12,7 @@ struct more {
 
 /* Types whose data is more than what the event keeps. */
 static const struct more table[] = {
+	{KS_EVENT_INBOUND_RECEIVED, ks_inbound_payload},
 	{KS_EVENT_COUNT, NULL},
 };
 

@@ -109,5 +109,9 @@ struct ks_inbound_outcome {
 KS_MUST_USE enum ks_err ks_inbound_receive(struct ks_tx *tx, const struct ks_inbound_message *message,
 					   struct ks_inbound_outcome *ret_outcome, struct ks_refusal *ret_refusal);
 
+/** Adds the request itself to the event's data, as endpoints get it (payload.h): {"request": {"target", "headers",
+ * "body_base64"}}. KS_NOT_FOUND: it was forgotten; KS_TOO_LARGE. */
+KS_MUST_USE enum ks_err ks_inbound_payload(struct ks_store *store, const struct ks_event_row *row, struct ks_buf *data);
+
 /** Forgets what is old, a little at a time; true in *ret_more: call again. */
 KS_MUST_USE enum ks_err ks_inbound_tend(struct ks_tx *tx, bool *ret_more);
