@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/secret.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,6 +20,29 @@ void ks_wipe(void *p, size_t n)
 {
 	if (n)
 		explicit_bzero(p, n);
+}
+
+void ks_wiped_free(void *p)
+{
+	if (p)
+		ks_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+void *ks_wiped_realloc(void *p, size_t n)
+{
+	size_t had = p ? malloc_usable_size(p) : 0;
+	void *grown;
+
+	if (p && n <= had)
+		return p;
+	grown = malloc(n);
+	if (!grown)
+		return NULL;
+	if (p)
+		memcpy(grown, p, had);
+	ks_wiped_free(p);
+	return grown;
 }
 
 static size_t page_size(void)

@@ -9,6 +9,11 @@
 /** Overwrites `n` bytes; never optimised away. */
 void ks_wipe(void *p, size_t n);
 
+/** For libraries that copy secrets and take an allocator: as free() and realloc() of the C library, on its memory, but what is
+ * given back is wiped first. Any thread. */
+void ks_wiped_free(void *p);
+void *ks_wiped_realloc(void *p, size_t n);
+
 /** A secret on pages of its own. Zero-initialise it. */
 struct ks_secret {
 	unsigned char *bytes;

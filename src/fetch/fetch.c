@@ -44,7 +44,7 @@ int64_t ks_fetch_now_ms(void)
 enum ks_err ks_fetch_new(const struct ks_fetch_options *options, struct ks_fetch **ret_fetch)
 {
 	struct ks_fetch *fetch = calloc(1, sizeof(*fetch));
-	const curl_version_info_data *library;
+	const curl_version_info_data *library = NULL;
 
 	if (!fetch)
 		return KS_MEMORY;
@@ -59,7 +59,9 @@ enum ks_err ks_fetch_new(const struct ks_fetch_options *options, struct ks_fetch
 			return KS_MEMORY;
 		}
 	}
-	library = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_version_info(CURLVERSION_NOW) : NULL;
+	/* It copies requests, which hold credentials. */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, ks_wiped_free, ks_wiped_realloc, strdup, calloc) == CURLE_OK)
+		library = curl_version_info(CURLVERSION_NOW);
 	if (!library || !(library->features & CURL_VERSION_SSL)) {
 		ks_fetch_free(&fetch);
 		return KS_CRYPTO;

@@ -182,7 +182,7 @@ enum ks_err ks_remote_open(const char *ca_file, struct ks_child_problem *ret_pro
 	(void)setenv("TZ", "UTC0", 1);
 	tzset();
 	KS_TRY(read_authorities(ca_file[0] ? ca_file : SYSTEM_CA, ret_problem));
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, ks_wiped_free, ks_wiped_realloc, strdup, calloc) != CURLE_OK)
 		return KS_CRYPTO;
 	remote.easy = curl_easy_init();
 	if (!remote.easy)

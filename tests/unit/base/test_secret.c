@@ -207,6 +207,25 @@ static void test_wipe(void **state)
 	ks_wipe(NULL, 0);
 }
 
+static void test_wiped_memory_keeps_its_content(void **state)
+{
+	unsigned char *p = ks_wiped_realloc(NULL, 8);
+
+	(void)state;
+	assert_non_null(p);
+	for (unsigned i = 0; i < 8; i++)
+		p[i] = (unsigned char)i;
+	p = ks_wiped_realloc(p, 100000);
+	assert_non_null(p);
+	p[99999] = 1;
+	p = ks_wiped_realloc(p, 8);
+	assert_non_null(p);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(p[i], i);
+	ks_wiped_free(p);
+	ks_wiped_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +237,7 @@ int main(void)
 		cmocka_unit_test(test_pages_of_before_are_clean_and_locked),
 		cmocka_unit_test(test_limit_of_locked_memory),
 		cmocka_unit_test(test_wipe),
+		cmocka_unit_test(test_wiped_memory_keeps_its_content),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
