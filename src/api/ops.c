@@ -467,6 +467,23 @@ enum ks_finish ks_api_ring_stat(struct ks_call *call)
 	return ks_call_no_query(call) ? put_ring(call) : KS_FINISH_DONE;
 }
 
+/* For the command that waits for the work on another connection. */
+enum ks_finish ks_api_progress(struct ks_call *call)
+{
+	struct ks_json *out = &call->out;
+	struct ks_engine_stats stats;
+
+	if (!ks_call_no_query(call))
+		return KS_FINISH_DONE;
+	ks_engine_stats(call->api->engine, &stats);
+	ks_json_open(out, '{');
+	ks_json_put_c(out, "work", stats.work);
+	ks_json_put_u64(out, "done", stats.work ? stats.work_done : 0);
+	ks_json_put_u64(out, "all", stats.work ? stats.work_all : 0);
+	ks_json_close(out, '}');
+	return ks_call_answer(call, 200);
+}
+
 static enum ks_finish rebuild(struct ks_call *call)
 {
 	enum ks_err err = ks_engine_rebuild(call->api->engine);

@@ -242,6 +242,71 @@ static void set_download(CURL *curl, struct download *download, struct ks_json *
 	(void)curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 1L << 18);
 }
 
+/* ---- a bar for work of the daemon ---- */
+
+#define WATCH_PAUSE_MS 250 /* what is quicker is not watched */
+
+/* Asks how far the work has come, on a connection of its own; true: `work` names it, and a bar was drawn. */
+static bool draw_work(const struct ks_client *client, char *work, size_t cap)
+{
+	CURL *curl = curl_easy_init();
+	struct ks_json text;
+	json_t *answer = NULL;
+	bool drawn = false;
+
+	if (!curl)
+		return false;
+	ks_json_init(&text);
+	(void)curl_easy_setopt(curl, CURLOPT_URL, "http://local/v1/progress");
+	(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 4L * WATCH_PAUSE_MS);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &text);
+	if (curl_easy_perform(curl) == CURLE_OK && text.n > 0)
+		answer = json_loadb(text.p, text.n, 0, NULL);
+	if (json_is_string(json_object_get(answer, "work"))) {
+		struct ks_buf b = ks_buf_of(work, cap);
+
+		ks_buf_put_c(&b, json_string_value(json_object_get(answer, "work")));
+		ks_progress(NULL, ks_buf_z(&b), (uint64_t)json_integer_value(json_object_get(answer, "done")),
+			    (uint64_t)json_integer_value(json_object_get(answer, "all")));
+		drawn = true;
+	}
+	json_decref(answer);
+	ks_json_free(&text);
+	curl_easy_cleanup(curl);
+	return drawn;
+}
+
+/* As curl_easy_perform; whoever waits at a terminal sees how far the service is. */
+static CURLcode perform(const struct ks_client *client, CURL *curl, bool watched)
+{
+	CURLM *multi = watched && isatty(STDERR_FILENO) ? curl_multi_init() : NULL;
+	CURLcode result = CURLE_FAILED_INIT;
+	char work[32] = "";
+	bool drawn = false;
+	int running = 1, left, events;
+	CURLMsg *message;
+
+	if (!multi)
+		return curl_easy_perform(curl);
+	if (curl_multi_add_handle(multi, curl) == CURLM_OK) {
+		while (curl_multi_perform(multi, &running) == CURLM_OK && running > 0) {
+			if (curl_multi_poll(multi, NULL, 0, WATCH_PAUSE_MS, &events) == CURLM_OK && events == 0)
+				drawn |= draw_work(client, work, sizeof(work));
+		}
+		message = curl_multi_info_read(multi, &left);
+		if (message && message->msg == CURLMSG_DONE)
+			result = message->data.result;
+		(void)curl_multi_remove_handle(multi, curl);
+	}
+	(void)curl_multi_cleanup(multi);
+	if (drawn)
+		ks_progress(NULL, work, 1, 1);
+	return result;
+}
+
 static int call_daemon(struct ks_cli *cli, const char *method, const char *target, struct ks_str body, struct upload *upload,
 		       struct download *download, struct ks_answer *ret_answer)
 {
@@ -277,7 +342,7 @@ static int call_daemon(struct ks_cli *cli, const char *method, const char *targe
 		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.p);
 		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body.n);
 	}
-	result = curl_easy_perform(curl);
+	result = perform(cli->client, curl, !upload && !download);
 	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);

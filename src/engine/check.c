@@ -7,6 +7,8 @@
 #include "engine/grants.h"
 #include "ring/issuers.h"
 
+#define TELL_EVERY 65536 /* keys */
+
 struct comparing {
 	struct ks_engine *engine;
 	struct ks_store *store;
@@ -17,6 +19,7 @@ struct comparing {
 	size_t memberships;          /* of the user at hand */
 	uint32_t user;
 	uint32_t issuer_keys;        /* of our own issuer */
+	uint64_t all;                /* keys, as far as is known */
 };
 
 static enum ks_err differs(struct comparing *c, const char *fmt, ...) KS_PRINTF(2, 3);
@@ -196,7 +199,8 @@ static enum ks_err compare_key(void *ctx, const struct ks_key_core *core)
 	char text[KS_ID_TEXT_SIZE];
 	uint64_t slot;
 
-	c->report.keys++;
+	if (++c->report.keys % TELL_EVERY == 0)
+		ks_engine_progress(c->engine, "check", c->report.keys, KS_MAX(c->all, c->report.keys + 1));
 	key = ks_ring_key(c->ring, &core->digest, ks_ring_home(c->ring, &core->digest), &slot);
 	if (key && key->id == core->id && id_at(c->ring, key->tenant) == core->tenant
 	    && c->ring->grants[key->grant].id == core->grant && same_state(key, core))
@@ -325,8 +329,10 @@ static enum ks_err run_check(struct ks_job *job, struct ks_tx *tx)
 	c->store = tx->store;
 	c->ring = tx->ring;
 	c->now_ms = tx->now_ms;
+	c->all = atomic_load(&tx->engine->keys_known);
 	KS_TRY(ks_store_open(tx->engine->store_uri, KS_STORE_READER, &c->second));
 	err = compare_all(c);
+	ks_engine_progress(tx->engine, "check", c->report.keys, c->report.keys);
 	ks_store_close(&c->second);
 	return err;
 }

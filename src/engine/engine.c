@@ -50,8 +50,13 @@ void ks_engine_say(const struct ks_engine *engine, int level, const char *event,
 	engine->options.log(engine->options.log_ctx, level, event, text);
 }
 
-void ks_engine_progress(const struct ks_engine *engine, const char *what, uint64_t done, uint64_t all)
+void ks_engine_progress(struct ks_engine *engine, const char *what, uint64_t done, uint64_t all)
 {
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->stats.work = done < all ? what : NULL;
+	engine->stats.work_done = done;
+	engine->stats.work_all = all;
+	pthread_mutex_unlock(&engine->stats_lock);
 	if (engine->options.progress)
 		engine->options.progress(engine->options.progress_ctx, what, done, all);
 }
@@ -523,25 +528,18 @@ enum ks_err ks_engine_rebuild(struct ks_engine *engine)
 	return ks_engine_run(engine, &job);
 }
 
-struct backup_progress {
-	const struct ks_engine *engine;
-};
-
 static void tell_backup(void *ctx, uint64_t done, uint64_t all)
 {
-	const struct backup_progress *progress = ctx;
-
-	ks_engine_progress(progress->engine, "backup", done, all);
+	ks_engine_progress(ctx, "backup", done, all);
 }
 
 enum ks_err ks_engine_backup(struct ks_engine *engine, const char *path)
 {
-	struct backup_progress progress = {engine};
 	struct ks_store *store;
 	enum ks_err err;
 
 	KS_TRY(ks_store_open(engine->store_uri, KS_STORE_READER, &store));
-	err = ks_store_backup(store, path, tell_backup, &progress);
+	err = ks_store_backup(store, path, tell_backup, engine);
 	if (err != KS_OK)
 		ks_engine_say(engine, 3, "backup_failed", "%s: %s", ks_err_text(err), ks_store_error(store));
 	ks_store_close(&store);

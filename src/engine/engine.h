@@ -262,6 +262,8 @@ struct ks_engine_stats {
 	uint64_t audit_checkpoints;   /* signed on schedule */
 	uint64_t commit_ns_total;
 	bool ready;                   /* the ring is whole and at the truth's last change */
+	const char *work;             /* long work under way: "keys" (a rebuild), "check", "backup", "replay", "audit"; NULL: none */
+	uint64_t work_done, work_all;
 };
 /** As of the last commit. Any thread. */
 void ks_engine_stats(struct ks_engine *engine, struct ks_engine_stats *ret_stats);

@@ -372,7 +372,7 @@ def test_scopes_of_the_api_itself(world, operator):
     bare.get("/v1/account")
 
 
-@pytest.mark.parametrize("method, target", [("POST", "/v1/explain"), ("GET", "/v1/ring"), ("POST", "/v1/ring/rebuild"),
+@pytest.mark.parametrize("method, target", [("POST", "/v1/explain"), ("GET", "/v1/ring"), ("GET", "/v1/progress"), ("POST", "/v1/ring/rebuild"),
                                             ("POST", "/v1/backup")])
 def test_what_is_local_does_not_exist_elsewhere(world, operator, method, target):
     answer = operator.call(method, target, {} if method == "POST" else None, expect=404, code="not_found")

@@ -97,6 +97,12 @@ def test_ring(world):
     assert rebuilt["keys"] == ring["keys"]
 
 
+def test_progress_of_no_work(world):
+    world.owner.post("/v1/ring/rebuild", expect=200)
+    world.owner.post("/v1/ring/check", expect=200)
+    assert world.owner.get("/v1/progress").json == {"work": None, "done": 0, "all": 0}
+
+
 def test_keys_go_on_after_a_rebuild(world):
     made = world.operator.make_key(tenant=world.acme, scopes=["contacts:read"])["token"]
     world.owner.post("/v1/ring/rebuild", {}, expect=200)
