@@ -121,19 +121,13 @@ static enum ks_err put_change(void *ctx, const struct ks_health_change_row *row)
 
 static enum ks_finish show_history(struct ks_call *call)
 {
-	static const char *const known[] = {"limit", "cursor", NULL};
 	struct history h = {.call = call};
 	enum ks_finish answered;
 	uint64_t id;
 	enum ks_err err;
 
-	ks_call_query_known(call, known);
-	ks_call_page(call, &h.page);
-	if (ks_call_invalid(call, &answered))
+	if (!ks_call_provider_page(call, &h.page, &id, &answered))
 		return answered;
-	if (!ks_call_provider(call, &id))
-		return KS_FINISH_DONE;
-	ks_call_page_open(call);
 	err = ks_store_health_changes(call->reader->store, id, h.page.before, h.page.limit + 1, put_change, &h);
 	return ks_call_page_answer(call, &h.page, err);
 }

@@ -162,19 +162,13 @@ static enum ks_err put_past(void *ctx, const struct ks_field_version_row *row)
 
 static enum ks_finish list_versions(struct ks_call *call)
 {
-	static const char *const known[] = {"limit", "cursor", NULL};
 	struct history h = {.call = call};
 	enum ks_finish answered;
 	uint64_t id;
 	enum ks_err err;
 
-	ks_call_query_known(call, known);
-	ks_call_page(call, &h.page);
-	if (ks_call_invalid(call, &answered))
+	if (!ks_call_provider_page(call, &h.page, &id, &answered))
 		return answered;
-	if (!ks_call_provider(call, &id))
-		return KS_FINISH_DONE;
-	ks_call_page_open(call);
 	err = ks_store_field_versions(call->reader->store, id, call->params[1], h.page.before, h.page.limit + 1, put_past,
 				      &h);
 	return ks_call_page_answer(call, &h.page, err);

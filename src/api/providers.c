@@ -275,6 +275,19 @@ bool ks_call_provider(struct ks_call *call, uint64_t *ret_id)
 	return err == KS_OK;
 }
 
+bool ks_call_provider_page(struct ks_call *call, struct ks_page *ret_page, uint64_t *ret_id, enum ks_finish *ret_answered)
+{
+	static const char *const known[] = {"limit", "cursor", NULL};
+
+	*ret_answered = KS_FINISH_DONE;
+	ks_call_query_known(call, known);
+	ks_call_page(call, ret_page);
+	if (ks_call_invalid(call, ret_answered) || !ks_call_provider(call, ret_id))
+		return false;
+	ks_call_page_open(call);
+	return true;
+}
+
 /* ---- change ---- */
 
 struct rename {

@@ -7,6 +7,9 @@
 
 /** The provider in the path, if it is there and the caller sees it. False: answered. */
 bool ks_call_provider(struct ks_call *call, uint64_t *ret_id);
+/** The same for a list of what belongs to it, whose `limit` and `cursor` are the only parameters; the list is open then. False:
+ * answered with *ret_answered. */
+bool ks_call_provider_page(struct ks_call *call, struct ks_page *ret_page, uint64_t *ret_id, enum ks_finish *ret_answered);
 /** A provider as the contract shows it. */
 void ks_record_provider(struct ks_json *json, const struct ks_provider_row *row, const struct ks_ring *ring);
 KS_MUST_USE enum ks_err ks_record_provider_by_id(struct ks_store *store, struct ks_json *json, uint64_t id,

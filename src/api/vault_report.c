@@ -52,18 +52,12 @@ static enum ks_err put_set(void *ctx, const struct ks_provider_set_row *row)
 
 static enum ks_finish show(struct ks_call *call)
 {
-	static const char *const known[] = {"limit", "cursor", NULL};
 	struct report r = {.call = call, .now_ms = call->exchange->now_ms};
 	enum ks_finish answered;
 	enum ks_err err;
 
-	ks_call_query_known(call, known);
-	ks_call_page(call, &r.page);
-	if (ks_call_invalid(call, &answered))
+	if (!ks_call_provider_page(call, &r.page, &r.provider, &answered))
 		return answered;
-	if (!ks_call_provider(call, &r.provider))
-		return KS_FINISH_DONE;
-	ks_call_page_open(call);
 	err = ks_store_sets(call->reader->store, r.provider, r.page.before, r.page.limit + 1, put_set, &r);
 	return ks_call_page_answer(call, &r.page, err);
 }

@@ -183,15 +183,43 @@ static enum ks_err wrap_aws(struct ks_root *root, struct ks_worker *w, struct ks
 	return KS_OK;
 }
 
+/* What the service says of a wrapped key. */
+static enum ks_err read_aws(struct ks_str answer, long status, uint8_t ret_key[KS_SEAL_KEY_SIZE])
+{
+	struct ks_str type;
+	size_t n = 0;
+
+	if (!ks_json_check(answer))
+		return KS_KMS;
+	if (status == 200)
+		return take_base64(answer, "Plaintext", ret_key, KS_SEAL_KEY_SIZE, &n) && n == KS_SEAL_KEY_SIZE ? KS_OK : KS_KMS;
+	return ks_json_member(answer, KS_STR("__type"), &type) && ks_json_string_is(type, KS_STR("InvalidCiphertextException"))
+		       ? KS_CORRUPT
+		       : KS_KMS;
+}
+
+typedef enum ks_err asker(const char *what, struct ks_str body, long *ret_status, struct ks_buf *answer);
+typedef enum ks_err reader(struct ks_str answer, long status, uint8_t ret_key[KS_SEAL_KEY_SIZE]);
+
+/* Asks for a key; nothing of the answer stays, whole or cut. */
+static enum ks_err ask_key(asker *ask, const char *what, const struct ks_buf *body, reader *read, uint8_t ret_key[KS_SEAL_KEY_SIZE])
+{
+	char text[KS_REMOTE_ANSWER_MAX];
+	struct ks_buf answer = KS_BUF(text);
+	long status = 0;
+	enum ks_err err = ks_buf_ok(body) ? ask(what, ks_buf_str(body), &status, &answer) : KS_TOO_LARGE;
+
+	if (err == KS_OK)
+		err = read(ks_buf_str(&answer), status, ret_key);
+	ks_wipe(text, sizeof(text));
+	return err;
+}
+
 static enum ks_err unwrap_aws(struct ks_root *root, struct ks_worker *w, struct ks_str associated, struct ks_str wrapped,
 			      uint8_t ret_key[KS_SEAL_KEY_SIZE])
 {
-	char text[BODY_MAX], answer_text[KS_REMOTE_ANSWER_MAX];
-	struct ks_buf body = KS_BUF(text), answer = KS_BUF(answer_text);
-	struct ks_str type;
-	enum ks_err err;
-	long status = 0;
-	size_t n = 0;
+	char text[BODY_MAX];
+	struct ks_buf body = KS_BUF(text);
 
 	(void)root;
 	(void)w;
@@ -199,21 +227,7 @@ static enum ks_err unwrap_aws(struct ks_root *root, struct ks_worker *w, struct 
 	ks_buf_put_c(&body, "\"CiphertextBlob\":\"");
 	put_base64(&body, wrapped.p, wrapped.n);
 	ks_buf_put_c(&body, "\"}");
-	err = ks_buf_ok(&body) ? ask_aws("TrentService.Decrypt", ks_buf_str(&body), &status, &answer) : KS_TOO_LARGE;
-	KS_TRY(err);
-	if (!ks_json_check(ks_buf_str(&answer)))
-		err = KS_KMS;
-	else if (status == 200)
-		err = take_base64(ks_buf_str(&answer), "Plaintext", ret_key, KS_SEAL_KEY_SIZE, &n) && n == KS_SEAL_KEY_SIZE
-			      ? KS_OK
-			      : KS_KMS;
-	else
-		err = ks_json_member(ks_buf_str(&answer), KS_STR("__type"), &type)
-				      && ks_json_string_is(type, KS_STR("InvalidCiphertextException"))
-			      ? KS_CORRUPT
-			      : KS_KMS;
-	ks_wipe(answer_text, sizeof(answer_text));
-	return err;
+	return ask_key(ask_aws, "TrentService.Decrypt", &body, read_aws, ret_key);
 }
 
 /* ---- Vault transit ---- */
@@ -262,15 +276,23 @@ static enum ks_err wrap_transit(struct ks_root *root, struct ks_worker *w, struc
 	return KS_OK;
 }
 
+static enum ks_err read_transit(struct ks_str answer, long status, uint8_t ret_key[KS_SEAL_KEY_SIZE])
+{
+	struct ks_str data;
+	size_t n = 0;
+
+	if (status != 200)
+		return status == 400 ? KS_CORRUPT : KS_KMS;
+	if (!take_data(answer, &data) || !take_base64(data, "plaintext", ret_key, KS_SEAL_KEY_SIZE, &n))
+		return KS_KMS;
+	return n == KS_SEAL_KEY_SIZE ? KS_OK : KS_KMS;
+}
+
 static enum ks_err unwrap_transit(struct ks_root *root, struct ks_worker *w, struct ks_str associated, struct ks_str wrapped,
 				  uint8_t ret_key[KS_SEAL_KEY_SIZE])
 {
-	char text[BODY_MAX], answer_text[KS_REMOTE_ANSWER_MAX];
-	struct ks_buf body = KS_BUF(text), answer = KS_BUF(answer_text);
-	struct ks_str data;
-	enum ks_err err;
-	long status = 0;
-	size_t n = 0;
+	char text[BODY_MAX];
+	struct ks_buf body = KS_BUF(text);
 
 	(void)root;
 	(void)w;
@@ -281,17 +303,7 @@ static enum ks_err unwrap_transit(struct ks_root *root, struct ks_worker *w, str
 	ks_buf_put_c(&body, "\",\"ciphertext\":");
 	ks_buf_put_json(&body, wrapped);
 	ks_buf_put_c(&body, "}");
-	err = ks_buf_ok(&body) ? ask_transit("decrypt", ks_buf_str(&body), &status, &answer) : KS_TOO_LARGE;
-	KS_TRY(err);
-	if (status == 200)
-		err = take_data(ks_buf_str(&answer), &data) && take_base64(data, "plaintext", ret_key, KS_SEAL_KEY_SIZE, &n)
-				      && n == KS_SEAL_KEY_SIZE
-			      ? KS_OK
-			      : KS_KMS;
-	else
-		err = status == 400 ? KS_CORRUPT : KS_KMS;
-	ks_wipe(answer_text, sizeof(answer_text));
-	return err;
+	return ask_key(ask_transit, "decrypt", &body, read_transit, ret_key);
 }
 
 const struct ks_root_kind ks_root_aws = {KIND_AWS, "aws-kms", open_aws, wrap_aws, unwrap_aws, true};
