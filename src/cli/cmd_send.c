@@ -13,7 +13,7 @@
 #define TIMEOUT_MS 30000
 #define SIGNATURES_MAX 4096
 #define ID_RANDOM 12
-#define TYPE_DEFAULT "webhook.test"
+#define TYPE_DEFAULT "endpoint.test"
 
 struct message {
 	char id[80];
@@ -56,8 +56,12 @@ static bool make_body(const struct ks_cli *cli, struct message *m)
 	}
 	ks_json_init(&json);
 	ks_json_open(&json, '{');
+	ks_json_put_c(&json, "id", m->id);
 	ks_json_put_c(&json, "type", type ? type : TYPE_DEFAULT);
 	ks_json_put_time(&json, "timestamp", m->now_ms);
+	ks_json_put_null(&json, "tenant");
+	ks_json_put_null(&json, "organization");
+	ks_json_put_null(&json, "object");
 	ks_json_name(&json, "data");
 	ks_json_open(&json, '{');
 	ks_json_close(&json, '}');

@@ -70,8 +70,52 @@ static const struct ks_option listen_options[] = {
 static const struct ks_option send_options[] = {
 	EVENT_SECRET_OPTION("secrets to sign with, a line each: whsec_…, whsk_… (- is stdin)"),
 	{"body", "FILE", "the event (- is standard input)", false},
-	{"type", "TYPE", "type of an event without data (default webhook.test)", false},
+	{"type", "TYPE", "type of an event without data (default endpoint.test)", false},
 	{"id", "ID", "id of the event (default: a new one)", false},
+	END};
+
+#define ENDPOINT_OPTIONS                                                                                              \
+	{"url", "URL", "where events are sent", false},                                                              \
+		{"event", "TYPE", "a type of event, such as key.created, or *; may be given more than once", true},     \
+		{"description", "TEXT", "for people", false},                                                        \
+		{"concurrency", "N", "at most so many requests at a time, or none: as the service has it", false},   \
+		{"rate", "N", "at most so many requests in a second, or none: no limit", false}
+#define SIGNATURE_OPTION {"signature", "KIND", "v1 (HMAC with a secret) or v1a (Ed25519)", false}
+
+static const struct ks_option endpoints_create_options[] = {
+	ENDPOINT_OPTIONS,
+	SIGNATURE_OPTION,
+	{"tenant", "ID", "whose events are sent (default: the operator's, all of them)", false},
+	END};
+
+static const struct ks_option endpoints_change_options[] = {ENDPOINT_OPTIONS, END};
+
+static const struct ks_option endpoints_list_options[] = {
+	{"tenant", "ID", "of this tenant", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
+	END};
+
+static const struct ks_option endpoints_rotate_options[] = {
+	{"overlap", "SECONDS", "how long the old secret signs too (default 0: it stops at once)", false},
+	SIGNATURE_OPTION,
+	END};
+
+static const struct ks_option endpoints_replay_options[] = {
+	{"from", "TIME", "events of this time and later", false},
+	{"to", "TIME", "events before this time", false},
+	{"all", NULL, "not what failed alone: all that the endpoint listens to", false},
+	END};
+
+static const struct ks_option deliveries_options[] = {
+	{"endpoint", "ID", "to this endpoint", false},
+	{"event", "ID", "of this event", false},
+	{"state", "STATE", "pending, delivered or failed", false},
+	{"tenant", "ID", "to endpoints of this tenant", false},
+	{"from", "TIME", "made at this time or later", false},
+	{"to", "TIME", "made before this time", false},
+	{"limit", "N", "at most so many (default 50, at most 500)", false},
+	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};
 
 static const struct ks_option platform_show_options[] = {
@@ -382,6 +426,20 @@ const struct ks_command ks_commands[] = {
 	{"platforms", "show", "NAME", 1, 1, "show what a provider of a platform consists of", platform_show_options, ks_cmd_platforms_show},
 	{"platforms", "check", "FILE [FILE...]", 1, KS_CLI_WORDS_MAX, "say what is wrong with platform files, by line and column", none,
 	 ks_cmd_platforms_check},
+	{"endpoints", "create", "", 0, 0, "have events sent to a URL, signed, and print the secret, once", endpoints_create_options,
+	 ks_cmd_endpoints_create},
+	{"endpoints", "list", "", 0, 0, "list endpoints, newest first", endpoints_list_options, ks_cmd_endpoints_list},
+	{"endpoints", "show", "ID", 1, 1, "show an endpoint, never its secret", none, ks_cmd_endpoints_show},
+	{"endpoints", "change", "ID", 1, 1, "change where events are sent, and which ones", endpoints_change_options, ks_cmd_endpoints_change},
+	{"endpoints", "rotate", "ID", 1, 1, "make a new secret and print it, once", endpoints_rotate_options, ks_cmd_endpoints_rotate},
+	{"endpoints", "pause", "ID", 1, 1, "let what is to be sent wait", none, ks_cmd_endpoints_pause},
+	{"endpoints", "resume", "ID", 1, 1, "go on sending, also to one that was disabled", none, ks_cmd_endpoints_resume},
+	{"endpoints", "test", "ID", 1, 1, "send a test event; `deliveries show` tells the outcome", none, ks_cmd_endpoints_test},
+	{"endpoints", "replay", "ID", 1, 1, "send once more what failed since a time", endpoints_replay_options, ks_cmd_endpoints_replay},
+	{"endpoints", "delete", "ID", 1, 1, "send nothing there any more, for good", none, ks_cmd_endpoints_delete},
+	{"deliveries", "list", "", 0, 0, "list what was sent, or is to be, newest first", deliveries_options, ks_cmd_deliveries_list},
+	{"deliveries", "show", "ID", 1, 1, "show a delivery with its attempts", none, ks_cmd_deliveries_show},
+	{"deliveries", "replay", "ID", 1, 1, "send it once more", none, ks_cmd_deliveries_replay},
 	{"webhooks", "verify", "[FILE]", 0, 1, "say whether a request is genuine: of a file in the form of POST /v1/webhooks/verify, or of options",
 	 webhook_options, ks_cmd_webhooks_verify},
 	{"webhooks", "sign", "[FILE]", 0, 1, "print the headers that make a request genuine", webhook_options, ks_cmd_webhooks_sign},

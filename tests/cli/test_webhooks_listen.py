@@ -236,7 +236,7 @@ def test_what_is_sent_is_genuine(tmp_path):
         given = keystile.run("webhooks", "send", listener.url, "--secret-file", secrets, "--body", event, "--id", "msg_7")
         assert given.code == 0 and given.out.startswith("msg_7 was answered 204")
         first, second = listener.wait(2)
-        assert first["id"] == made.json["id"] and first["body"]["type"] == "webhook.test" and first["body"]["data"] == {}
+        assert first["id"] == made.json["id"] and first["body"]["type"] == "endpoint.test" and first["body"]["data"] == {}
         assert (second["id"], second["body"]) == ("msg_7", json.loads(BODY))
         wrong = keystile.run("webhooks", "send", listener.url, env={"KEYSTILE_WEBHOOK_SECRETS": OTHER})
         assert wrong.code == 1 and "401" in wrong.out
