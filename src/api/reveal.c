@@ -33,6 +33,7 @@ struct reveal {
 	const char *bad;             /* a field could not be opened: why */
 	char detail[160];            /* which one */
 	unsigned tries;
+	uint64_t erasures;
 	int64_t began_us;
 };
 
@@ -62,6 +63,7 @@ static struct ks_vault_use use_of(const struct reveal *r)
 		.fields = r->fields,
 		.call = r->call_id,
 		.hold_ms = (int64_t)r->hold_s * 1000,
+		.erasures = r->erasures,
 	};
 }
 
@@ -208,6 +210,15 @@ static enum ks_finish answer_unread(struct ks_call *call, enum ks_err err)
 	return ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
 
+static enum ks_err read_fields(struct ks_call *call, const struct ks_ring *ring)
+{
+	struct reveal *r = call->extra;
+
+	r->erasures = ks_vault_erasures(call->api->engine);
+	KS_TRY(ks_vault_read(call->reader->store, r->provider, r->call_id, call->exchange->now_ms, &r->fields));
+	return ks_actor_sees(&call->actor, ring, r->fields->tenant) ? KS_OK : KS_NOT_FOUND;
+}
+
 static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 {
 	struct reveal *r = call->extra;
@@ -216,9 +227,7 @@ static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 
 	if (!ring)
 		return ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
-	err = ks_vault_read(call->reader->store, r->provider, r->call_id, call->exchange->now_ms, &r->fields);
-	if (err == KS_OK && !ks_actor_sees(&call->actor, ring, r->fields->tenant))
-		err = KS_NOT_FOUND;
+	err = read_fields(call, ring);
 	if (err != KS_OK)
 		return answer_unread(call, err);
 	if (r->fields->has_references || r->fields->has_elsewhere)
@@ -239,9 +248,7 @@ static enum ks_finish answer_challenge(struct ks_call *call)
 
 	if (!ring)
 		return ks_call_problem(call, KS_PROBLEM_STORE_UNAVAILABLE, NULL);
-	err = ks_vault_read(call->reader->store, r->provider, r->call_id, call->exchange->now_ms, &r->fields);
-	if (err == KS_OK && !ks_actor_sees(&call->actor, ring, r->fields->tenant))
-		err = KS_NOT_FOUND;
+	err = read_fields(call, ring);
 	if (err != KS_OK)
 		return answer_unread(call, err);
 	r->challenge.deadline_ms = call->exchange->now_ms + FETCH_MS;

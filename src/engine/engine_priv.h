@@ -173,6 +173,7 @@ struct ks_engine {
 	ks_engine_watch_fn *watch;
 	void *watch_ctx;
 	_Atomic uint64_t keys_known;            /* of the truth, for ks_engine_is_fresh */
+	_Atomic uint64_t erasures;              /* commits that erased a key of an organization */
 };
 
 /** Wall-clock milliseconds, and a clock that never goes back in nanoseconds. */

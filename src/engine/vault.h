@@ -271,6 +271,9 @@ void ks_vault_opened_free(struct ks_vault_opened *opened);
 
 /* ---- uses by the runtime ---- */
 
+/** How often organizations' keys were erased: what was read before the number rose may be erased by now. Any thread. */
+uint64_t ks_vault_erasures(const struct ks_engine *engine);
+
 /** A use of a provider's values, for its audit entry. Borrowed. */
 struct ks_vault_use {
 	const char *action;          /* "secret.reveal", "secret.digest" */
@@ -278,6 +281,7 @@ struct ks_vault_use {
 	struct ks_str call;
 	int64_t hold_ms;             /* 0: the option's */
 	const char *only;            /* the one field that was used; NULL: all */
+	uint64_t erasures;           /* ks_vault_erasures before the fields were read */
 };
 struct ks_vault_lease {
 	uint64_t id;

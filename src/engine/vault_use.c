@@ -108,6 +108,28 @@ static enum ks_err begin_lease(struct ks_tx *tx, const struct ks_vault_use *use,
 	return go_on(tx, &row, lease);
 }
 
+uint64_t ks_vault_erasures(const struct ks_engine *engine)
+{
+	return atomic_load(&engine->erasures);
+}
+
+static enum ks_err note_erased(void *ctx, const struct ks_organization_key_row *row)
+{
+	*(bool *)ctx = row->erased_at != KS_TIME_NONE;
+	return KS_OK;
+}
+
+/* What was read before a key was erased does not leave after it. Looked up only where one was. */
+static enum ks_err check_erased(struct ks_tx *tx, const struct ks_vault_use *use, bool *ret_erased)
+{
+	const struct ks_vault_fields *f = use->fields;
+
+	*ret_erased = false;
+	if (use->erasures == ks_vault_erasures(tx->engine) && tx->engine->log.forgotten_count == 0)
+		return KS_OK;
+	return ks_store_organization_key_get(tx->store, f->organization, f->key_number, note_erased, ret_erased);
+}
+
 enum ks_err ks_vault_use(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_vault_use *use,
 			 struct ks_vault_lease *ret_lease, struct ks_refusal *ret_refusal)
 {
@@ -116,7 +138,9 @@ enum ks_err ks_vault_use(struct ks_tx *tx, const struct ks_actor *actor, const s
 		.until = tx->now_ms + KS_MIN(use->hold_ms ? use->hold_ms : o->lease_ms, o->drain_max_ms)};
 
 	KS_TRY(check_alive(tx, actor, use->fields, ret_refusal));
-	KS_TRY(begin_lease(tx, use, &lease));
+	KS_TRY(check_erased(tx, use, &lease.stale));
+	if (!lease.stale)
+		KS_TRY(begin_lease(tx, use, &lease));
 	if (!lease.stale)
 		KS_TRY(audit_use(tx, actor, use, &lease, NULL));
 	*ret_lease = lease;

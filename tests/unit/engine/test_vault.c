@@ -392,6 +392,52 @@ static void what_was_sealed_before_an_erasure_is_not_written_after_it(void **sta
 	assert_string_equal(value_of(v, "password"), "second");
 }
 
+struct using {
+	const struct ks_vault_fields *fields;
+	uint64_t erasures, erases;   /* erases this organization first, in the same transaction */
+	struct ks_vault_lease lease;
+};
+
+static enum ks_err run_use(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	struct using *u = ctx;
+	struct ks_actor actor;
+
+	ks_actor_local(tx->ring, &actor);
+	if (u->erases)
+		KS_TRY(ks_vault_organization_erase(tx, &actor, u->erases, refusal));
+	return ks_vault_use(tx, &actor,
+			    &(struct ks_vault_use){
+				    .action = "secret.reveal", .fields = u->fields, .call = KS_STR("c"), .erasures = u->erasures},
+			    &u->lease, refusal);
+}
+
+static void what_was_read_before_an_erasure_does_not_leave_after_it(void **state)
+{
+	struct vault *v = *state;
+	struct ks_vault_fields *fields;
+	uint64_t before = ks_vault_erasures(v->w.engine), other;
+	struct using u = {.erasures = before};
+
+	make_pair(v);
+	assert_int_equal(ks_vault_read(v->reader.store, v->provider, KS_STR("c"), 0, &fields), KS_OK);
+	u.fields = fields;
+	/* Another organization's key is none of ours. */
+	other = make_tenant(&v->w, KS_TENANT_KIND_ORGANIZATION, 0, "Other");
+	assert_int_equal(world_change(&v->w, run_erase, &(struct erasing){other, KS_OK}), KS_OK);
+	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
+	assert_false(u.lease.stale);
+	u.erases = v->organization;
+	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
+	assert_true(u.lease.stale);
+	u.erases = 0;
+	assert_int_not_equal(ks_vault_erasures(v->w.engine), before);
+	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
+	assert_true(u.lease.stale);
+	assert_int_equal(audit_count(&v->w, "secret.reveal"), 1);
+	ks_vault_fields_free(&fields);
+}
+
 /* ---- probes ---- */
 
 struct probing {
@@ -663,6 +709,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_key_is_forgotten_when_its_erasure_is_durable),
 		TEST(what_was_sealed_before_an_erasure_is_not_written_after_it),
+		TEST(what_was_read_before_an_erasure_does_not_leave_after_it),
 		TEST(a_probe_decides_of_what_it_tried_alone),
 		TEST(a_set_is_undone_within_its_time_once),
 		TEST(what_the_keeper_does_not_open_is_no_value),
