@@ -17,14 +17,12 @@ SEEN = [(1024, 8192), (4096, 8192), (8000, 8192)]
 
 
 class Service(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers work when it has been asked for its progress often enough (0: at once)."""
+    """Answers work when it has been asked for its progress often enough."""
 
     daemon_threads = True
 
     def __init__(self, data, asks):
         self.asked, self.asks, self.enough = 0, asks, threading.Event()
-        if not asks:
-            self.enough.set()
         data.mkdir(mode=0o700)
         super().__init__(str(data / "keystile.sock"), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -95,12 +93,6 @@ def test_a_failure_is_told_below_the_bar(serve, tmp_path):
     text, code = backup(tmp_path)
     assert code == 1
     assert re.search(r"100%\r\nkeystile: .*full", text), text
-
-
-def test_what_is_quick_draws_nothing(serve, tmp_path):
-    service = serve(0)
-    assert backup(tmp_path) == ("", 0)
-    assert service.asked == 0
 
 
 def test_nothing_is_asked_where_nobody_looks(serve, tmp_path):
