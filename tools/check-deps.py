@@ -3,6 +3,7 @@
 included in the one place that may use it."""
 import pathlib
 import re
+import subprocess
 import sys
 
 LAYERS = {
@@ -87,6 +88,15 @@ def check(path, root):
                 yield f"{where}: <{name}> belongs in {', '.join(sorted(places))}"
 
 
+def kept_by_mistake(root):
+    """What package managers and compilers leave is not ours to keep."""
+    if not (root / ".git").exists():
+        return
+    listed = subprocess.run(["git", "-C", str(root), "ls-files"], capture_output=True, text=True, check=True).stdout
+    folders = {re.match(r"(.*/)?(node_modules|__pycache__|build[^/]*)/", path) for path in listed.splitlines()} - {None}
+    yield from sorted({f"{found.group(0)}: not to be kept in the repository" for found in folders})
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     problems = []
@@ -101,6 +111,7 @@ def main():
     for module in LAYERS:
         if (root / "src" / module).is_dir() and not (root / "src" / module / "README.md").exists():
             problems.append(f"src/{module}: no README.md")
+    problems += kept_by_mistake(root)
     print("\n".join(problems) if problems else "include rules hold")
     return 1 if problems else 0
 
