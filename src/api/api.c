@@ -29,6 +29,7 @@ static void release(struct ks_api *api)
 {
 	ks_tasks_done(&api->tasks);
 	ks_tasks_done(&api->vault);
+	ks_tasks_done(&api->hooks);
 	ks_tasks_done(&api->hashing);
 	(void)pthread_mutex_destroy(&api->throttle_lock);
 	ks_github_keys_free(&api->github_keys);
@@ -64,6 +65,7 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	(void)pthread_mutex_init(&api->throttle_lock, NULL);
 	ks_tasks_init(&api->tasks, api, KS_API_WORKERS, KS_API_LATER_MAX);
 	ks_tasks_init(&api->vault, api, KS_API_VAULT_WORKERS, KS_API_LATER_MAX);
+	ks_tasks_init(&api->hooks, api, KS_API_HOOK_WORKERS, KS_API_LATER_MAX);
 	ks_tasks_init(&api->hashing, api, KS_API_WORKERS, KS_API_HASHES_MAX);
 	api->throttle = calloc(1, sizeof(*api->throttle));
 	err = api->throttle ? ks_random(api->throttle->seed, sizeof(api->throttle->seed)) : KS_MEMORY;
@@ -109,6 +111,7 @@ void ks_api_free(struct ks_api **api)
 	ks_github_keys_stop((*api)->github_keys);
 	ks_tasks_end(&(*api)->tasks);
 	ks_tasks_end(&(*api)->vault);
+	ks_tasks_end(&(*api)->hooks);
 	ks_tasks_end(&(*api)->hashing);
 	ks_api_thread_done(*api);
 	(void)pthread_key_delete((*api)->thread_key);

@@ -17,6 +17,7 @@
 #define KS_API_VAULT_SHARE 16     /* of them for one provider: whose store hangs holds up no other's */
 #define KS_API_VAULT_WAITING 256  /* calls of one provider that wait for one */
 #define KS_API_SHARES 1024        /* places by a hash of what the path names */
+#define KS_API_HOOK_WORKERS 8     /* threads that load what webhooks are verified with */
 #define KS_API_WORKERS_MAX KS_API_VAULT_WORKERS
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_HASHES_MAX 64      /* calls that wait for a thread that hashes passwords: there are as many of those */
@@ -53,6 +54,7 @@ struct ks_api {
 	pthread_key_t thread_key;
 	struct ks_tasks tasks;
 	struct ks_tasks vault;            /* apart: they wait for others */
+	struct ks_tasks hooks;            /* apart from those: anybody can make it work */
 	struct ks_tasks hashing;          /* apart: hashing takes long, and memory */
 	pthread_mutex_t throttle_lock;    /* guards throttle */
 	struct ks_throttle *throttle;

@@ -163,6 +163,9 @@ enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler);
 /** The same on one of the threads that wait for the keeper or for customers' stores. */
 enum ks_finish ks_call_vault(struct ks_call *call, ks_call_handler *handler);
 
+/** The same on one of the threads that are for webhooks, which strangers send. */
+enum ks_finish ks_call_hook(struct ks_call *call, ks_call_handler *handler);
+
 /** Reads `name` of a form (application/x-www-form-urlencoded; a query is one), decoded into `storage`. */
 enum ks_form { KS_FORM_ABSENT, KS_FORM_FOUND, KS_FORM_REPEATED, KS_FORM_MALFORMED };
 enum ks_form ks_form_get(struct ks_str form, const char *name, char *storage, size_t cap, struct ks_str *ret_value);

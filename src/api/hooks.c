@@ -364,7 +364,7 @@ static enum ks_finish decide(struct ks_call *call)
 	ks_inbound_verify(hook->source, &hook->request, now_ms, &hook->room, &hook->answer);
 	if (hook->answer.code != KS_HOOKSIG_OK && hook->source->learns && !hook->learned) {
 		if (ks_inbound_may_learn(call->api->options.inbound, hook->source, &hook->request, now_ms, &hook->room))
-			return ks_call_vault(call, learn);
+			return ks_call_hook(call, learn);
 		/* What it answers was in the room. */
 		ks_inbound_verify(hook->source, &hook->request, now_ms, &hook->room, &hook->answer);
 	}
@@ -424,5 +424,5 @@ enum ks_finish ks_api_hooks(struct ks_call *call)
 		return refuse(call);
 	if ((err != KS_OK && err != KS_BUSY) || !read_request(call, hook))
 		return put_off(call, KS_HOOK_FAILED, 503);
-	return err == KS_BUSY ? ks_call_vault(call, load) : decide(call);
+	return err == KS_BUSY ? ks_call_hook(call, load) : decide(call);
 }

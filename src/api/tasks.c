@@ -183,6 +183,11 @@ enum ks_finish ks_call_vault(struct ks_call *call, ks_call_handler *handler)
 	return queue(&call->api->vault, call, handler);
 }
 
+enum ks_finish ks_call_hook(struct ks_call *call, ks_call_handler *handler)
+{
+	return queue(&call->api->hooks, call, handler);
+}
+
 enum ks_finish ks_call_hash(struct ks_call *call, ks_call_handler *handler)
 {
 	return queue(&call->api->hashing, call, handler);

@@ -357,6 +357,28 @@ static bool is_of_fields(const json_t *declarations, const char *pointer, const 
 	return false;
 }
 
+/* Addresses of key sets that would never be fetched are told at once. */
+static enum ks_err check_addresses(struct checking *c, const json_t *declarations)
+{
+	const char *name;
+	const json_t *declaration;
+
+	json_object_foreach((json_t *)(uintptr_t)declarations, name, declaration) {
+		const json_t *url = json_object_get(json_object_get(c->plain, name), "url");
+		char pointer[128];
+		struct ks_buf b = KS_BUF(pointer);
+
+		if (!is_type(declaration, "jwks") || !url)
+			continue;
+		ks_buf_printf(&b, "/%s/url", name);
+		if (!json_is_string(url)
+		    || ks_fetch_url_check(c->making.inbound->fetch, ks_str_of(json_string_value(url), json_string_length(url)))
+			       != KS_FETCH_OK)
+			return refuse(c->refusal, "/parameters", ks_buf_z(&b), "this is not an address that is fetched");
+	}
+	return KS_OK;
+}
+
 static enum ks_err check_whole(struct checking *c, const json_t *declarations)
 {
 	struct ks_hooksig_problem problem = {.pointer = "", .text = ""};
@@ -395,7 +417,9 @@ static enum ks_err check_parameters(struct checking *c)
 	c->plain = parse(c->given->plain);
 	c->secret = parse(c->given->secret);
 	divide(c, declarations, given);
-	err = check_whole(c, declarations);
+	err = check_addresses(c, declarations);
+	if (err == KS_OK)
+		err = check_whole(c, declarations);
 	if (err == KS_OK)
 		err = finish(c);
 	json_decref(whole);

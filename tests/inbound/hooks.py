@@ -37,11 +37,15 @@ class Hooks:
     """A running service, its owner, and one organization."""
 
     def __init__(self, daemon):
-        self.daemon, self.owner = daemon, daemon.local()
+        self.daemon = daemon
         self.tenant = self.call("POST", "/v1/tenants", {"kind": "organization", "name": unique("Acme")}, 201)["id"]
 
     def call(self, method, path, body=None, expect=200):
-        answer = self.owner.call(method, path, body)
+        client = self.daemon.local()
+        try:
+            answer = client.call(method, path, body)
+        finally:
+            client.close()
         assert answer.status == expect, (method, path, answer.status, answer.body[:2000])
         return answer.json
 
@@ -166,7 +170,7 @@ class Server:
     """Answers each path with a text, and remembers what was asked."""
 
     def __init__(self, address="127.0.0.1", port=0, tls=None):
-        self.texts, self.asked = {}, []
+        self.texts, self.asked, self.received = {}, [], []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -177,6 +181,12 @@ class Server:
                 self.send_header("Content-Length", str(len(text or "")))
                 self.end_headers()
                 self.wfile.write((text or "").encode())
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.received.append((dict(self.headers.items()), body))
+                self.send_response(204)
+                self.end_headers()
 
             def log_message(self, *_):
                 pass

@@ -1,5 +1,6 @@
 """Webhooks of platforms at /hooks: challenges, duplicates, rotation, certificates, what is fetched, what is kept, and floods."""
 import concurrent.futures
+import hmac
 import http.client
 import pathlib
 import socket
@@ -148,6 +149,29 @@ def test_a_key_is_forgotten_when_its_time_is_over(hooks):
         assert store.execute("UPDATE inbound_seen SET until = 1").rowcount > 0
     assert hooks.send(source, b"{}", headers).status == 200
     assert len(hooks.messages(source)) == 2
+
+
+def test_forwarded_as_our_own_signed_event(hooks):
+    """What came, bytes and headers, without its secrets, under a signature of ours."""
+    body = '{"text":"Grüße"}'.encode() + b"\xff\x00"
+    source = hooks.source("generic", "generic.shared-secret", {"secrets": [SECRET]})
+    with Server() as server:
+        made = hooks.call("POST", "/v1/webhook-endpoints", {"tenant": hooks.tenant, "url": f"http://127.0.0.1:{server.port}/in",
+                                                            "events": ["inbound.received"]}, 201)
+        sent = {"X-Webhook-Secret": SECRET, "X-Event": "a\"b", "Content-Type": "text/odd"}
+        assert hooks.send(source, body, sent, rest="/deeper?a=%20").status == 200
+        eventually(lambda: len(server.received), 1)
+        headers, text = server.received[0]
+    key = base64.b64decode(made["secret"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + text
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
+    event = json.loads(text)
+    message = hooks.message(source)
+    assert (event["type"], event["object"], event["data"]["source"], event["data"]["size"]) == ("inbound.received", message["id"], source, len(body))
+    request = event["data"]["request"]
+    assert base64.b64decode(request["body_base64"]) == body and request["target"] == f"/hooks/{source}/deeper?a=%20"
+    kept = dict(request["headers"])
+    assert kept["X-Event"] == 'a"b' and kept["X-Webhook-Secret"] == "***" and SECRET.encode() not in text
 
 
 # ---- secrets ----
@@ -346,8 +370,10 @@ def test_key_sets(hooks):
         for _ in range(20):
             assert hooks.send(source, b"{}", token(keys[0])).status == 200
         assert len(server.asked) <= 2
-    refused = hooks.source("google", parameters={**parameters, "jwks": {"url": "https://169.254.169.254/certs"}})
-    assert hooks.send(refused, b"{}", token(keys[0])).status == 401
+    for url in ("https://169.254.169.254/certs", "file:///etc/passwd", "https://user@example.com/", 1):
+        refused = hooks.call("POST", "/v1/sources", {"tenant": hooks.tenant, "platform": "google", "name": "n",
+                                                     "parameters": {**parameters, "jwks": {"url": url}}}, 422)
+        assert refused["errors"][0]["pointer"] == "/parameters/jwks/url"
 
 
 # ---- floods ----
