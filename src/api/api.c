@@ -70,7 +70,7 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	api->throttle = calloc(1, sizeof(*api->throttle));
 	err = api->throttle ? ks_random(api->throttle->seed, sizeof(api->throttle->seed)) : KS_MEMORY;
 	if (err == KS_OK)
-		err = ks_tasks_share(&api->vault, KS_API_VAULT_SHARE, KS_API_VAULT_WAITING);
+		err = ks_tasks_share(&api->vault);
 	if (err == KS_OK)
 		err = count_segments(api);
 	if (err == KS_OK)

@@ -13,11 +13,15 @@
 /** Bytes of a credential in a body: a JWT, or the value of a header that carries it. */
 #define KS_CREDENTIAL_MAX (KS_JWS_TOKEN_MAX + 256u)
 #define KS_API_WORKERS 2          /* threads that read lists */
-#define KS_API_VAULT_WORKERS 128  /* threads that wait for the keeper and for customers' stores */
-#define KS_API_VAULT_SHARE 16     /* of them for one provider: whose store hangs holds up no other's */
-#define KS_API_VAULT_WAITING 256  /* calls of one provider that wait for one */
-#define KS_API_SHARES 1024        /* places by a hash of what the path names */
 #define KS_API_HOOK_WORKERS 8     /* threads that load what webhooks are verified with */
+#define KS_API_VAULT_WORKERS 256  /* threads that wait for the keeper and for customers' stores */
+#define KS_API_VAULT_WAITING 256  /* calls of one provider or tenant that wait for one */
+#define KS_API_SHARE_SLOTS 1024   /* places by a hash of what the path names */
+
+/** Whose store hangs holds up no other's: so many threads for one. X(name, threads) */
+#define KS_API_SHARES(X) \
+	X(PROVIDER, 16)  \
+	X(TENANT, 32)
 #define KS_API_WORKERS_MAX KS_API_VAULT_WORKERS
 #define KS_API_LATER_MAX 1024     /* calls that wait for one */
 #define KS_API_HASHES_MAX 64      /* calls that wait for a thread that hashes passwords: there are as many of those */
@@ -38,9 +42,11 @@ struct ks_tasks {
 	size_t worker_max;
 	size_t worker_count;
 	size_t resting;                   /* of them, without work */
-	size_t share, share_waiting;      /* calls of one thing that may run, and wait; 0: all */
+	bool shares;                      /* they are bounded */
 	uint64_t share_seed[2];
-	unsigned short running_of[KS_API_SHARES], waiting_of[KS_API_SHARES];
+	struct ks_task_share {
+		unsigned short running[KS_API_SHARE_SLOTS], waiting[KS_API_SHARE_SLOTS];
+	} of[KS_SHARE_COUNT];
 	size_t alone;
 	bool stopping;
 	_Atomic unsigned analyses;        /* under way */
@@ -65,8 +71,8 @@ struct ks_api {
 };
 
 void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, size_t queue_max);
-/** At most `share` calls run, and `waiting` wait, that name the same thing in their path. Before the first call. */
-KS_MUST_USE enum ks_err ks_tasks_share(struct ks_tasks *tasks, size_t share, size_t waiting);
+/** Bounds how many calls of one provider and of one tenant run and wait. Before the first call. */
+KS_MUST_USE enum ks_err ks_tasks_share(struct ks_tasks *tasks);
 /** Finishes what is queued and waits for the threads; nothing is taken any more. */
 void ks_tasks_end(struct ks_tasks *tasks);
 /** The same, and frees. */

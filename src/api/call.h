@@ -28,6 +28,9 @@ enum ks_problem ks_problem_by_code(const char *code);
 /** What an error of the engine is to the outside. */
 enum ks_problem ks_problem_of_err(enum ks_err err);
 
+/** Of whose shares of the threads that wait a call takes one. */
+enum ks_share { KS_SHARE_PROVIDER, KS_SHARE_TENANT, KS_SHARE_COUNT };
+
 /** Who may call a route. */
 enum ks_route_auth {
 	KS_AUTH_OPEN,        /* anybody */
@@ -111,7 +114,8 @@ struct ks_call {
 
 	/* later */
 	ks_call_handler *later;
-	size_t share;                         /* whose share of the threads it takes */
+	uint64_t tenant;                      /* whose share of the threads it takes; 0: not known, its provider's alone */
+	size_t share[KS_SHARE_COUNT];
 	ks_call_handler *analysis;
 	struct ks_call *next;
 };

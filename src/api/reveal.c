@@ -230,6 +230,7 @@ static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 	err = read_fields(call, ring);
 	if (err != KS_OK)
 		return answer_unread(call, err);
+	call->tenant = r->fields->tenant;
 	if (r->fields->has_references || r->fields->has_elsewhere)
 		return may_wait ? fetch(call) : ks_call_vault(call, fetch);
 	err = ks_vault_open_held(call->api->engine, r->fields, &r->opened, opened, call);

@@ -25,10 +25,9 @@ void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, s
 	(void)pthread_cond_init(&tasks->idle, NULL);
 }
 
-enum ks_err ks_tasks_share(struct ks_tasks *tasks, size_t share, size_t waiting)
+enum ks_err ks_tasks_share(struct ks_tasks *tasks)
 {
-	tasks->share = share;
-	tasks->share_waiting = waiting;
+	tasks->shares = true;
 	return ks_random(tasks->share_seed, sizeof(tasks->share_seed));
 }
 
@@ -71,6 +70,62 @@ static void read_now(struct ks_api *api, struct ks_call *call)
 	ks_exchange_complete(call->exchange);
 }
 
+/* ---- shares ---- */
+
+static const unsigned short most[KS_SHARE_COUNT] = {
+#define X(name, threads) [KS_SHARE_##name] = threads,
+	KS_API_SHARES(X)
+#undef X
+};
+
+static void find_shares(const struct ks_tasks *tasks, struct ks_call *call)
+{
+	struct ks_str of = call->params[0];
+
+	call->share[KS_SHARE_PROVIDER] = ks_siphash(tasks->share_seed, of.p, of.n) % KS_API_SHARE_SLOTS;
+	call->share[KS_SHARE_TENANT] = call->tenant ? ks_siphash(tasks->share_seed, &call->tenant, sizeof(call->tenant)) % KS_API_SHARE_SLOTS
+						    : call->share[KS_SHARE_PROVIDER];
+}
+
+static bool may_run(const struct ks_tasks *tasks, const struct ks_call *call)
+{
+	bool may = true;
+
+	for (enum ks_share s = 0; s < KS_SHARE_COUNT && tasks->shares; s++)
+		may &= tasks->of[s].running[call->share[s]] < most[s];
+	return may;
+}
+
+static bool may_wait(const struct ks_tasks *tasks, const struct ks_call *call)
+{
+	bool may = true;
+
+	for (enum ks_share s = 0; s < KS_SHARE_COUNT && tasks->shares; s++)
+		may &= tasks->of[s].waiting[call->share[s]] < KS_API_VAULT_WAITING;
+	return may;
+}
+
+/* It waits, runs, and ends. */
+static void count_waiting(struct ks_tasks *tasks, const size_t share[KS_SHARE_COUNT])
+{
+	for (enum ks_share s = 0; s < KS_SHARE_COUNT; s++)
+		tasks->of[s].waiting[share[s]]++;
+}
+
+static void count_running(struct ks_tasks *tasks, const size_t share[KS_SHARE_COUNT])
+{
+	for (enum ks_share s = 0; s < KS_SHARE_COUNT; s++) {
+		tasks->of[s].waiting[share[s]]--;
+		tasks->of[s].running[share[s]]++;
+	}
+}
+
+static void count_ended(struct ks_tasks *tasks, const size_t share[KS_SHARE_COUNT])
+{
+	for (enum ks_share s = 0; s < KS_SHARE_COUNT; s++)
+		tasks->of[s].running[share[s]]--;
+}
+
 /* The first call that may run: whose share is used up, all of its calls wait for one of them to end, and those behind them
  * do not. Taken off the queue, under the lock. NULL: none. */
 static struct ks_call *next_call(struct ks_tasks *tasks)
@@ -78,14 +133,13 @@ static struct ks_call *next_call(struct ks_tasks *tasks)
 	for (struct ks_call **at = &tasks->head; *at; at = &(*at)->next) {
 		struct ks_call *call = *at;
 
-		if (tasks->share && tasks->running_of[call->share] >= tasks->share)
+		if (!may_run(tasks, call))
 			continue;
 		*at = call->next;
 		if (tasks->tail == &call->next)
 			tasks->tail = at;
 		tasks->queued--;
-		tasks->waiting_of[call->share]--;
-		tasks->running_of[call->share]++;
+		count_running(tasks, call->share);
 		return call;
 	}
 	return NULL;
@@ -121,13 +175,14 @@ static void *work(void *ctx)
 		struct ks_call *call = next_call(tasks);
 
 		if (call) {
-			size_t share = call->share;
+			size_t share[KS_SHARE_COUNT];
 
+			memcpy(share, call->share, sizeof(share));
 			(void)pthread_mutex_unlock(&tasks->lock);
 			read_now(tasks->api, call);
 			reads = true;
 			(void)pthread_mutex_lock(&tasks->lock);
-			tasks->running_of[share]--;
+			count_ended(tasks, share);
 			continue;
 		}
 		if (tasks->stopping)
@@ -153,17 +208,16 @@ static bool have_worker(struct ks_tasks *tasks)
 
 static enum ks_finish queue(struct ks_tasks *tasks, struct ks_call *call, ks_call_handler *handler)
 {
-	struct ks_str of = call->params[0];
 	bool taken;
 
 	call->later = handler;
 	call->next = NULL;
-	call->share = tasks->share ? ks_siphash(tasks->share_seed, of.p, of.n) % KS_API_SHARES : 0;
+	if (tasks->shares)
+		find_shares(tasks, call);
 	(void)pthread_mutex_lock(&tasks->lock);
-	taken = !tasks->stopping && tasks->queued < tasks->queue_max
-		&& (!tasks->share || tasks->waiting_of[call->share] < tasks->share_waiting) && have_worker(tasks);
+	taken = !tasks->stopping && tasks->queued < tasks->queue_max && may_wait(tasks, call) && have_worker(tasks);
 	if (taken) {
-		tasks->waiting_of[call->share]++;
+		count_waiting(tasks, call->share);
 		*tasks->tail = call;
 		tasks->tail = &call->next;
 		tasks->queued++;

@@ -155,6 +155,27 @@ def test_a_store_that_hangs_holds_up_no_other_provider(fakes, env):
             thread.join()
 
 
+def test_many_providers_that_hang_hold_up_no_other_tenant(fakes, env):
+    """Ten providers of one tenant, all at the store that hangs, and calls of each for as many threads as one provider may have."""
+    with keystile.temporary_data() as data, keystile.Daemon(data, env=env) as daemon:
+        world = World(fakes, daemon)
+        many = [world.provider(user="a", password=vault(member="password")) for _ in range(18)]
+        world.organization = world.do("POST", "/v1/tenants", {"kind": "organization", "name": "Other"}, 201)["id"]
+        world.trust([r.OUR_ARN])
+        other = world.provider(user="b", password=aws(external_id=f"keystile:{world.organization}"))
+        fakes.control("vault", forget=True)
+        fakes.fault("vault", "never")
+        held = [world.hold(provider, 16) for provider in many]
+        r.until(lambda: len(fakes.requests("vault")) >= 16, "the store has the tenant's share")
+        for n in range(5):
+            assert world.reveal(other, f"s{n}") == 'aws-value "\u00e9\n'
+        assert all(a in ((503, "overloaded"), (502, "busy")) for _, answers in held for a in answers)
+        daemon.kill()
+        for threads, _ in held:
+            for thread in threads:
+                thread.join()
+
+
 def test_references_of_one_provider_are_read_at_the_same_time(fakes, env):
     with keystile.temporary_data() as data, keystile.Daemon(data, env=env) as daemon:
         world = World(fakes, daemon)
