@@ -59,11 +59,23 @@ def certificate(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["MD5", "SHA-256"])
-def trunk(request, certificate, tmp_path_factory):
-    made = Trunk(tmp_path_factory.mktemp("trunk"), certificate, request.param)
+@pytest.fixture(scope="module")
+def trunks(certificate, tmp_path_factory):
+    made = {challenge: Trunk(tmp_path_factory.mktemp("trunk"), certificate, challenge) for challenge in ("MD5", "SHA-256")}
     yield made
-    made.end()
+    for trunk in made.values():
+        trunk.end()
+
+
+@pytest.fixture
+def trunk(trunks):
+    return trunks["MD5"]
+
+
+@pytest.fixture(params=["MD5", "SHA-256"])
+def each(request, trunks):
+    """One trunk for each digest that Kamailio asks for."""
+    return trunks[request.param]
 
 
 class Service:
@@ -116,17 +128,17 @@ def refused(trunk, method):
     return int(trunk.table("trunk", "refused").get(method, 0))
 
 
-def test_registers_with_the_right_password(service, trunk):
-    made = [service.registering(trunk, transport) for transport in TRANSPORTS]
+def test_registers_with_the_right_password(service, each):
+    made = [service.registering(each, transport) for transport in TRANSPORTS]
     for provider in made:
         service.becomes(provider, "healthy", "ok")
         assert service.stages(provider) == {1: "current"}
-    assert refused(trunk, "REGISTER") == 0
+    assert refused(each, "REGISTER") == 0
 
 
-def test_a_wrong_password_is_never_current(service, trunk):
-    before = refused(trunk, "REGISTER")
-    made = [service.registering(trunk, transport, "wrong") for transport in TRANSPORTS]
+def test_a_wrong_password_is_never_current(service, each):
+    before = refused(each, "REGISTER")
+    made = [service.registering(each, transport, "wrong") for transport in TRANSPORTS]
     for provider in made:
         service.becomes(provider, "failing", "credential_refused", "SIP 401")
         assert service.stages(provider) == {1: "failed"} and service.stages(provider, "host") == {1: "pending"}
@@ -134,7 +146,7 @@ def test_a_wrong_password_is_never_current(service, trunk):
         # That its password is missing now tells less than that it was refused.
         service.probe(provider)
         assert service.health(provider)["code"] == "credential_refused"
-    assert refused(trunk, "REGISTER") == before + len(TRANSPORTS)
+    assert refused(each, "REGISTER") == before + len(TRANSPORTS)
     for provider in made:
         service.put(provider, "password", "right")
         service.becomes(provider, "healthy", "ok")
@@ -184,9 +196,9 @@ def test_options(service, trunk):
     trunk.forget("trunk", "answers", "OPTIONS")
 
 
-def test_options_with_credentials(service, trunk):
+def test_options_with_credentials(service, each):
     for transport in TRANSPORTS:
-        at = {"host": "127.0.0.1", "port": trunk.port(transport), "transport": transport, "user": "alice"}
+        at = {"host": "127.0.0.1", "port": each.port(transport), "transport": transport, "user": "alice"}
         right, wrong = (service.provider("asking-trunk", password=p, **at) for p in ("right", "wrong"))
         service.becomes(right, "healthy", "ok")
         until(lambda w=wrong: service.stages(w) == {1: "failed"}, lambda w=wrong: str(service.stages(w)))
