@@ -143,11 +143,13 @@ static enum ks_finish list_deliveries(struct ks_call *call)
 	read_state(call, &list.state);
 	if (!ks_history_read(call, &list.history))
 		return KS_FINISH_DONE;
-	/* An endpoint may be anybody's: each row is looked at. */
+	/* An endpoint may be anybody's: each row is looked at. No delivery is older than its event. */
 	if (list.endpoint)
 		list.history.all_seen = false;
-	if (list.event)
+	if (list.event) {
 		list.history.ask = CHUNK;
+		list.history.from = KS_MAX(list.history.from, ks_id_time(list.event));
+	}
 	return ks_history_answer(&list.history, ask, &list);
 }
 

@@ -95,3 +95,8 @@ uint64_t ks_id_next(struct ks_id_source *source, int64_t now_ms, uint32_t random
 	source->last = id;
 	return id;
 }
+
+int64_t ks_id_time(uint64_t id)
+{
+	return (int64_t)(id >> RANDOM_BITS) + EPOCH_MS;
+}

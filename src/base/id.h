@@ -49,6 +49,9 @@ KS_MUST_USE bool ks_id_parse_any(struct ks_str text, enum ks_id_type *ret_type, 
 /** Parses an id of the one type. */
 KS_MUST_USE bool ks_id_parse(struct ks_str text, enum ks_id_type type, uint64_t *ret_id);
 
+/** When an id was made: milliseconds since 1970, for newer ones never less than for older ones. */
+int64_t ks_id_time(uint64_t id);
+
 /** Makes ids in strictly rising order. Not thread-safe: the owner locks. */
 struct ks_id_source {
 	uint64_t last;

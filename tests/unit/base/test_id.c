@@ -112,6 +112,9 @@ static void test_next_parts(void **state)
 
 	(void)state;
 	assert_true(id == (UINT64_C(5) << 22 | 0x3fffff));
+	assert_true(ks_id_time(id) == EPOCH_MS + 5);
+	assert_true(ks_id_time(id + 1) == EPOCH_MS + 6);
+	assert_true(ks_id_time(1) == EPOCH_MS);
 	assert_true(ks_id_next(&source, EPOCH_MS + 5, 0) == id + 1);
 	assert_true(ks_id_next(&source, INT64_MAX, 0) == UINT64_C(0x3ffffffffff) << 22);
 }
