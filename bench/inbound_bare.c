@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference for webhooks that are taken: bare SQLite, its own calls alone, writing the rows that one of them writes (the
- * request, that it was seen, its event) into the store's schema with the store's promises (WAL, synchronous FULL, foreign
- * keys), `batch` webhooks a transaction.
+/* The reference for webhooks that are taken: bare SQLite, its own calls alone, writing the rows that one of them
+ * writes (the request, that it was seen, its event) into the store's schema with the store's promises (WAL, synchronous
+ * FULL, foreign keys), `batch` webhooks a transaction.
  *
  * usage: inbound_bare PATH COUNT BATCH BODY HEADERS     PATH must not exist; bytes of a body and of its headers. Prints
  * webhooks a second. */
@@ -144,8 +144,8 @@ int main(int argc, char **argv)
 	char *body = bytes_of((size_t)atol(argv[4])), *headers = bytes_of((size_t)atol(argv[5]));
 
 	make(argv[1]);
-	s.request = prepare("INSERT INTO inbound (id, source, received_at, method, target, peer, headers, body) VALUES (?1, ?2,"
-			    " 1760000000000, 'POST', '/hooks/src_0123456789abc', '127.0.0.1', ?3, ?4)");
+	s.request = prepare("INSERT INTO inbound (id, source, received_at, method, target, peer, headers, body)"
+			    " VALUES (?1, ?2, 1760000000000, 'POST', '/hooks/src_0123456789abc', '127.0.0.1', ?3, ?4)");
 	s.seen = prepare("INSERT INTO inbound_seen (source, digest, until) VALUES (?1, ?2, ?3)");
 	s.event = prepare("INSERT INTO events (id, at, type, organization, tenant, object, data) VALUES (?1, 1760000000000,"
 			  " 'inbound.received', ?2, ?2, ?3, '{\"source\":\"src_0123456789abc\",\"name\":\"Bench\",\"platform\":\"github\","

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /hooks/{source}: what platforms send. A request is verified on the bytes as they came, and only then looked at; what is
- * not genuine leaves a count, and is answered alike whatever is wrong with it. */
+/* /hooks/{source}: what platforms send. A request is verified on the bytes as they came, and only then looked at;
+ * what is not genuine leaves a count, and is answered alike whatever is wrong with it. */
 #include "api/hooks.h"
 
 #include <stdatomic.h>
@@ -262,7 +262,8 @@ static void received(struct ks_job *job)
 	ks_exchange_complete(call->exchange);
 }
 
-/* Bytes that what is kept can have: each of a header's may become an escape of six, each of the target's one of three. */
+/* Bytes that what is kept can have: each of a header's may become an escape of six, each of the target's one of
+ * three. */
 static size_t kept_max(const struct ks_call *call, const struct hook *hook)
 {
 	size_t n = 16 + 3 * call->exchange->target.n + hook->answer.confirm_url.n;
@@ -335,7 +336,8 @@ static enum ks_finish answer_challenge(struct ks_call *call, struct hook *hook)
 	if (hook->answer.unauthenticated && call->exchange->now_ms >= hook->look.confirm_until)
 		return refuse(call);
 	(void)ks_client_address(call->api, call->exchange, &address);
-	if (!ks_gate_take(&call->api->hook_gate, &address, call->api->options.hook_challenges, call->exchange->now_ms, &retry_s))
+	if (!ks_gate_take(&call->api->hook_gate, &address, call->api->options.hook_challenges, call->exchange->now_ms,
+			  &retry_s))
 		return put_off(call, KS_HOOK_LIMITED, 429);
 	count(KS_HOOK_CHALLENGE);
 	return respond(call, &hook->answer.response);

@@ -57,6 +57,13 @@ static void put_tenant(const struct showing *s, uint64_t tenant)
 		ks_json_put_id(s->json, "tenant", (enum ks_id_type)s->ring->tenants[index].kind, tenant);
 }
 
+static const char *status_of(const struct ks_source_row *row)
+{
+	if (row->deleted_at != KS_TIME_NONE)
+		return "deleted";
+	return row->paused_at != KS_TIME_NONE ? "paused" : "active";
+}
+
 static enum ks_err put_row(void *ctx, const struct ks_source_row *row)
 {
 	struct showing *s = ctx;
@@ -74,7 +81,7 @@ static enum ks_err put_row(void *ctx, const struct ks_source_row *row)
 		ks_json_put_raw(json, "scheme", row->form);
 	ks_json_put_str(json, "name", row->name);
 	ks_json_put_id(json, "provider", KS_ID_PROVIDER, row->provider);
-	ks_json_put_c(json, "status", row->deleted_at != KS_TIME_NONE ? "deleted" : row->paused_at != KS_TIME_NONE ? "paused" : "active");
+	ks_json_put_c(json, "status", status_of(row));
 	put_url(s, row->id);
 	ks_json_name(json, "versions");
 	ks_json_open(json, '[');
@@ -164,9 +171,8 @@ static bool read_object(struct ks_call *call, const char *name, char **ret_text)
 
 static enum ks_finish answer_err(struct ks_call *call, enum ks_err err, const struct ks_refusal *refusal)
 {
-	if (err == KS_MALFORMED && refusal->code && refusal->pointer[0])
-		return ks_call_answer_refusal(call, err, refusal);
-	return refusal->code ? ks_call_answer_refusal(call, err, refusal) : ks_call_problem(call, ks_problem_of_err(err), NULL);
+	return refusal->code ? ks_call_answer_refusal(call, err, refusal)
+			     : ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
 
 static enum ks_err run_create(struct ks_call *call, struct ks_tx *tx)
@@ -382,8 +388,16 @@ static enum ks_err run_delete(struct ks_call *call, struct ks_tx *tx)
 	return show_in(call, tx, change->id);
 }
 
+static void forget(struct ks_call *call)
+{
+	const struct ks_switch *change = call->extra;
+
+	ks_inbound_forget(call->api->options.inbound, change->id);
+}
+
 enum ks_finish ks_api_sources_delete(struct ks_call *call)
 {
+	call->succeeded = forget;
 	return ks_call_switch(call, KS_ID_SOURCE, false, run_delete);
 }
 
@@ -399,7 +413,8 @@ static enum ks_err run_confirm(struct ks_call *call, struct ks_tx *tx)
 {
 	const struct confirm *c = call->extra;
 
-	KS_TRY(ks_sources_confirm(tx, &call->actor, c->id, call->api->options.hook_confirm_ms, c->outcome, &call->job.refusal));
+	KS_TRY(ks_sources_confirm(tx, &call->actor, c->id, call->api->options.hook_confirm_ms, c->outcome,
+				  &call->job.refusal));
 	KS_TRY(show_in(call, tx, c->id));
 	ks_json_reopen(&call->out, '}');
 	ks_json_put_c(&call->out, "fetched", c->outcome);
@@ -448,7 +463,9 @@ static enum ks_err is_seen(void *ctx, const struct ks_source_row *row)
 	struct ks_call *call = ctx;
 	const struct ks_ring *ring = ks_call_ring(call);
 
-	return ring && row->deleted_at == KS_TIME_NONE && ks_actor_sees(&call->actor, ring, row->tenant) ? KS_OK : KS_NOT_FOUND;
+	if (!ring || row->deleted_at != KS_TIME_NONE || !ks_actor_sees(&call->actor, ring, row->tenant))
+		return KS_NOT_FOUND;
+	return KS_OK;
 }
 
 bool ks_call_source(struct ks_call *call, uint64_t *ret_id)

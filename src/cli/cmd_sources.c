@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sources …: where webhooks of others come from, and what came. Secrets are read from files, never from the command line. */
+/* sources …: where webhooks of others come from, and what came. Secrets are read from files, never from the command
+ * line. */
 #include <stdlib.h>
 
 #include "base/secret.h"
@@ -63,7 +64,8 @@ int ks_cmd_sources_create(struct ks_cli *cli)
 	    || (!ks_cli_option(cli, "platform") && !ks_cli_option(cli, "form")))
 		return ks_cli_fail(cli, KS_EXIT_USAGE, "--tenant, --name and one of --platform and --form are needed");
 	if (ks_cli_option(cli, "scheme") && ks_cli_option(cli, "form"))
-		return ks_cli_fail(cli, KS_EXIT_USAGE, "--scheme is a name of the platform's, --form a scheme of one's own: one of them");
+		return ks_cli_fail(cli, KS_EXIT_USAGE,
+				   "--scheme is a name of the platform's, --form a scheme of one's own: one of them");
 	ks_json_init(&body);
 	ks_json_open(&body, '{');
 	ks_put_member(cli, &body, "tenant", "tenant");

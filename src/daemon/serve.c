@@ -396,6 +396,8 @@ static enum ks_err start(struct service *s, struct ks_config_problem *problem)
 	options.vault.openers = &s->openers;
 	KS_TRY(proxies_of(s->config, &s->api_options, problem));
 	KS_TRY(headers_of(s->config, &s->api_options, problem));
+	if (s->config->hooks_origin.text[0] && !is_issuer_url(ks_str_c(s->config->hooks_origin.text)))
+		return complain(problem, "hooks.origin", "must be https://host or http://host, with a port where it has one, and nothing behind it");
 	ks_serve_leak_routes(s->config, &s->api_options);
 	options.create = true;
 	options.issuer.make_keys = true;

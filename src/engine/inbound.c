@@ -44,8 +44,8 @@ static enum ks_err tell(struct ks_tx *tx, const struct ks_inbound_message *m, ui
 	});
 }
 
-enum ks_err ks_inbound_receive(struct ks_tx *tx, const struct ks_inbound_message *m, struct ks_inbound_outcome *ret_outcome,
-			       struct ks_refusal *ret_refusal)
+enum ks_err ks_inbound_receive(struct ks_tx *tx, const struct ks_inbound_message *m,
+			       struct ks_inbound_outcome *ret_outcome, struct ks_refusal *ret_refusal)
 {
 	struct ks_inbound_outcome outcome = {0};
 	struct ks_source_look look;

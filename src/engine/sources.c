@@ -83,7 +83,8 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 	});
 }
 
-/* An audit entry and an event, with the same members. `until`: of parameters that were replaced; KS_TIME_NONE: no word. */
+/* An audit entry and an event, with the same members. `until`: of parameters that were replaced; KS_TIME_NONE: no
+ * word. */
 static enum ks_err record(struct ks_tx *tx, const struct ks_actor *actor, const char *action, enum ks_event_type type,
 			  const struct ks_source_row *row, int64_t until)
 {
@@ -139,8 +140,8 @@ static enum ks_err run_reserve(struct ks_job *job, struct ks_tx *tx)
 	return KS_OK;
 }
 
-enum ks_err ks_source_reserve(struct ks_engine *engine, const struct ks_actor *actor, uint64_t tenant, uint64_t provider,
-			      struct ks_source_home *ret_home, struct ks_refusal *ret_refusal)
+enum ks_err ks_source_reserve(struct ks_engine *engine, const struct ks_actor *actor, uint64_t tenant,
+			      uint64_t provider, struct ks_source_home *ret_home, struct ks_refusal *ret_refusal)
 {
 	struct reserving r = {.actor = actor, .tenant = tenant, .provider = provider};
 	struct ks_job job = {.run = run_reserve, .ctx = &r};
@@ -204,7 +205,8 @@ static enum ks_err run_opens(struct ks_job *job, struct ks_tx *tx)
 	});
 }
 
-enum ks_err ks_source_opens(struct ks_engine *engine, const struct ks_source_home *home, uint64_t provider, uint64_t set)
+enum ks_err ks_source_opens(struct ks_engine *engine, const struct ks_source_home *home, uint64_t provider,
+			    uint64_t set)
 {
 	struct opening opening = {home, provider, set};
 	struct ks_job job = {.run = run_opens, .ctx = &opening};
@@ -285,7 +287,8 @@ static enum ks_err delete_row(struct ks_tx *tx, const struct ks_actor *actor, co
 	return record(tx, actor, "source.delete", KS_EVENT_SOURCE_DELETED, row, KS_TIME_NONE);
 }
 
-enum ks_err ks_sources_delete(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, struct ks_refusal *ret_refusal)
+enum ks_err ks_sources_delete(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
+			      struct ks_refusal *ret_refusal)
 {
 	struct kept kept;
 

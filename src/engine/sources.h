@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Sources: where webhooks of others come from, and what each is verified with (BRIEF, "Webhooks: In"). What verifies is
- * above (inbound/); here are the rows, who may change them, and what is written of a request that was genuine. Functions
- * with a transaction run in a job and write rows, audit entries and events together. */
+/** Sources: where webhooks of others come from, and what each is verified with (BRIEF, "Webhooks: In"). What verifies
+ * is above (inbound/); here are the rows, who may change them, and what is written of a request that was genuine.
+ * Functions with a transaction run in a job and write rows, audit entries and events together. */
 #pragma once
 
 #include "base/secret.h"
@@ -22,8 +22,9 @@ struct ks_source_home {
 	uint64_t organization;
 };
 
-/** An id for a new source of `tenant` (0: the actor's effective one) with `provider` (0: none), and whose it is. Waits; any
- * thread but the writer's. Refusals: invalid (no organization; a provider of another tenant), tenant_forbidden. */
+/** An id for a new source of `tenant` (0: the actor's effective one) with `provider` (0: none), and whose it is.
+ * Waits; any thread but the writer's. Refusals: invalid (no organization; a provider of another tenant),
+ * tenant_forbidden. */
 KS_MUST_USE enum ks_err ks_source_reserve(struct ks_engine *engine, const struct ks_actor *actor, uint64_t tenant,
 					  uint64_t provider, struct ks_source_home *ret_home, struct ks_refusal *ret_refusal);
 
@@ -33,12 +34,14 @@ KS_MUST_USE enum ks_err ks_source_seal(struct ks_engine *engine, const struct ks
 				       struct ks_str secrets, struct ks_vault_prepared **ret_sealed,
 				       struct ks_refusal *ret_refusal);
 
-/** Opens them: a text in *ret_secrets, to be given back with ks_secret_free. `row` is one of the source's. KS_CORRUPT: it
- * is not what was sealed, or the organization's key was erased. Waits; any thread but the writer's. */
-KS_MUST_USE enum ks_err ks_source_open(struct ks_engine *engine, struct ks_store *store, const struct ks_source_home *home,
+/** Opens them: a text in *ret_secrets, to be given back with ks_secret_free. `row` is one of the source's.
+ * KS_CORRUPT: it is not what was sealed, or the organization's key was erased. Waits; any thread but the writer's. */
+KS_MUST_USE enum ks_err ks_source_open(struct ks_engine *engine, struct ks_store *store,
+				       const struct ks_source_home *home,
 				       const struct ks_source_parameters_row *row, struct ks_secret *ret_secrets);
 
-/** Writes that the provider's fields are opened to verify what comes to the source. Waits; any thread but the writer's. */
+/** Writes that the provider's fields are opened to verify what comes to the source. Waits; any thread but the
+ * writer's. */
 KS_MUST_USE enum ks_err ks_source_opens(struct ks_engine *engine, const struct ks_source_home *home, uint64_t provider,
 					uint64_t set);
 
@@ -76,8 +79,8 @@ KS_MUST_USE enum ks_err ks_sources_rotate(struct ks_tx *tx, const struct ks_acto
 					  const struct ks_source_rotation *rotation, struct ks_refusal *ret_refusal);
 /** A confirmation: challenges that nothing vouches for are answered for `window_ms`, and what the platform asked to be
  * fetched was (`outcome`: a code; NULL: there was nothing to fetch). */
-KS_MUST_USE enum ks_err ks_sources_confirm(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, int64_t window_ms,
-					   const char *outcome, struct ks_refusal *ret_refusal);
+KS_MUST_USE enum ks_err ks_sources_confirm(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
+					   int64_t window_ms, const char *outcome, struct ks_refusal *ret_refusal);
 
 /** The sources of a tenant that is being deleted go with it. */
 KS_MUST_USE enum ks_err ks_sources_tenant_deleted(struct ks_tx *tx, const struct ks_actor *actor, uint64_t tenant);

@@ -121,6 +121,21 @@ static void keep(struct ks_inbound *inbound, struct inbound_source *source)
 	drop(old);
 }
 
+void ks_inbound_forget(struct ks_inbound *inbound, uint64_t id)
+{
+	struct inbound_source **set = set_of(inbound, id), *found = NULL;
+
+	pthread_mutex_lock(&inbound->lock);
+	for (size_t i = 0; i < KS_INBOUND_WAYS && !found; i++) {
+		if (set[i] && set[i]->head.id == id) {
+			found = set[i];
+			set[i] = NULL;
+		}
+	}
+	pthread_mutex_unlock(&inbound->lock);
+	drop(found);
+}
+
 /* What was compiled is what would be compiled now. */
 static bool holds(const struct inbound_source *source, struct ks_engine *engine, const struct ks_source_look *look,
 		  int64_t now_ms)
@@ -139,8 +154,11 @@ enum ks_err ks_inbound_find(struct ks_inbound *inbound, struct ks_store *store, 
 			    struct ks_source_look *ret_look, struct ks_inbound_source **ret_source)
 {
 	struct inbound_source *source;
+	enum ks_err err = ks_store_source_look(store, id, ret_look);
 
-	KS_TRY(ks_store_source_look(store, id, ret_look));
+	if (err == KS_NOT_FOUND)
+		ks_inbound_forget(inbound, id);
+	KS_TRY(err);
 	source = take(inbound, id);
 	if (source && holds(source, inbound->engine, ret_look, now_ms)) {
 		*ret_source = &source->head;
@@ -458,7 +476,8 @@ bool ks_inbound_may_learn(struct ks_inbound *inbound, struct ks_inbound_source *
 }
 
 /* The certificate is fetched here once; whether it can be used shows when the source is compiled with it. */
-static void learn_certificate(struct ks_inbound *inbound, struct inbound_certs *certs, struct ks_str url, int64_t now_ms)
+static void learn_certificate(struct ks_inbound *inbound, struct inbound_certs *certs, struct ks_str url,
+			      int64_t now_ms)
 {
 	char *body = NULL, *to = certs->urls[certs->next % KS_INBOUND_CERTS];
 

@@ -36,14 +36,17 @@ struct ks_inbound_source {
 	bool learns;                 /* something that it is verified with is fetched */
 };
 
-/** The source, if what is at hand of it is what holds now, and how it stands. KS_NOT_FOUND: there is none. KS_BUSY: it is
- * to be loaded. Any thread with a reader; does not wait. */
+/** The source, if what is at hand of it is what holds now, and how it stands. KS_NOT_FOUND: there is none. KS_BUSY:
+ * it is to be loaded. Any thread with a reader; does not wait. */
 KS_MUST_USE enum ks_err ks_inbound_find(struct ks_inbound *inbound, struct ks_store *store, uint64_t id, int64_t now_ms,
 					struct ks_source_look *ret_look, struct ks_inbound_source **ret_source);
-/** The same; reads, opens and compiles what is needed. Waits for the keeper, for customers' stores, for others' key sets. A
- * source that nothing can be verified with is one all the same: it refuses everything. KS_KEEPER and errors of the store. */
+/** The same; reads, opens and compiles what is needed. Waits for the keeper, for customers' stores, for others' key
+ * sets. A source that nothing can be verified with is one all the same: it refuses everything. KS_KEEPER and errors
+ * of the store. */
 KS_MUST_USE enum ks_err ks_inbound_load(struct ks_inbound *inbound, struct ks_store *store, uint64_t id, int64_t now_ms,
 					struct ks_source_look *ret_look, struct ks_inbound_source **ret_source);
+/** Keeps nothing of the source at hand any more: it was deleted. Any thread. */
+void ks_inbound_forget(struct ks_inbound *inbound, uint64_t id);
 /** Takes NULL. Any thread. */
 void ks_inbound_release(struct ks_inbound_source **source);
 
@@ -51,8 +54,8 @@ void ks_inbound_release(struct ks_inbound_source **source);
  * newest says. As ks_hooksig_verify. */
 void ks_inbound_verify(const struct ks_inbound_source *source, const struct ks_hooksig_request *request, int64_t now_ms,
 		       struct ks_buf *room, struct ks_hooksig_answer *ret_answer);
-/** A request was refused: whether something that can be fetched may make it genuine (a certificate that it names, a newer
- * key set), and may be fetched now; each source has a bounded number of such tries. Any thread; does not wait. */
+/** A request was refused: whether something that can be fetched may make it genuine (a certificate that it names, a
+ * newer key set), and may be fetched now; each source has a bounded number of such tries. Any thread; does not wait. */
 KS_MUST_USE bool ks_inbound_may_learn(struct ks_inbound *inbound, struct ks_inbound_source *source,
 				      const struct ks_hooksig_request *request, int64_t now_ms, struct ks_buf *room);
 /** Fetches it, and loads the source anew. Waits. Errors of ks_inbound_load. */
@@ -84,9 +87,9 @@ struct ks_inbound_parameters {
 	char *plain;
 	char *secret;            /* NULL: nothing is */
 };
-/** Checks all of it: that there is such a scheme, that its parameters are of their types, and, where no provider has to
- * give the rest, that requests can be verified with them. Waits for the provider's fields. KS_MALFORMED: the refusal says
- * where ("/scheme/verify/0/hmac", "/parameters/secrets"). Others as ks_inbound_load. */
+/** Checks all of it: that there is such a scheme, that its parameters are of their types, and, where no provider has
+ * to give the rest, that requests can be verified with them. Waits for the provider's fields. KS_MALFORMED: the
+ * refusal says where ("/scheme/verify/0/hmac", "/parameters/secrets"). Others as ks_inbound_load. */
 KS_MUST_USE enum ks_err ks_inbound_check(struct ks_inbound *inbound, struct ks_store *store, int64_t now_ms,
 					 const struct ks_inbound_given *given, struct ks_inbound_parameters *ret_parameters,
 					 struct ks_refusal *ret_refusal);
@@ -97,8 +100,8 @@ const char *ks_inbound_confirm(struct ks_inbound *inbound, struct ks_str url);
 
 /* ---- what is kept of a request ---- */
 
-/** The headers as JSON, [["Name","value"],…], with the values of those that carry a secret masked: Authorization and its
- * like, cookies, and what the scheme sends its secret in. */
+/** The headers as JSON, [["Name","value"],…], with the values of those that carry a secret masked: Authorization and
+ * its like, cookies, and what the scheme sends its secret in. */
 void ks_inbound_put_headers(const struct ks_inbound_source *source, const struct ks_hooksig_request *request,
 			    struct ks_buf *out);
 /** Path and query of the request, with the values of parameters that are secrets masked. */

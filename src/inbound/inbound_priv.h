@@ -77,7 +77,8 @@ static inline struct inbound_source *inbound_of(struct ks_inbound_source *source
 
 /* docs.c: the document at `url`, at most `fresh_ms` old, else fetched; an older one where that fails. False: there is
  * none. *ret_body is the caller's, terminated. */
-KS_MUST_USE bool inbound_doc(struct ks_inbound *inbound, const char *url, int64_t fresh_ms, int64_t now_ms, char **ret_body);
+KS_MUST_USE bool inbound_doc(struct ks_inbound *inbound, const char *url, int64_t fresh_ms, int64_t now_ms,
+			     char **ret_body);
 void inbound_docs_free(struct ks_inbound *inbound);
 
 /* parameters.c: what a scheme is compiled with. */

@@ -90,7 +90,8 @@ static json_t *values_of(const struct inbound_fields *fields, const json_t *name
 /* Each user with each password: a rotation of one of them leaves the other as it is. */
 static json_t *users_of(const struct inbound_fields *fields, const json_t *names)
 {
-	const char *user = json_string_value(json_array_get(names, 0)), *password = json_string_value(json_array_get(names, 1));
+	const char *user = json_string_value(json_array_get(names, 0));
+	const char *password = json_string_value(json_array_get(names, 1));
 	json_t *list = json_array();
 
 	for (size_t s = 0; s < KS_ARRAY_LEN(stages) && user && password; s++) {
@@ -286,7 +287,8 @@ static enum ks_err choose_form(struct checking *c)
 	if (!platform)
 		return refuse(c->refusal, "/platform", "", "there is no such platform");
 	if (ks_str_empty(given->form) && ks_str_empty(platform->webhook))
-		return refuse(c->refusal, "/platform", "", "nothing is known of how this platform's webhooks are verified; give a scheme");
+		return refuse(c->refusal, "/platform", "",
+			      "nothing is known of how this platform's webhooks are verified; give a scheme");
 	if (ks_str_empty(given->form) && !ks_str_empty(given->scheme))
 		ks_buf_put(&name, given->scheme);
 	if (ks_str_empty(given->form) && ks_str_empty(given->scheme)) {

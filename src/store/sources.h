@@ -126,8 +126,8 @@ KS_MUST_USE enum ks_err ks_store_inbound_of_source(struct ks_store *store, uint6
 KS_MUST_USE enum ks_err ks_store_inbound_trim(struct ks_store *store, int64_t before, size_t limit,
 					      uint64_t *ret_trimmed);
 
-/** Remembers until `until` that the source has had this. False in *ret_new: it had, and its time (as of `now_ms`) is not
- * over. */
+/** Remembers until `until` that the source has had this. False in *ret_new: it had, and its time (as of `now_ms`) is
+ * not over. */
 KS_MUST_USE enum ks_err ks_store_inbound_seen(struct ks_store *store, uint64_t source, const struct ks_digest *digest,
 					      int64_t now_ms, int64_t until, bool *ret_new);
 /** Forgets at most `limit` of those whose time was over before `before`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Headers in which proxies pass a client's certificate on. The first line of the input is the one with the certificate, the
- * rest the chain. What was read lies in the room, and is bounded by it. */
+/* Headers in which proxies pass a client's certificate on. The first line of the input is the one with the
+ * certificate, the rest the chain. What was read lies in the room, and is bounded by it. */
 #include <stdlib.h>
 
 #include "inbound/inbound.h"

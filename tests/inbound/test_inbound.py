@@ -398,3 +398,10 @@ def test_a_flood_of_forged_ones(hooks, tmp_path):
         [(kept,)] = store.execute("SELECT count(*) FROM inbound WHERE source = (SELECT id FROM sources ORDER BY id DESC LIMIT 1)")
     assert sent > 10 and kept == sent
     assert len(hooks.daemon.log) - lines < 50
+
+
+def test_an_origin_is_no_more_than_that():
+    for origin in ("hooks.example.com", "https://hooks.example.com/path", "https://user@hooks.example.com", "ftp://hooks.example.com"):
+        with keystile.temporary_data() as data:
+            daemon = keystile.Daemon(data, env={"KEYSTILE_HOOKS_ORIGIN": origin}).start(wait=False)
+            assert daemon.wait_exit() == 1 and "hooks.origin" in daemon.errors

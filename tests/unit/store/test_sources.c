@@ -65,7 +65,8 @@ static enum ks_err add_source(void *ctx, const struct ks_source_row *row)
 static void sources_are_listed_newest_first_and_looked_at(void **state)
 {
 	struct fixture *f = *state;
-	struct ks_source_filter filters[] = {{.limit = 10}, {.organization = ORG_A, .limit = 10}, {.tenant = ORG_A, .limit = 10}};
+	struct ks_source_filter filters[] = {
+		{.limit = 10}, {.organization = ORG_A, .limit = 10}, {.tenant = ORG_A, .limit = 10}};
 	struct ks_source_look look;
 	struct ids ids;
 
@@ -132,7 +133,13 @@ static void parameters_end_and_are_forgotten(void **state)
 {
 	struct fixture *f = *state;
 	struct ks_source_parameters_row row = {
-		.source = 1, .revision = 1, .until = KS_TIME_NONE, .key_number = 1, .plain = KS_STR("{}"), .sealed = KS_STR("\xff\x00")};
+		.source = 1,
+		.revision = 1,
+		.until = KS_TIME_NONE,
+		.key_number = 1,
+		.plain = KS_STR("{}"),
+		.sealed = KS_STR("\xff\x00"),
+	};
 	struct versions v = {.count = 0};
 	uint64_t trimmed;
 
