@@ -213,6 +213,18 @@ static void show_healths(struct ks_cli *cli, const json_t *answer)
 	ks_show_list(answer, columns);
 }
 
+static void show_health(struct ks_cli *cli, const json_t *answer)
+{
+	static const char *const columns[] = {"name", "status", "code", "since", "checked_at", NULL};
+	json_t *rest = json_copy((json_t *)(uintptr_t)answer);
+
+	(void)json_object_del(rest, "fields");
+	ks_show_record(cli, rest);
+	json_decref(rest);
+	(void)printf("\n");
+	ks_show_rows(json_object_get(answer, "fields"), columns);
+}
+
 int ks_cmd_providers_health(struct ks_cli *cli)
 {
 	static const char *const options[] = {"tenant", "status", "limit", "cursor"};
@@ -220,7 +232,7 @@ int ks_cmd_providers_health(struct ks_cli *cli)
 	struct ks_buf b = KS_BUF(target);
 
 	if (cli->word_count > 0)
-		return act(cli, "GET", "/health", ks_show_record);
+		return act(cli, "GET", "/health", show_health);
 	ks_buf_put_c(&b, "/v1/health/providers");
 	for (size_t i = 0; i < KS_ARRAY_LEN(options); i++)
 		ks_put_query(cli, &b, options[i], options[i]);

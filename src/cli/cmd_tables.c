@@ -57,10 +57,8 @@ void ks_show_record(struct ks_cli *cli, const json_t *answer)
 	}
 }
 
-void ks_show_list(const json_t *answer, const char *const *columns)
+void ks_show_rows(const json_t *items, const char *const *columns)
 {
-	const json_t *items = json_object_get(answer, "items");
-	const char *next = json_string_value(json_object_get(answer, "next"));
 	size_t width[COLUMNS_MAX] = {0};
 	char cell[CELL_MAX];
 	const json_t *item;
@@ -80,6 +78,13 @@ void ks_show_list(const json_t *answer, const char *const *columns)
 			(void)printf("%-*s%s", columns[c + 1] ? (int)width[c] : 0, cell, columns[c + 1] ? "  " : "\n");
 		}
 	}
+}
+
+void ks_show_list(const json_t *answer, const char *const *columns)
+{
+	const char *next = json_string_value(json_object_get(answer, "next"));
+
+	ks_show_rows(json_object_get(answer, "items"), columns);
 	if (next)
 		(void)fprintf(stderr, "there is more: --cursor %s\n", next);
 }

@@ -7,7 +7,10 @@
 /** Every member of the object, a line each; null is "-", arrays are joined by blanks. */
 void ks_show_record(struct ks_cli *cli, const json_t *answer);
 
-/** The members `columns` of every item of {"items": […]}, under a heading, padded. NULL ends `columns`. Tells how to go on where there is more. */
+/** The members `columns` of every object of an array, under a heading, padded. NULL ends `columns`. */
+void ks_show_rows(const json_t *items, const char *const *columns);
+
+/** The rows of {"items": […]}. Tells how to go on where there is more. */
 void ks_show_list(const json_t *answer, const char *const *columns);
 
 /** Nothing but "done". */
