@@ -14,6 +14,7 @@
 #define LOOK_MS 1000
 #define TRIM_MS 10000
 #define TRIM_AT_ONCE 2000
+#define SHRINK_EVERY 10000       /* rows written: what was gone through once is not kept in memory */
 
 static const char *const outcomes[] = {
 #define X(name, text) text,
@@ -54,6 +55,17 @@ static void on_commit(void *ctx)
 	ks_fetch_many_wake(d->many);
 }
 
+/* On the writer's thread. */
+static void note_rows(struct ks_delivery *d, struct ks_store *store, uint64_t rows)
+{
+	d->rows += rows;
+	if (d->rows < SHRINK_EVERY)
+		return;
+	d->rows = 0;
+	ks_store_shrink(store);
+	atomic_store(&d->shrink, true);
+}
+
 /* ---- handing out ---- */
 
 static void touch(void *ctx, uint64_t endpoint)
@@ -79,7 +91,9 @@ static enum ks_err run_fan_out(struct ks_job *job, struct ks_tx *tx)
 
 	f->touched_count = 0;
 	f->done = (struct ks_fan_out){0};
-	return ks_deliveries_fan_out(tx, f->anew, DL_FAN_OUT, touch, f, &f->done);
+	KS_TRY(ks_deliveries_fan_out(tx, f->anew, DL_FAN_OUT, touch, f, &f->done));
+	note_rows(f->delivery, tx->store, f->done.deliveries);
+	return KS_OK;
 }
 
 static void fan_out_done(struct ks_job *job)
@@ -141,6 +155,7 @@ static enum ks_err run_writing(struct ks_job *job, struct ks_tx *tx)
 
 	for (size_t i = 0; i < r->count; i++)
 		KS_TRY(ks_deliveries_record(tx, &r->items[i]));
+	note_rows(r->delivery, tx->store, r->count);
 	return KS_OK;
 }
 
@@ -304,6 +319,8 @@ static void *deliver(void *ctx)
 		int64_t now_ms = dl_now_ms(), next_at = INT64_MAX;
 
 		if (may_read(d)) {
+			if (atomic_exchange(&d->shrink, false))
+				ks_store_shrink(d->reader.store);
 			read_news(d);
 			hand_out(d, now_ms);
 			write_results(d, now_ms);

@@ -105,6 +105,8 @@ struct ks_delivery {
 	bool started;
 	_Atomic bool stopping;
 	_Atomic bool news;                /* something was committed */
+	_Atomic bool shrink;              /* the reader is to give back memory */
+	uint64_t rows;                    /* the writer's: written since it gave back memory */
 
 	struct dl_endpoint **endpoints;   /* by id */
 	size_t endpoint_count, endpoint_cap;

@@ -4,6 +4,7 @@
 #include "engine/endpoint_set.h"
 
 #define EVENTS_AT_ONCE 1000
+#define QUIET_MAX 1000  /* events that nobody listens to, before the cursor is written for them alone */
 
 enum ks_err ks_delivery_add(struct ks_tx *tx, const struct ks_endpoint_row *endpoint, uint64_t event, struct ks_str type,
 			    uint64_t *ret_id)
@@ -71,6 +72,21 @@ static enum ks_err hand_out(void *ctx, const struct ks_event_row *row)
 	return KS_OK;
 }
 
+/* Where nobody listens, a change costs no second commit. */
+static enum ks_err move_cursor(struct ks_tx *tx, const struct handing *h)
+{
+	struct ks_engine *engine = tx->engine;
+
+	if (h->last == 0)
+		return KS_OK;
+	engine->handed_out = h->last;
+	engine->handed_quietly += h->done.events;
+	if (h->done.deliveries == 0 && engine->handed_quietly < QUIET_MAX)
+		return KS_OK;
+	engine->handed_quietly = 0;
+	return ks_store_cursor_set(tx->store, h->last);
+}
+
 enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit, void (*touched)(void *ctx, uint64_t endpoint),
 				  void *ctx, struct ks_fan_out *ret_done)
 {
@@ -78,16 +94,18 @@ enum ks_err ks_deliveries_fan_out(struct ks_tx *tx, bool anew, size_t limit, voi
 	struct ks_event_filter filter = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .oldest_first = true, .limit = EVENTS_AT_ONCE};
 	enum ks_err err;
 
-	if (anew)
+	if (anew) {
 		ks_endpoint_set_clear(&tx->engine->endpoints);
+		tx->engine->handed_out = 0;
+	}
 	KS_TRY(ks_endpoint_set_update(&tx->engine->endpoints, tx->store));
 	KS_TRY(ks_store_cursor_get(tx->store, &filter.after));
+	filter.after = KS_MAX(filter.after, tx->engine->handed_out);
 	err = ks_store_events(tx->store, &filter, hand_out, &h);
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;
 	h.done.more = err == KS_NOT_FOUND || h.looked == EVENTS_AT_ONCE;
-	if (h.last)
-		KS_TRY(ks_store_cursor_set(tx->store, h.last));
+	KS_TRY(move_cursor(tx, &h));
 	*ret_done = h.done;
 	return KS_OK;
 }

@@ -122,7 +122,7 @@ static enum ks_err replay_all(struct replaying *r, const struct ks_replay *repla
 	};
 
 	KS_TRY(ks_store_cursor_get(r->tx->store, &filter.before));
-	filter.before++;
+	filter.before = KS_MAX(filter.before, r->tx->engine->handed_out) + 1;
 	ks_event_set_of(r->endpoint->events, &r->events);
 	return ks_store_events(r->tx->store, &filter, note_event, r);
 }

@@ -167,6 +167,8 @@ struct ks_engine {
 	int64_t vault_drained_to;               /* the writer's: where the next look at replaced sets begins */
 
 	struct ks_endpoint_set endpoints;       /* the writer's */
+	uint64_t handed_out;                    /* the writer's: events up to this one are handed out; the store's cursor may be behind … */
+	uint64_t handed_quietly;                /* … by so many that nobody listened to */
 
 	pthread_mutex_t stats_lock;             /* guards the three below */
 	struct ks_engine_stats stats;

@@ -101,6 +101,9 @@ struct ks_sql_driver {
 	enum ks_err (*insert_many)(struct ks_sql *sql, enum ks_sql_id id, size_t count, size_t varying,
 				   ks_sql_source *source, void *ctx);
 
+	/** Gives back the memory that it keeps of the database beyond what is in use. */
+	void (*shrink)(struct ks_sql *sql);
+
 	/** As ks_store_backup, for whatever `sql` is connected to, from a connection of its own. */
 	enum ks_err (*backup)(struct ks_sql *sql, const char *path,
 			      void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx);

@@ -859,6 +859,11 @@ static enum ks_err sqlite_restore(const char *path, const char *address,
 	return err;
 }
 
+static void sqlite_shrink(struct ks_sql *sql)
+{
+	(void)sqlite3_db_release_memory(sql->db);
+}
+
 const struct ks_sql_driver ks_sql_sqlite = {
 	.scheme = "sqlite:",
 	.migrations = migrations,
@@ -879,6 +884,7 @@ const struct ks_sql_driver ks_sql_sqlite = {
 	.changed = sqlite_changed,
 	.finish = sqlite_finish,
 	.insert_many = sqlite_insert_many,
+	.shrink = sqlite_shrink,
 	.backup = sqlite_backup,
 	.restore = sqlite_restore,
 };

@@ -164,6 +164,11 @@ void ks_store_rollback(struct ks_store *store)
 	ks_store_forget_memos(store);
 }
 
+void ks_store_shrink(struct ks_store *store)
+{
+	store->driver->shrink(store->sql);
+}
+
 uint64_t ks_store_writes(const struct ks_store *store)
 {
 	return store->writes;

@@ -90,6 +90,8 @@ KS_MUST_USE enum ks_err ks_store_release(struct ks_store *store);
 void ks_store_rollback_to(struct ks_store *store);
 /** How many statements that write were tried on this handle: who finds the number unchanged has nothing to undo. */
 uint64_t ks_store_writes(const struct ks_store *store);
+/** Gives back the memory that the handle keeps of the truth beyond what is in use: for who goes through much of it once. */
+void ks_store_shrink(struct ks_store *store);
 
 /* ---- change log: what the projection must apply, in order ---- */
 /** X(name, text) */

@@ -311,6 +311,35 @@ static void paused_waits_disabled_misses_and_a_replay_makes_good(void **state)
 	assert_int_equal(deliveries_of(w, id).count, 4);
 }
 
+static enum ks_err read_cursor(struct world *w, uint64_t *cursor)
+{
+	struct ks_engine_reader reader;
+	enum ks_err err;
+
+	assert_int_equal(ks_engine_reader_open(w->engine, &reader), KS_OK);
+	err = ks_store_cursor_get(reader.store, cursor);
+	ks_engine_reader_close(&reader);
+	return err;
+}
+
+static void the_cursor_is_not_written_for_what_nobody_hears(void **state)
+{
+	struct world *w = *state;
+	uint64_t org = make_tenant(w, KS_TENANT_KIND_ORGANIZATION, 0, "Acme"), before, after, id;
+
+	assert_int_equal(read_cursor(w, &before), KS_OK);
+	(void)make_key(w, org, "contacts:read");
+	assert_int_equal(fan_out(w).events, 2);
+	assert_int_equal(fan_out(w).events, 0);
+	assert_int_equal(read_cursor(w, &after), KS_OK);
+	assert_int_equal(before, after);
+	id = make_endpoint(w, org);
+	assert_int_equal(fan_out(w).deliveries, 1);
+	assert_int_equal(read_cursor(w, &after), KS_OK);
+	assert_true(after > before);
+	assert_int_equal(deliveries_of(w, id).count, 1);
+}
+
 struct range {
 	struct ks_replay replay;
 	uint64_t after, count;
@@ -402,6 +431,7 @@ int main(void)
 		TEST(neither_audit_nor_events_hold_the_path),
 		TEST(events_go_to_those_that_see_them),
 		TEST(an_event_is_handed_out_once),
+		TEST(the_cursor_is_not_written_for_what_nobody_hears),
 		TEST(paused_waits_disabled_misses_and_a_replay_makes_good),
 		TEST(dead_letters_and_ranges_are_replayed),
 		TEST(so_many_secrets_sign_at_a_time),
