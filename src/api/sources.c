@@ -560,21 +560,35 @@ static uint64_t organization_for(const struct list *list)
 	return organization == KS_RING_NONE ? 0 : ring->tenants[organization].id;
 }
 
+/* 0: of any. */
+static uint64_t read_provider(struct ks_call *call)
+{
+	char storage[KS_ID_TEXT_SIZE + 1];
+	struct ks_str text;
+	uint64_t provider = 0;
+
+	if (ks_call_query(call, "provider", storage, sizeof(storage), &text)
+	    && !ks_id_parse(text, KS_ID_PROVIDER, &provider))
+		ks_call_query_problem(call, "provider", "This is not the id of a provider.");
+	return provider;
+}
+
 static enum ks_finish list_sources(struct ks_call *call)
 {
-	static const char *const known[] = {"tenant", "limit", "cursor", NULL};
+	static const char *const known[] = {"tenant", "provider", "limit", "cursor", NULL};
 	struct list list = {
 		.showing = {&call->out, call->reader->store, ks_call_ring(call), call->api, call->exchange->now_ms},
 		.call = call,
 		.within = KS_RING_NONE,
 	};
 	struct ks_source_filter filter = {.limit = KS_STORE_EXAMINED + 1};
-	uint64_t tenant = 0;
+	uint64_t tenant = 0, provider;
 	enum ks_finish answered;
 	enum ks_err err;
 
 	ks_call_query_known(call, known);
 	ks_call_page(call, &list.page);
+	provider = read_provider(call);
 	if (!ks_call_tenant_query(call, "tenant", &tenant))
 		return KS_FINISH_DONE;
 	if (ks_call_invalid(call, &answered))
@@ -586,7 +600,10 @@ static enum ks_finish list_sources(struct ks_call *call)
 	filter.organization = organization_for(&list);
 	filter.before = list.page.before;
 	ks_call_page_open(call);
-	err = ks_store_sources(call->reader->store, &filter, list_row, &list);
+	if (provider)
+		err = ks_store_sources_of_provider(call->reader->store, provider, filter.before, filter.limit, list_row, &list);
+	else
+		err = ks_store_sources(call->reader->store, &filter, list_row, &list);
 	if (err == KS_OK && !list.page.more && list.count == KS_STORE_EXAMINED + 1) {
 		list.page.more = true;
 		list.page.last = list.looked_at;

@@ -118,7 +118,7 @@ static void show_sources(struct ks_cli *cli, const json_t *answer)
 
 int ks_cmd_sources_list(struct ks_cli *cli)
 {
-	static const char *const options[] = {"tenant", "limit", "cursor"};
+	static const char *const options[] = {"tenant", "provider", "limit", "cursor"};
 	char target[TARGET_MAX];
 	struct ks_buf b = KS_BUF(target);
 

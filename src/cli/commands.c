@@ -239,6 +239,7 @@ static const struct ks_option sources_rotate_options[] = {
 
 static const struct ks_option sources_list_options[] = {
 	{"tenant", "ID", "of this tenant and those below it", false},
+	{"provider", "ID", "with this provider", false},
 	{"limit", "N", "at most so many (default 50, at most 500)", false},
 	{"cursor", "CURSOR", "go on after an earlier list's next", false},
 	END};

@@ -70,7 +70,7 @@ static void put_source(struct ks_buf *b, const struct ks_source_row *row)
 }
 
 static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const char *action,
-			 const struct ks_source_row *row, const char *outcome, struct ks_buf *detail)
+			 const struct ks_source_row *row, struct ks_buf *detail)
 {
 	return ks_tx_audit(tx, actor, &(struct ks_audit_note){
 		.action = action,
@@ -78,8 +78,19 @@ static enum ks_err audit(struct ks_tx *tx, const struct ks_actor *actor, const c
 		.tenant = row->tenant,
 		.object_type = KS_ID_SOURCE,
 		.object = row->id,
-		.outcome = outcome,
 		.detail = ks_audit_end(detail),
+	});
+}
+
+static enum ks_err tell(struct ks_tx *tx, enum ks_event_type type, const struct ks_source_row *row, struct ks_buf *data)
+{
+	return ks_event_add(tx, &(struct ks_event_note){
+		.type = type,
+		.organization = row->organization,
+		.tenant = row->tenant,
+		.object_type = KS_ID_SOURCE,
+		.object = row->id,
+		.data = ks_audit_end(data),
 	});
 }
 
@@ -97,15 +108,8 @@ static enum ks_err record(struct ks_tx *tx, const struct ks_actor *actor, const 
 		ks_audit_put_time(&detail, "ends_at", until);
 		ks_audit_put_time(&data, "ends_at", until);
 	}
-	KS_TRY(audit(tx, actor, action, row, NULL, &detail));
-	return ks_event_add(tx, &(struct ks_event_note){
-		.type = type,
-		.organization = row->organization,
-		.tenant = row->tenant,
-		.object_type = KS_ID_SOURCE,
-		.object = row->id,
-		.data = ks_audit_end(&data),
-	});
+	KS_TRY(audit(tx, actor, action, row, &detail));
+	return tell(tx, type, row, &data);
 }
 
 /* ---- a place for a new one ---- */
@@ -336,8 +340,8 @@ enum ks_err ks_sources_rotate(struct ks_tx *tx, const struct ks_actor *actor, co
 enum ks_err ks_sources_confirm(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id, int64_t window_ms,
 			       const char *outcome, struct ks_refusal *ret_refusal)
 {
-	char text[DETAIL_SIZE];
-	struct ks_buf detail = KS_BUF(text);
+	char texts[2][DETAIL_SIZE];
+	struct ks_buf detail = KS_BUF(texts[0]), data = KS_BUF(texts[1]);
 	bool fetched = outcome && ks_str_eq(ks_str_c(outcome), KS_STR("ok"));
 	struct kept kept;
 
@@ -345,8 +349,11 @@ enum ks_err ks_sources_confirm(struct ks_tx *tx, const struct ks_actor *actor, u
 	KS_TRY(ks_store_source_confirm(tx->store, id, tx->now_ms + window_ms,
 				       fetched ? KS_STR("") : kept.row.confirm_url));
 	put_source(&detail, &kept.row);
+	put_source(&data, &kept.row);
 	ks_audit_put_some(&detail, "fetched", ks_str_c(outcome));
-	return audit(tx, actor, "source.confirm", &kept.row, NULL, &detail);
+	ks_audit_put_some(&data, "fetched", ks_str_c(outcome));
+	KS_TRY(audit(tx, actor, "source.confirm", &kept.row, &detail));
+	return tell(tx, KS_EVENT_SOURCE_CONFIRMED, &kept.row, &data);
 }
 
 /* ---- with their tenants ---- */

@@ -168,6 +168,15 @@ def test_a_scheme_of_ones_own(daemon, admin):
     assert send(daemon, source["id"], body, signed(body)).status == 401
 
 
+def test_sources_of_a_provider(world, admin, stranger):
+    provider = admin.post("/v1/providers", {"tenant": world.acme, "platform": "github", "name": "p"}).json["id"]
+    source = make(admin, provider=provider, parameters=None).json
+    assert source["provider"] == provider
+    assert [s["id"] for s in admin.get(f"/v1/sources?provider={provider}").json["items"]] == [source["id"]]
+    assert stranger.get(f"/v1/sources?provider={provider}").json["items"] == []
+    admin.get("/v1/sources?provider=x", expect=400)
+
+
 def test_a_message_is_read_under_its_source_alone(daemon, admin):
     one, two = make(admin).json["id"], make(admin).json["id"]
     assert send(daemon, one).status == 200
@@ -191,7 +200,7 @@ def test_each_change_is_audited_and_told(world, admin):
     entries = [e["action"] for e in world.operator.get("/v1/audit?limit=500").json["items"] if e["object"] == source]
     assert sorted(entries) == ["source.confirm", "source.create", "source.delete", "source.pause", "source.resume", "source.rotate"]
     told = [e["type"] for e in world.operator.get(f"/v1/events?tenant={world.acme}&limit=500").json["items"] if e["object"] == source]
-    assert sorted(told) == ["source.created", "source.deleted", "source.paused", "source.resumed", "source.rotated"]
+    assert sorted(told) == ["source.confirmed", "source.created", "source.deleted", "source.paused", "source.resumed", "source.rotated"]
 
 
 def test_a_tenant_takes_its_sources_along(world, daemon):
