@@ -1,6 +1,6 @@
-"""The rows of seed 000: secrets of providers, held at AWS under KMS or referenced, entered once, read by the runtime. Its rows on
-webhooks are those of tests/webhooks."""
+"""The rows of seed 000: secrets of providers, held at AWS under KMS or referenced, entered once, read by the runtime; webhooks out and in."""
 import base64
+import hmac
 import json
 import pathlib
 import sys
@@ -8,10 +8,11 @@ import sys
 import keystile
 import pytest
 
-for name in ("vault", "sip"):
+for name in ("vault", "sip", "inbound"):
     sys.path.insert(0, str(keystile.SOURCE / "tests" / name))
 
 import auditlog  # noqa: E402
+import hooks  # noqa: E402
 import references  # noqa: E402
 from api_service import Api, eventually, unique  # noqa: E402
 from links_service import Visitor, link  # noqa: E402
@@ -110,6 +111,42 @@ def test_000_bearer_token_scoped_to_the_account_rotate_at_any_time_revoked_stops
     assert (world.daemon.authorize(made["token"]).status, world.daemon.authorize(successor["token"]).status) == (401, 200)
     operator.delete(f"/v1/keys/{successor['id']}")
     assert world.daemon.authorize(successor["token"]).status == 401
+
+
+def test_000_webhook_delivery_is_signed():
+    """webhook delivery is signed: as Standard Webhooks says, computed here anew"""
+    with hooks.service() as service, hooks.Server() as server:
+        endpoint = {"tenant": service.tenant, "url": f"http://127.0.0.1:{server.port}/in", "events": ["key.created"]}
+        secret = service.call("POST", "/v1/webhook-endpoints", endpoint, 201)["secret"]
+        key = service.call("POST", "/v1/keys", {"name": "n", "tenant": service.tenant, "scopes": [], "expires_at": None}, 201)["id"]
+        hooks.eventually(lambda: len(server.received), 1)
+    headers, body = server.received[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    assert json.loads(body)["object"] == key
+    digest = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), signed, "sha256").digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_000_webhook_intake_is_verified_per_platform():
+    """intake verified per platform (HMAC headers, IP allow-lists, mTLS): what is not genuine leaves a count and no row"""
+    authority = hooks.Authority()
+    cert, stranger = authority.issue("platform.example")[0], hooks.Authority("another").issue("platform.example")[0]
+
+    def certificate(of):
+        return {"Client-Cert": ":" + base64.b64encode(hooks.der(of)).decode() + ":"}
+
+    settings = {"KEYSTILE_HOOKS_CLIENT_CERTIFICATE_HEADER": "Client-Cert", "KEYSTILE_PROXIES_TRUSTED": "127.0.0.1"}
+    with hooks.service(**settings) as service:
+        for source, genuine, forged in (
+            (service.source("github", parameters={"secrets": [hooks.SECRET]}), hooks.github(b"{}"), hooks.github(b"{}", "another secret")),
+            (service.source("slack", parameters={"secrets": [hooks.SECRET]}), hooks.slack(b"{}"), hooks.slack(b"{}", "another secret")),
+            (service.source("generic", "generic.ip-allowlist", {"allow": ["192.0.2.0/24"]}),
+             {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "198.51.100.7"}),
+            (service.source("generic", "generic.mtls", {"ca_pem": [authority.pem]}), certificate(cert), certificate(stranger)),
+        ):
+            refused = service.send(source, b"{}", forged)
+            assert (refused.status, refused.body) == (401, b"") and service.messages(source) == []
+            assert service.send(source, b"{}", genuine).status == 200 and len(service.messages(source)) == 1
 
 
 def test_000_platform_pages_list_the_credentials_needed(operator):
