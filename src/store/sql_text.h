@@ -68,8 +68,9 @@
 	" name, form, confirm_url, created_by"
 
 /* $3 before, $4 limit */
-#define SQL_SOURCES_WHERE(condition) \
-	"SELECT " SQL_SOURCE_COLUMNS " FROM sources WHERE " condition " AND deleted_at IS NULL AND id < $3 ORDER BY id DESC LIMIT $4"
+#define SQL_SOURCES_WHERE(condition)                                                                    \
+	"SELECT " SQL_SOURCE_COLUMNS " FROM sources WHERE " condition " AND deleted_at IS NULL AND id < $3" \
+	" AND ($1 = 0 OR organization = $1) AND ($2 = 0 OR tenant = $2) ORDER BY id DESC LIMIT $4"
 
 #define SQL_SOURCE_PARAMETERS_COLUMNS "source, revision, until, key_number, plain, sealed"
 #define SQL_INBOUND_COLUMNS "id, source, received_at, method, target, peer, headers, body"
