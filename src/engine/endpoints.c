@@ -147,6 +147,25 @@ static enum ks_err find_home(struct ks_tx *tx, const struct ks_actor *actor, uin
 	return KS_OK;
 }
 
+static enum ks_err count_endpoint(void *ctx, const struct ks_endpoint_row *row)
+{
+	(void)row;
+	++*(size_t *)ctx;
+	return KS_OK;
+}
+
+/* Each event becomes as many deliveries. */
+static enum ks_err check_count(struct ks_tx *tx, uint64_t tenant, struct ks_refusal *refusal)
+{
+	const struct ks_endpoint_filter filter = {.tenant = tenant, .limit = KS_ENDPOINTS_MAX};
+	size_t count = 0;
+
+	KS_TRY(ks_store_endpoints(tx->store, &filter, count_endpoint, &count));
+	if (count >= KS_ENDPOINTS_MAX)
+		return ks_refuse(refusal, KS_CONFLICT, "conflict", "", "a tenant has %d endpoints at most", KS_ENDPOINTS_MAX);
+	return KS_OK;
+}
+
 /* ---- what is told ---- */
 
 static void put_endpoint(struct ks_buf *b, const struct ks_endpoint_row *row)
@@ -231,6 +250,7 @@ enum ks_err ks_endpoints_create(struct ks_tx *tx, const struct ks_actor *actor, 
 	KS_TRY(check_description(input->description, ret_refusal));
 	KS_TRY(check_events(input->events, input->event_count, &events, ret_refusal));
 	KS_TRY(check_limits(input, ret_refusal));
+	KS_TRY(check_count(tx, row.tenant, ret_refusal));
 	row.events = ks_buf_str(&events);
 	row.id = ks_tx_id(tx);
 	row.version = ks_tx_id(tx);

@@ -14,6 +14,7 @@
 
 #define KS_ENDPOINT_SECRET_SIZE 96         /* of a secret or public key as text, terminated */
 #define KS_ENDPOINT_SECRETS_MAX 4          /* at a time: the current one and those that it follows */
+#define KS_ENDPOINTS_MAX 200               /* of a tenant, that are not deleted */
 #define KS_ENDPOINT_OVERLAP_MAX_MS INT64_C(604800000)
 #define KS_ENDPOINT_CONCURRENCY_MAX 64
 #define KS_ENDPOINT_RATE_MAX 100000
@@ -37,7 +38,7 @@ struct ks_endpoint_secret {
 	char public_key[KS_ENDPOINT_SECRET_SIZE]; /* v1a: "whpk_…"; v1: empty */
 };
 
-/** Refusals: tenant_forbidden, invalid (/url, /events/N, /description, /concurrency, /rate_limit). The URL is judged by its
+/** Refusals: tenant_forbidden, conflict (the tenant has too many), invalid (/url, /events/N, /description, /concurrency, /rate_limit). The URL is judged by its
  * form alone: what it leads to is judged at each request (fetch/fetch.h), and by the caller who has a ks_fetch_url_check. */
 KS_MUST_USE enum ks_err ks_endpoints_create(struct ks_tx *tx, const struct ks_actor *actor,
 					    const struct ks_endpoint_input *input, uint64_t *ret_id,

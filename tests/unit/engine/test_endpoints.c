@@ -388,6 +388,19 @@ static void dead_letters_and_ranges_are_replayed(void **state)
 	assert_int_equal(audit_count(w, "delivery.replay"), 3);
 }
 
+static void a_tenant_has_so_many(void **state)
+{
+	struct world *w = *state;
+	uint64_t org = make_tenant(w, KS_TENANT_KIND_ORGANIZATION, 0, "Acme"), last = 0;
+	struct making m = making_of(org, "https://x/");
+
+	for (size_t i = 0; i < KS_ENDPOINTS_MAX; i++)
+		last = make_endpoint(w, org);
+	assert_int_equal(world_change(w, run_create, &m), KS_CONFLICT);
+	assert_int_equal(call(w, ks_endpoints_delete, last), KS_OK);
+	assert_int_equal(world_change(w, run_create, &m), KS_OK);
+}
+
 struct rotating {
 	uint64_t id;
 	struct ks_endpoint_rotation rotation;
@@ -435,6 +448,7 @@ int main(void)
 		TEST(paused_waits_disabled_misses_and_a_replay_makes_good),
 		TEST(dead_letters_and_ranges_are_replayed),
 		TEST(so_many_secrets_sign_at_a_time),
+		TEST(a_tenant_has_so_many),
 	};
 
 	return cmocka_run_group_tests_name("endpoints", tests, NULL, NULL);
