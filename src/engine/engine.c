@@ -61,6 +61,13 @@ void ks_engine_progress(struct ks_engine *engine, const char *what, uint64_t don
 		engine->options.progress(engine->options.progress_ctx, what, done, all);
 }
 
+void ks_engine_work_end(struct ks_engine *engine)
+{
+	pthread_mutex_lock(&engine->stats_lock);
+	engine->stats.work = NULL;
+	pthread_mutex_unlock(&engine->stats_lock);
+}
+
 enum ks_err ks_engine_problem(struct ks_engine_problem *problem, enum ks_err err, const char *fmt, ...)
 {
 	va_list args;
@@ -540,6 +547,7 @@ enum ks_err ks_engine_backup(struct ks_engine *engine, const char *path)
 
 	KS_TRY(ks_store_open(engine->store_uri, KS_STORE_READER, &store));
 	err = ks_store_backup(store, path, tell_backup, engine);
+	ks_engine_work_end(engine);
 	if (err != KS_OK)
 		ks_engine_say(engine, 3, "backup_failed", "%s: %s", ks_err_text(err), ks_store_error(store));
 	ks_store_close(&store);

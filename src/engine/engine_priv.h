@@ -186,6 +186,8 @@ uint64_t ks_engine_tick_ns(void);
 void ks_engine_say(const struct ks_engine *engine, int level, const char *event, const char *fmt, ...) KS_PRINTF(4, 5);
 /** Tells how far long work has come; done == all ends it. Takes stats_lock. */
 void ks_engine_progress(struct ks_engine *engine, const char *what, uint64_t done, uint64_t all);
+/** Work that failed on its way is none any more. Takes stats_lock. */
+void ks_engine_work_end(struct ks_engine *engine);
 
 /** Fills *problem and returns `err`. */
 enum ks_err ks_engine_problem(struct ks_engine_problem *problem, enum ks_err err, const char *fmt, ...) KS_PRINTF(3, 4);

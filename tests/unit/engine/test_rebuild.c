@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "engine/engine_priv.h"
 #include "support.h"
 
 #define TENANTS 60
@@ -375,6 +376,57 @@ static void keys_of_uneven_ids_are_all_read(void **state)
 	assert_true(stats.keys >= 6000);
 }
 
+struct told {
+	struct world *w;
+	unsigned calls;
+};
+
+/* What the callback is told the statistics say too, until the end. */
+static void compare_progress(void *ctx, const char *what, uint64_t done, uint64_t all)
+{
+	struct told *told = ctx;
+	struct ks_engine_stats stats;
+
+	told->calls++;
+	if (!told->w->engine)
+		return; /* while it opens */
+	ks_engine_stats(told->w->engine, &stats);
+	if (done >= all) {
+		assert_null(stats.work);
+		return;
+	}
+	assert_string_equal(stats.work, what);
+	assert_int_equal(stats.work_done, done);
+	assert_int_equal(stats.work_all, all);
+}
+
+static void work_is_told_until_its_end(void **state)
+{
+	struct told told = {0};
+	struct ks_engine_stats stats;
+	struct world w;
+
+	(void)state;
+	world_prepare(&w);
+	told.w = &w;
+	w.options.progress = compare_progress;
+	w.options.progress_ctx = &told;
+	assert_int_equal(world_open(&w), KS_OK);
+	(void)make_key(&w, 0, "contacts:read");
+	told.calls = 0;
+	assert_int_equal(ks_engine_rebuild(w.engine), KS_OK);
+	assert_true(told.calls > 0);
+	ks_engine_progress(w.engine, "backup", 1, 3);
+	ks_engine_progress(w.engine, "backup", 2, 3);
+	ks_engine_progress(w.engine, "backup", 3, 3);
+	/* What fails on its way is not told for ever. */
+	ks_engine_progress(w.engine, "backup", 1, 3);
+	ks_engine_work_end(w.engine);
+	ks_engine_stats(w.engine, &stats);
+	assert_null(stats.work);
+	world_free(&w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -387,6 +439,7 @@ int main(void)
 		TEST(a_fresh_ring_at_opening_decides_the_same),
 		TEST(a_rebuild_decides_as_the_live_ring),
 		TEST(keys_of_uneven_ids_are_all_read),
+		cmocka_unit_test(work_is_told_until_its_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
