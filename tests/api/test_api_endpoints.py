@@ -257,3 +257,28 @@ def test_deliveries_are_found_by_what_they_are_of(world, admin, made):
 def test_a_replay_of_what_is_not_there(admin, made):
     answer = admin.post(f"/v1/webhook-endpoints/{made['id']}/replay", {"from": "2026-01-01T00:00:00Z"}, expect=200).json
     assert answer == {"replayed": 0, "next": None}
+
+
+def test_a_replay_of_many_goes_on_from_step_to_step(world, admin):
+    """More events than one step looks at, none of which the endpoint was sent: it is younger."""
+    keys = world.caller(world.acme, scopes=["keystile:keys:read", "keystile:keys:write"])
+    key = keys.make_key()["id"]
+    start = keys.patch(f"/v1/keys/{key}", {"name": "number 0"}) and admin.get("/v1/events?type=key.renamed&limit=1").json["items"][0]["at"]
+    client = world.operator.daemon.client(keys.token)
+    for number in range(1, 1010):
+        assert client.call("PATCH", f"/v1/keys/{key}", {"name": f"number {number}"}).status == 200
+    client.close()
+    made = endpoint(admin, events=["key.renamed"])
+    one = f"/v1/webhook-endpoints/{made['id']}"
+    admin.post(f"{one}/pause", expect=200)
+    assert admin.get(f"/v1/deliveries?endpoint={made['id']}").json["items"] == []
+    assert admin.post(f"{one}/replay", {"from": start}, expect=200).json == {"replayed": 0, "next": None}
+    steps, cursor, replayed = 0, None, 0
+    while steps == 0 or cursor:
+        body = {"from": start, "failed_only": False, **({"cursor": cursor} if cursor else {})}
+        step = admin.post(f"{one}/replay", body, expect=200).json
+        steps, cursor, replayed = steps + 1, step["next"], replayed + step["replayed"]
+    assert steps >= 2 and replayed == 1010
+    waiting = admin.pages(f"/v1/deliveries?endpoint={made['id']}&state=pending", 500)
+    assert len(waiting) == 1010 == len({d["event"] for d in waiting})
+    admin.delete(one)
