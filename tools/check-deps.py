@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Holds the include rules: a lower layer never includes an upper one, and a library's header is
-included in the one place that may use it."""
+"""Holds the include rules: a lower layer never includes an upper one, and a library's header is included in the one place that may
+use it. Also that files stay small, and that nothing is kept which tools leave."""
 import pathlib
 import re
 import subprocess
