@@ -66,6 +66,9 @@ def test_003_jwt_tenant_key_partner_key_runtime_key_which_for_what(world, operat
     own = {"X-Tenant-Id": world.acme}
     assert ask(world, holders["session"], "POST", "/api/v1/settings", **own).headers["X-Keystile-Kind"] == "session"
     assert ask(world, holders["tenant"], "POST", "/api/v1/settings").code == "kind_not_allowed"
+    # An internal operator in the same application: a person of the operator's own, by role too.
+    internal = Person(world, world.root).role(world.root, "administrator").login(**{"as": "jwt"}).json["token"]
+    assert ask(world, internal, "POST", "/api/v1/settings", **own).headers["X-Keystile-Tenant"] == world.acme
     # A tenant's backend synchronises inside its tenant.
     assert ask(world, holders["tenant"]).headers["X-Keystile-Tenant"] == world.acme
     assert ask(world, holders["tenant"], **{"X-Tenant-Id": world.other}).code == "tenant_forbidden"
