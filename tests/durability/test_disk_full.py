@@ -32,12 +32,11 @@ class SmallDisk:
         subprocess.run(["umount", "--lazy", str(self.place)], check=True)
 
     def fill(self, leave=0):
-        """Until so many bytes are left."""
-        free = os.statvfs(self.place).f_bavail * os.statvfs(self.place).f_frsize
+        """Until so many bytes are left. What is written there meanwhile takes its part."""
         with open(self.place / "ballast", "ab") as ballast:
-            size = ballast.seek(0, os.SEEK_END)
-            if free > leave:
-                os.posix_fallocate(ballast.fileno(), size, free - leave)
+            while (free := os.statvfs(self.place).f_bavail * os.statvfs(self.place).f_frsize) > leave:
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), free - leave)
 
     def free(self):
         (self.place / "ballast").unlink()

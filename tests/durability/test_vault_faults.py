@@ -204,8 +204,8 @@ def keeper_killed(w, _):
 
 @contextlib.contextmanager
 def full_disk(w, disk):
-    disk.fill()
     try:
+        disk.fill()
         yield
     finally:
         disk.free()
@@ -213,10 +213,10 @@ def full_disk(w, disk):
 
 @contextlib.contextmanager
 def full_and_killed(w, disk):
-    disk.fill()
     timer = threading.Timer(w.chance.random() * 0.008, w.daemon.process.kill)
-    timer.start()
     try:
+        disk.fill()
+        timer.start()
         yield
         timer.join()
         w.daemon.wait_exit()
