@@ -406,11 +406,10 @@ void ks_delivery_stop(struct ks_delivery *d)
 	wait_for(&d->fan_out.running, &d->fan_out.finished);
 	wait_for(&d->trim.running, &d->trim.finished);
 	wait_for(&d->writing->running, &d->writing->finished);
-	/* What is known of is written, so that it need not be sent again. */
-	if (d->filling->count > 0) {
-		d->filling->job = (struct ks_job){.run = run_writing, .ctx = d->filling};
-		(void)ks_engine_run(d->engine, &d->filling->job);
-	}
+	/* What is known of is written, so that it need not be sent again. The writer is at this job only once it has left those before, whose
+	 * ends it told: nothing of ours is in its hands then. */
+	d->filling->job = (struct ks_job){.run = run_writing, .ctx = d->filling};
+	(void)ks_engine_run(d->engine, &d->filling->job);
 }
 
 void ks_delivery_free(struct ks_delivery **delivery)
