@@ -124,6 +124,17 @@ static void nothing_scans_a_table(void **state)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* Of two lower bounds the database may begin at the first and pass over all that lies before the second. */
+static void lists_begin_where_they_are_asked_to(void **state)
+{
+	(void)state;
+	for (int id = 0; id < KS_SQL_COUNT; id++) {
+		const char *text = ks_sql_text((enum ks_sql_id)id);
+
+		assert_false(strstr(text, "id > 0") && strstr(text, "id >= $"));
+	}
+}
+
 static void lists_use_their_index(void **state)
 {
 	static const struct {
@@ -205,6 +216,7 @@ int main(void)
 		cmocka_unit_test(statements_use_what_every_database_has),
 		cmocka_unit_test(parameters_have_no_gaps),
 		TEST(nothing_scans_a_table),
+		cmocka_unit_test(lists_begin_where_they_are_asked_to),
 		TEST(lists_use_their_index),
 	};
 
