@@ -18,7 +18,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define SECRETS "\"settings\":{\"secrets\":{\"type\":\"secrets\"}},"
 #define MAC(content) "\"verify\":[{\"hmac\":{\"digest\":\"sha256\",\"secrets\":\"$secrets\",\"content\":\"" content "\",\"encoding\":\"hex\",\"signature\":\"sig\"}}]"
 #define W "\"warnings\":[\"no_timestamp\",\"body_not_covered\",\"static_secret\",\"weak_digest\"],"
+#define CERT_URL "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-b150812744257b0fd220d5943b22f740.pem"
 #define SECRET "{\"secrets\":[\"0f2b7a4e91c35d68\"]}"
+
+/* Its key is nobody's. */
+#define PEM                                                                        \
+	"-----BEGIN CERTIFICATE-----\\n" \
+	"MIICFjCCAX+gAwIBAgIURl4MMdiUjYcXSJxOp///iTNWtGswDQYJKoZIhvcNAQEL\\n" \
+	"BQAwHDEaMBgGA1UEAwwRc25zLmFtYXpvbmF3cy5jb20wIBcNMjYxMTIyMTQyMTE4\\n" \
+	"WhgPMjEyNjEwMjkxNDIxMThaMBwxGjAYBgNVBAMMEXNucy5hbWF6b25hd3MuY29t\\n" \
+	"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDYhmIKUxtwI4hvaIAVMSXeNXXL\\n" \
+	"0KhvyZ49Vllw0xjcHMdt4DogV/WPbl5kNfavbhxiqOms2DvTRPnL4GxFo3v4+Mwc\\n" \
+	"8QfPCwfubJPv14ehyWOJmzR2tzIwwSAGuFhbR92bK3ewvLqLs82NaQCxuFDZo4iG\\n" \
+	"ziZ1spbHggRg4sCgzQIDAQABo1MwUTAdBgNVHQ4EFgQUS8gXtkaYE13P8qUBQHjb\\n" \
+	"3bJ6eBcwHwYDVR0jBBgwFoAUS8gXtkaYE13P8qUBQHjb3bJ6eBcwDwYDVR0TAQH/\\n" \
+	"BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOBgQDAdv6kEW8HDs/Yg5u80a1bl9Ef0Vfp\\n" \
+	"Ejn5utbiCuB2oP8sX82to3eicBqKeXkQWeVM+cpwK5JtEYUTpwqWpYUzGCrJ0Sjg\\n" \
+	"ISLHjsCbWdT9ER6MUKDtcPmtwMzLlHbH12mHdy84Kidb8qcJxCv35EJTbjeDpSE1\\n" \
+	"m3rvNtOfaofQUQ==\\n" \
+	"-----END CERTIFICATE-----\\n"
 
 static const struct {
 	const char *form, *settings;
@@ -38,6 +56,13 @@ static const struct {
 	 "\"require_content_digest\":false}}]}", "{\"keys\":[{\"keyid\":\"k\",\"alg\":\"hmac-sha256\",\"secret_base64\":\"D4t6TpHDXWg=\"}]}"},
 	{"{" W "\"settings\":{\"users\":{\"type\":\"users\"}},\"vars\":{\"c\":{\"from\":\"header:Authorization\",\"scheme\":\"Basic\"}},\"verify\":[{\"basic\":{\"credentials\":\"c\",\"users\":\"$users\"}}]}",
 	 "{\"users\":[{\"username\":\"0f2b\",\"password\":\"7a4e91c35d68\"}]}"},
+	{"{" W "\"settings\":{\"certs\":{\"type\":\"certificates_by_url\"},\"roots\":{\"type\":\"certificates\"}},"
+	 "\"params\":{\"text\":{\"from\":\"json\",\"pair\":\"{k}\\n{v}\\n\",\"keys_by\":\"Type\",\"keys\":{\"Notification\":[\"Message\",\"MessageId\",\"Timestamp\",\"Type\"]}}},"
+	 "\"vars\":{\"sig\":{\"from\":\"json:Signature\",\"type\":\"string\"},\"version\":{\"from\":\"json:SignatureVersion\",\"type\":\"string\"},"
+	 "\"cert\":{\"from\":\"json:SigningCertURL\",\"type\":\"string\"}},"
+	 "\"verify\":[{\"x509\":{\"signature\":\"sig\",\"version\":\"version\",\"versions\":{\"1\":\"sha1\",\"2\":\"sha256\"},\"certificate_url\":\"cert\","
+	 "\"certificate_hosts\":[\"sns.{region}.amazonaws.com\"],\"certificates\":\"$certs\",\"trust\":\"$roots\",\"content\":\"{text}\"}}]}",
+	 "{\"certs\":{\"" CERT_URL "\":\"" PEM "\"},\"roots\":[\"" PEM "\"]}"},
 };
 
 static struct ks_hooksig_scheme *compiled[KS_ARRAY_LEN(schemes)];
