@@ -109,6 +109,9 @@ def test_what_is_hidden_cannot_be_told_from_what_is_not_there(world):
         for method, path, queries, takes_body in operations():
             for target, body, id, other_target, other_body, other in questions(world, caller, method, path, queries, takes_body):
                 answer, nothing = caller.call(method, target, body), caller.call(method, other_target, other_body)
+                # Who tries too many pages of links waits, whatever is asked for.
+                if path == "/intake/{token}" and 429 in (answer.status, nothing.status):
+                    continue
                 if not alike(answer, nothing, id, other):
                     problems.append(f"{caller.name}: {method} {target} {body} {answer.status} {answer.body[:300]} but "
                                     f"{nothing.status} {nothing.body[:300]} where nothing is")
