@@ -9,11 +9,13 @@
 
 #define SECRET_MAX ((size_t)1 << 20)
 
-/* Rooms of one page that were wiped and wait for the next secret, still locked between their guards: mapping and locking
- * costs five system calls. Each place is taken and given back in one step, so that threads need no lock. Locks are not
- * inherited: a child of the process that left them does not take them. */
-#define SPARE_MAX 64
-static unsigned char *_Atomic spare[SPARE_MAX];
+/* Rooms of 1, 2, 4, … pages that were wiped and wait for the next secret, still locked between their guards: mapping and
+ * locking costs five system calls. Each place is taken and given back in one step, so that threads need no lock. Locks
+ * are not inherited: a child of the process that left them does not take them. */
+#define SIZES 6
+#define SPARE_MAX 64       /* of one page */
+#define SPARE_LARGE_MAX 4  /* of each other size */
+static unsigned char *_Atomic spare[SIZES][SPARE_MAX];
 static _Atomic pid_t spare_owner;
 
 void ks_wipe(void *p, size_t n)
@@ -50,11 +52,20 @@ static size_t page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t whole_pages(size_t n)
+/* Bytes of the room for `n`: a power of two of pages, which *ret_size counts; whole pages and SIZES for what is larger. */
+static size_t room_for(size_t n, unsigned *ret_size)
 {
-	size_t page = page_size();
+	size_t page = page_size(), room = page;
 
+	for (*ret_size = 0; *ret_size < SIZES; ++*ret_size, room *= 2)
+		if (n <= room)
+			return room;
 	return (n + page - 1) / page * page;
+}
+
+static size_t places_of(unsigned size)
+{
+	return size >= SIZES ? 0 : size == 0 ? SPARE_MAX : SPARE_LARGE_MAX;
 }
 
 /* Wiped, locked, between guards; NULL. */
@@ -74,19 +85,19 @@ static unsigned char *map_room(size_t room)
 	return middle;
 }
 
-static unsigned char *take_spare(void)
+static unsigned char *take_spare(unsigned size)
 {
 	unsigned char *middle = NULL;
 
 	if (atomic_load_explicit(&spare_owner, memory_order_relaxed) != getpid())
 		return NULL;
-	for (size_t i = 0; i < SPARE_MAX && !middle; i++)
-		if (atomic_load_explicit(&spare[i], memory_order_relaxed))
-			middle = atomic_exchange_explicit(&spare[i], NULL, memory_order_acquire);
+	for (size_t i = 0; i < places_of(size) && !middle; i++)
+		if (atomic_load_explicit(&spare[size][i], memory_order_relaxed))
+			middle = atomic_exchange_explicit(&spare[size][i], NULL, memory_order_acquire);
 	return middle;
 }
 
-static bool give_spare(unsigned char *middle)
+static bool give_spare(unsigned char *middle, unsigned size)
 {
 	pid_t nobody = 0, own = getpid();
 
@@ -94,11 +105,11 @@ static bool give_spare(unsigned char *middle)
 						     memory_order_relaxed)
 	    && nobody != own)
 		return false;
-	for (size_t i = 0; i < SPARE_MAX; i++) {
+	for (size_t i = 0; i < places_of(size); i++) {
 		unsigned char *none = NULL;
 
-		if (!atomic_load_explicit(&spare[i], memory_order_relaxed)
-		    && atomic_compare_exchange_strong_explicit(&spare[i], &none, middle, memory_order_release,
+		if (!atomic_load_explicit(&spare[size][i], memory_order_relaxed)
+		    && atomic_compare_exchange_strong_explicit(&spare[size][i], &none, middle, memory_order_release,
 							       memory_order_relaxed))
 			return true;
 	}
@@ -107,12 +118,14 @@ static bool give_spare(unsigned char *middle)
 
 enum ks_err ks_secret_new(struct ks_secret *ret_secret, size_t cap)
 {
-	size_t room = whole_pages(cap);
 	unsigned char *middle;
+	unsigned size;
+	size_t room;
 
 	if (cap == 0 || cap > SECRET_MAX)
 		return KS_TOO_LARGE;
-	middle = room == page_size() ? take_spare() : NULL;
+	room = room_for(cap, &size);
+	middle = take_spare(size);
 	if (!middle)
 		middle = map_room(room);
 	if (!middle)
@@ -137,11 +150,12 @@ void ks_secret_free(struct ks_secret *secret)
 {
 	if (secret->bytes) {
 		size_t guard = page_size();
-		size_t room = whole_pages(secret->cap);
+		unsigned size;
+		size_t room = room_for(secret->cap, &size);
 		unsigned char *middle = secret->bytes + secret->cap - room;
 
 		ks_wipe(secret->bytes, secret->cap);
-		if (room != guard || !give_spare(middle))
+		if (!give_spare(middle, size))
 			munmap(middle - guard, guard + room + guard);
 	}
 	*secret = (struct ks_secret){0};

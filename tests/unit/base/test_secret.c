@@ -151,16 +151,15 @@ static void test_locked_and_not_dumped(void **state)
 	ks_secret_free(&secret);
 }
 
-static void test_pages_of_before_are_clean_and_locked(void **state)
+static void check_pages_of_before(size_t cap)
 {
 	struct ks_secret before = {0}, after = {0};
 	char flags[512];
 
-	(void)state;
-	assert_int_equal(ks_secret_new(&before, 4000), KS_OK);
+	assert_int_equal(ks_secret_new(&before, cap - 1), KS_OK);
 	memset(before.bytes, 0x5a, before.cap);
 	ks_secret_free(&before);
-	assert_int_equal(ks_secret_new(&after, 4096), KS_OK);
+	assert_int_equal(ks_secret_new(&after, cap), KS_OK);
 	for (size_t i = 0; i < after.cap; i++)
 		assert_int_equal(after.bytes[i], 0);
 	flags_of(after.bytes, flags, sizeof(flags));
@@ -169,6 +168,37 @@ static void test_pages_of_before_are_clean_and_locked(void **state)
 	assert_non_null(strstr(flags, " dd"));
 	assert_true(dies(read_past_the_end, &after));
 	ks_secret_free(&after);
+}
+
+static void test_pages_of_before_are_clean_and_locked(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	(void)state;
+	check_pages_of_before(2);
+	check_pages_of_before(page);
+	check_pages_of_before(2 * page);
+	check_pages_of_before(16 * page);
+	check_pages_of_before(200 * page);
+}
+
+/* More at a time than are kept; each is its own. */
+static void test_many_at_a_time(void **state)
+{
+	struct ks_secret secrets[80] = {{0}};
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < KS_ARRAY_LEN(secrets); i++) {
+			assert_int_equal(ks_secret_new(&secrets[i], 16), KS_OK);
+			memset(secrets[i].bytes, (int)i + 1, 16);
+		}
+		for (size_t i = 0; i < KS_ARRAY_LEN(secrets); i++) {
+			assert_int_equal(secrets[i].bytes[0], i + 1);
+			assert_int_equal(secrets[i].bytes[15], i + 1);
+			ks_secret_free(&secrets[i]);
+		}
+	}
 }
 
 static void test_limit_of_locked_memory(void **state)
@@ -235,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_guard_pages),
 		cmocka_unit_test(test_locked_and_not_dumped),
 		cmocka_unit_test(test_pages_of_before_are_clean_and_locked),
+		cmocka_unit_test(test_many_at_a_time),
 		cmocka_unit_test(test_limit_of_locked_memory),
 		cmocka_unit_test(test_wipe),
 		cmocka_unit_test(test_wiped_memory_keeps_its_content),
