@@ -5,12 +5,10 @@
  *
  * usage: inbound_bare PATH COUNT BATCH BODY HEADERS     PATH must not exist; bytes of a body and of its headers. Prints
  * webhooks a second. */
-#include <sqlite3.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "bare.h"
 
 extern const unsigned char ks_embedded_store_0001_truth[];
 extern const unsigned char ks_embedded_store_0004_events[];
@@ -20,45 +18,6 @@ extern const unsigned char ks_embedded_store_0017_sources[];
 #define FIRST_ID (INT64_C(200000000000) << 22)
 #define ORGANIZATION 2
 #define SOURCE 3
-
-static sqlite3 *db;
-
-static void check(int rc, const char *what)
-{
-	if (rc == SQLITE_OK || rc == SQLITE_DONE)
-		return;
-	fprintf(stderr, "inbound_bare: %s: %s\n", what, sqlite3_errmsg(db));
-	exit(1);
-}
-
-static void run(const char *sql)
-{
-	check(sqlite3_exec(db, sql, NULL, NULL, NULL), sql);
-}
-
-static sqlite3_stmt *prepare(const char *sql)
-{
-	sqlite3_stmt *stmt;
-
-	check(sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL), sql);
-	return stmt;
-}
-
-static void step(sqlite3_stmt *stmt)
-{
-	check(sqlite3_step(stmt), sqlite3_sql(stmt));
-	check(sqlite3_reset(stmt), sqlite3_sql(stmt));
-}
-
-static uint64_t random64(void)
-{
-	static uint64_t state = 88172645463325252u;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
 
 static void bind_number(sqlite3_stmt *stmt, int at, int64_t number)
 {

@@ -131,44 +131,22 @@ static void put_decisions(struct scrape *s, const struct metric *m)
 			      (unsigned long long)ks_api_decisions(i));
 }
 
-static void put_logins(struct scrape *s, const struct metric *m)
-{
-	static const char *const labels[] = {
-#define X(name, label) label,
-		KS_LOGINS(X)
-#undef X
-	};
-
-	for (enum ks_login i = 0; i < KS_LOGIN_COUNT; i++)
-		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
-			      (unsigned long long)ks_api_logins(i));
-}
-
-static void put_intakes(struct scrape *s, const struct metric *m)
-{
-	static const char *const labels[] = {
-#define X(name, label) label,
-		KS_INTAKES(X)
-#undef X
-	};
-
-	for (enum ks_intake_outcome i = 0; i < KS_INTAKE_COUNT; i++)
-		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
-			      (unsigned long long)ks_intake_counted(i));
-}
-
-static void put_hooks(struct scrape *s, const struct metric *m)
-{
-	static const char *const labels[] = {
-#define X(name, label) label,
-		KS_HOOKS(X)
-#undef X
-	};
-
-	for (enum ks_hook_outcome i = 0; i < KS_HOOK_COUNT; i++)
-		ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],
-			      (unsigned long long)ks_hooks_counted(i));
-}
+/* Counts by the outcomes of a table, whose rows have a name and a label. */
+#define LABEL(name, label) label,
+#define PUT_OUTCOMES(function, TABLE, count, counted)                                                        \
+	static void function(struct scrape *s, const struct metric *m)                                       \
+	{                                                                                                    \
+		static const char *const labels[] = {TABLE(LABEL)};                                          \
+                                                                                                             \
+		for (unsigned i = 0; i < (count); i++)                                                       \
+			ks_buf_printf(s->out, "%s_total{outcome=\"%s\"} %llu\n", m->name, labels[i],         \
+				      (unsigned long long)counted(i));                                       \
+	}
+PUT_OUTCOMES(put_logins, KS_LOGINS, KS_LOGIN_COUNT, ks_api_logins)
+PUT_OUTCOMES(put_intakes, KS_INTAKES, KS_INTAKE_COUNT, ks_intake_counted)
+PUT_OUTCOMES(put_hooks, KS_HOOKS, KS_HOOK_COUNT, ks_hooks_counted)
+#undef PUT_OUTCOMES
+#undef LABEL
 
 static void put_hooks_refused(struct scrape *s, const struct metric *m)
 {
