@@ -36,12 +36,11 @@ static struct ks_throttle_entry *place(struct ks_throttle *t, uint64_t hash)
 	return oldest;
 }
 
+/* For more failures than are free. */
 static int64_t wait_after(const struct ks_throttle_rule *rule, uint32_t failures)
 {
 	uint32_t doublings = failures - rule->free - 1;
 
-	if (failures <= rule->free)
-		return 0;
 	if (doublings >= 32 || rule->first_ms << doublings > rule->longest_ms)
 		return rule->longest_ms;
 	return rule->first_ms << doublings;
@@ -64,7 +63,9 @@ int64_t ks_throttle_take(struct ks_throttle *throttle, const struct ks_throttle_
 	entry->last_ms = now_ms;
 	if (entry->failures < UINT32_MAX)
 		entry->failures++;
-	entry->until_ms = now_ms + wait_after(rule, entry->failures);
+	/* Of two at one time the second may have begun earlier: where nobody has to wait, the first's time says nothing. */
+	if (entry->failures > rule->free)
+		entry->until_ms = now_ms + wait_after(rule, entry->failures);
 	return 0;
 }
 

@@ -58,6 +58,16 @@ static void attempts_at_the_same_time_count(void **state)
 	assert_int_equal(passed, 4);
 }
 
+/* Threads come here in another order than their requests began. */
+static void nobody_waits_for_who_began_later(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(take("ada", NOW - i), 0);
+	assert_int_equal(take("ada", NOW), 0);
+	assert_int_equal(take("ada", NOW - 1), 1001);
+}
+
 static void a_success_forgets(void **state)
 {
 	(void)state;
@@ -112,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(waiting_doubles_up_to_its_bound, setup),
 		cmocka_unit_test_setup(attempts_at_the_same_time_count, setup),
+		cmocka_unit_test_setup(nobody_waits_for_who_began_later, setup),
 		cmocka_unit_test_setup(a_success_forgets, setup),
 		cmocka_unit_test_setup(a_long_quiet_forgets, setup),
 		cmocka_unit_test_setup(strangers_push_out_the_oldest_alone, setup),
