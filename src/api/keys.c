@@ -37,6 +37,7 @@ enum ks_finish ks_api_keys_create(struct ks_call *call)
 	if (ks_call_invalid(call, &answered))
 		return answered;
 	call->wipe = true;
+	call->refuses_first = true;
 	return ks_call_write(call, run_create, 201);
 }
 

@@ -147,6 +147,7 @@ struct ks_engine {
 	size_t id_random_left;
 	struct ks_tx_log log;
 	uint64_t commit_ns;                     /* how long the last commit took */
+	size_t callers;                         /* of the last batch, and those who came until it was durable */
 	uint64_t last_change;                   /* of the truth, durable */
 	uint64_t trimmed_to;                    /* change-log entries up to here are forgotten */
 	bool behind;                            /* the truth may have more than the ring: first catch up */

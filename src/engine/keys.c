@@ -86,8 +86,9 @@ static enum ks_err insert(struct ks_tx *tx, const struct ks_actor *actor, const 
 
 /* ---- create ---- */
 
+/* The grant's text, in the engine's room for it. */
 static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_key_input *input,
-			   uint64_t home, enum ks_kind kind, uint64_t *ret_grant, struct ks_refusal *refusal)
+			   uint64_t home, enum ks_kind kind, struct ks_str *ret_body, struct ks_refusal *refusal)
 {
 	struct ks_granting granting = ks_granting_of(actor, tx->ring, home);
 	const struct ks_engine_policy_ref *ref = tx->engine->policy;
@@ -107,7 +108,8 @@ static enum ks_err resolve(struct ks_tx *tx, const struct ks_actor *actor, const
 	};
 
 	KS_TRY(ks_grant_resolve(&ask, &policy, &granting, &body, refusal));
-	return ks_grant_intern(tx, ks_buf_str(&body), ret_grant);
+	*ret_body = ks_buf_str(&body);
+	return KS_OK;
 }
 
 struct digest_search {
@@ -157,6 +159,7 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 			     struct ks_refusal *ret_refusal)
 {
 	KS_AUTO(wipe_minted) struct minted minted = {.digest = input->digest, .prefix = input->prefix};
+	struct ks_str grant_body;
 	enum ks_kind kind;
 	uint64_t grant, id;
 
@@ -164,11 +167,13 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 	KS_TRY(ks_key_find_kind(home->binding, actor, input->kind_given, input->kind, &kind, ret_refusal));
 	KS_TRY(ks_key_check_environment(actor, input->environment, "/environment", ret_refusal));
 	KS_TRY(ks_tx_room(tx, 1));
-	KS_TRY(resolve(tx, actor, input, home->granting ? home->granting : home->tenant, kind, &grant, ret_refusal));
+	KS_TRY(resolve(tx, actor, input, home->granting ? home->granting : home->tenant, kind, &grant_body, ret_refusal));
 	if (input->imported)
 		KS_TRY(check_digest(tx, &input->digest, ret_refusal));
 	else
 		KS_TRY(mint(tx->engine, input->environment, &minted));
+	/* Nothing is refused from here on. */
+	KS_TRY(ks_grant_intern(tx, grant_body, &grant));
 	id = ks_tx_id(tx);
 	KS_TRY(insert(tx, actor, &(struct ks_key_row){
 		.id = id,

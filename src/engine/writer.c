@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one thread that changes the truth and its projection. Jobs that wait together share a commit. */
+/* The one thread that changes the truth and its projection. Jobs that come together share a commit. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -7,9 +7,9 @@
 #include "engine/engine_priv.h"
 
 #define TRIM_EVERY 4096 /* entries of the change log */
-#define GATHER_FROM_NS 1000000u /* commits that take less are not waited for */
-#define GATHER_NS_MAX 20000000u
-#define GATHER_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
+#define JOIN_NS_MAX 20000000u
+#define WAIT_FROM_NS 1000000u /* commits that take less are not waited for */
+#define WAIT_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
 
 /* ---- what a transaction remembers ---- */
 
@@ -164,6 +164,90 @@ static void forget_after(struct ks_engine *engine, struct ks_tx_mark mark)
 	engine->log.range = NULL;
 }
 
+/* ---- the queue ---- */
+
+/* With the lock held: the jobs of a transaction, `max` at most, in the order they came. Those that take long go alone. */
+static struct ks_job *take(struct ks_engine *engine, size_t max, size_t *ret_count)
+{
+	struct ks_job *first = engine->queue_head;
+	struct ks_job *last = first;
+	size_t count = 1;
+
+	while (!first->bulk && !first->apart && count < max && last->next && !last->next->bulk && !last->next->apart) {
+		last = last->next;
+		count++;
+	}
+	engine->queue_head = last->next;
+	if (!engine->queue_head)
+		engine->queue_tail = &engine->queue_head;
+	last->next = NULL;
+	engine->queue_count -= count;
+	*ret_count = count;
+	return first;
+}
+
+static struct timespec after_ns(uint64_t ns)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ns;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return until;
+}
+
+/* Who comes while a transaction runs joins it, for as long as its commit is likely to take. Where commits are slow,
+ * callers that were answered just now are waited for too, as long as they keep coming: they would come back while the
+ * next commit has already begun, and half of them would wait for two. On fast disks nobody is waited for. */
+struct joining {
+	uint64_t until_ns;
+	uint64_t part_ns; /* a wait; 0: none */
+	size_t count, callers;
+};
+
+static struct joining joining_of(const struct ks_engine *engine, const struct ks_job *jobs)
+{
+	uint64_t ns = jobs->bulk ? 0 : KS_MIN(engine->commit_ns, (uint64_t)JOIN_NS_MAX);
+	struct joining joining = {
+		.until_ns = ks_engine_tick_ns() + ns,
+		.part_ns = engine->commit_ns < WAIT_FROM_NS ? 0 : ns / WAIT_PARTS,
+		.callers = engine->callers,
+	};
+
+	for (; jobs; jobs = jobs->next)
+		joining.count++;
+	return joining;
+}
+
+static bool can_join(const struct ks_engine *engine)
+{
+	return engine->queue_head && !engine->queue_head->bulk && !engine->queue_head->apart;
+}
+
+/* NULL: the transaction ends. */
+static struct ks_job *join(struct ks_engine *engine, struct joining *joining)
+{
+	struct ks_job *jobs = NULL;
+	size_t count = 0;
+
+	if (joining->count >= KS_ENGINE_BATCH_MAX || ks_engine_tick_ns() >= joining->until_ns)
+		return NULL;
+	pthread_mutex_lock(&engine->queue_lock);
+	if (!engine->queue_head && joining->part_ns > 0 && joining->count < joining->callers) {
+		struct timespec until = after_ns(joining->part_ns);
+
+		while (!engine->stopping && !engine->queue_head
+		       && pthread_cond_clockwait(&engine->queue_wake, &engine->queue_lock, CLOCK_MONOTONIC, &until) == 0)
+			;
+	}
+	if (can_join(engine))
+		jobs = take(engine, KS_ENGINE_BATCH_MAX - joining->count, &count);
+	pthread_mutex_unlock(&engine->queue_lock);
+	joining->count += count;
+	return jobs;
+}
+
 /* ---- one batch ---- */
 
 /* Errors that are the store's own: the transaction cannot be trusted any more. */
@@ -213,14 +297,18 @@ static enum ks_err trim(struct ks_engine *engine)
 
 static enum ks_err run_jobs(struct ks_engine *engine, struct ks_job *jobs, struct ks_tx *tx, bool *ret_committed)
 {
+	struct joining joining = joining_of(engine, jobs);
+	uint64_t writes = ks_store_writes(engine->store);
 	bool any = false;
 
 	KS_TRY(jobs->proven ? ks_store_begin_proven(engine->store) : ks_store_begin(engine->store));
 	for (struct ks_job *job = jobs; job; job = job->next) {
 		KS_TRY(run_job(engine, job, tx));
 		any |= job->err == KS_OK;
+		if (!job->next && (job->next = join(engine, &joining)) != NULL)
+			tx->now_ms = ks_engine_now_ms();
 	}
-	if (!any) {
+	if (!any || ks_store_writes(engine->store) == writes) {
 		ks_store_rollback(engine->store);
 		return KS_OK;
 	}
@@ -359,6 +447,11 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 		count++;
 		failed += job->err != KS_OK;
 	}
+	if (committed) {
+		pthread_mutex_lock(&engine->queue_lock);
+		engine->callers = count + engine->queue_count;
+		pthread_mutex_unlock(&engine->queue_lock);
+	}
 	pthread_mutex_lock(&engine->stats_lock);
 	engine->stats.jobs += count;
 	engine->stats.jobs_failed += failed;
@@ -373,7 +466,7 @@ static void note_batch(struct ks_engine *engine, const struct ks_job *jobs, bool
 	ks_writer_note_ring(engine);
 }
 
-/* ---- the queue ---- */
+/* ---- batch after batch ---- */
 
 static void finish(struct ks_job *job)
 {
@@ -390,112 +483,33 @@ static void finish(struct ks_job *job)
 	pthread_mutex_unlock(&waiter->lock);
 }
 
-/* What the batch before tells about the next: how long its commit took, and how many callers there were. */
-struct pace {
-	uint64_t ns;
-	size_t callers;
-};
-
-static size_t count_of(const struct ks_job *jobs)
+static void run_batch(struct ks_engine *engine, struct ks_job *jobs)
 {
-	size_t n = 0;
-
-	for (; jobs; jobs = jobs->next)
-		n++;
-	return n;
-}
-
-static struct pace run_batch(struct ks_engine *engine, struct ks_job *jobs)
-{
-	struct pace pace = {.callers = count_of(jobs)};
 	struct ks_tx tx = {.engine = engine, .store = engine->store, .now_ms = ks_engine_now_ms()};
 	uint64_t began = ks_engine_tick_ns();
 	bool committed = false;
 
-	for (struct ks_job *job = jobs; job; job = job->next) {
-		job->err = KS_OK;
-		job->changed = false;
-		job->refusal = (struct ks_refusal){0};
-	}
 	if (jobs->apart)
 		run_apart(engine, jobs, &tx);
 	else
 		committed = run_transaction(engine, jobs, &tx);
 	note_batch(engine, jobs, committed, ks_engine_tick_ns() - began);
-	pace.ns = committed ? engine->commit_ns : 0;
-	pthread_mutex_lock(&engine->queue_lock);
-	pace.callers += engine->queue_count;
-	pthread_mutex_unlock(&engine->queue_lock);
 	for (struct ks_job *job = jobs, *next; job; job = next) {
 		next = job->next; /* the job may be freed */
 		finish(job);
 	}
-	return pace;
 }
 
-/* The jobs of the next transaction, in the order they came: those that take long go alone. */
-static struct ks_job *take_batch(struct ks_engine *engine)
-{
-	struct ks_job *first = engine->queue_head;
-	struct ks_job *last = first;
-	size_t count = 1;
-
-	while (!first->bulk && !first->apart && count < KS_ENGINE_BATCH_MAX && last->next && !last->next->bulk
-	       && !last->next->apart) {
-		last = last->next;
-		count++;
-	}
-	engine->queue_head = last->next;
-	if (!engine->queue_head)
-		engine->queue_tail = &engine->queue_head;
-	last->next = NULL;
-	engine->queue_count -= count;
-	return first;
-}
-
-static struct timespec after_ns(uint64_t ns)
-{
-	struct timespec until;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ns;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	return until;
-}
-
-/* Where commits are slow, callers that were answered just now come back while the next one has already begun, and half
- * of them wait for two: so the next commit waits for them as long as they keep coming, half of what a commit takes at
- * most. On fast disks it does not wait. */
-static void gather(struct ks_engine *engine, struct pace pace)
-{
-	uint64_t left = KS_MIN(pace.ns, (uint64_t)GATHER_NS_MAX) / GATHER_PARTS;
-	size_t seen;
-
-	if (pace.ns < GATHER_FROM_NS)
-		return;
-	for (unsigned part = 0; part < GATHER_PARTS / 2 && engine->queue_count < pace.callers; part++) {
-		struct timespec until = after_ns(left);
-
-		seen = engine->queue_count;
-		while (!engine->stopping && engine->queue_count < pace.callers
-		       && pthread_cond_clockwait(&engine->queue_wake, &engine->queue_lock, CLOCK_MONOTONIC, &until) == 0)
-			;
-		if (engine->queue_count == seen)
-			return;
-	}
-}
-
-static struct ks_job *wait_for_batch(struct ks_engine *engine, struct pace pace)
+static struct ks_job *wait_for_batch(struct ks_engine *engine)
 {
 	struct ks_job *jobs = NULL;
+	size_t count;
 
 	pthread_mutex_lock(&engine->queue_lock);
 	while (!engine->queue_head && !engine->stopping)
 		pthread_cond_wait(&engine->queue_wake, &engine->queue_lock);
-	gather(engine, pace);
 	if (engine->queue_head)
-		jobs = take_batch(engine);
+		jobs = take(engine, KS_ENGINE_BATCH_MAX, &count);
 	pthread_mutex_unlock(&engine->queue_lock);
 	return jobs;
 }
@@ -503,12 +517,11 @@ static struct ks_job *wait_for_batch(struct ks_engine *engine, struct pace pace)
 static void *writer_main(void *arg)
 {
 	struct ks_engine *engine = arg;
-	struct pace pace = {0};
 	struct ks_job *jobs;
 
 	pthread_setname_np(pthread_self(), "ks-writer");
-	while ((jobs = wait_for_batch(engine, pace)) != NULL)
-		pace = run_batch(engine, jobs);
+	while ((jobs = wait_for_batch(engine)) != NULL)
+		run_batch(engine, jobs);
 	return NULL;
 }
 
@@ -537,6 +550,9 @@ enum ks_err ks_engine_submit(struct ks_engine *engine, struct ks_job *job)
 	enum ks_err err = KS_OK;
 
 	job->next = NULL;
+	job->err = KS_OK;
+	job->changed = false;
+	job->refusal = (struct ks_refusal){0};
 	pthread_mutex_lock(&engine->queue_lock);
 	if (engine->stopping) {
 		err = KS_STOPPING;

@@ -174,48 +174,6 @@ uint64_t ks_store_writes(const struct ks_store *store)
 	return store->writes;
 }
 
-enum ks_err ks_store_savepoint(struct ks_store *store)
-{
-	if (!store->in_transaction || store->in_savepoint || store->spoiled != KS_OK) {
-		ks_sql_explain(&store->error, "a savepoint needs a transaction without one");
-		return KS_STORE;
-	}
-	KS_TRY(ks_store_write(store, KS_SQL_SAVEPOINT, NULL, 0, NULL));
-	store->in_savepoint = true;
-	store->added_before = store->added;
-	return KS_OK;
-}
-
-enum ks_err ks_store_release(struct ks_store *store)
-{
-	if (!store->in_savepoint) {
-		ks_sql_explain(&store->error, "no savepoint is open");
-		return KS_STORE;
-	}
-	if (store->spoiled != KS_OK)
-		return store->spoiled;
-	KS_TRY(ks_store_write(store, KS_SQL_RELEASE, NULL, 0, NULL));
-	store->in_savepoint = false;
-	return KS_OK;
-}
-
-void ks_store_rollback_to(struct ks_store *store)
-{
-	if (!store->in_savepoint)
-		return;
-	store->in_savepoint = false;
-	store->spoiled = KS_OK;
-	store->last_change = 0;
-	store->added = store->added_before;
-	ks_store_forget_memos(store);
-	/* What cannot be undone in part must not be kept at all. */
-	enum ks_err err = ks_store_write(store, KS_SQL_ROLLBACK_TO, NULL, 0, NULL);
-	if (err == KS_OK)
-		err = ks_store_write(store, KS_SQL_RELEASE, NULL, 0, NULL);
-	if (err != KS_OK && store->lost == KS_OK)
-		store->lost = err;
-}
-
 /* ---- statements ---- */
 
 /* Prepares and binds; *ret_stmt is untouched on failure. */
@@ -314,19 +272,26 @@ enum ks_err ks_store_check_text(struct ks_store *store, struct ks_str text, size
 	return text.n > max ? KS_TOO_LARGE : KS_MALFORMED;
 }
 
-enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+/* A statement that gives no rows. */
+static enum ks_err perform(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
 			   uint64_t *ret_changed)
 {
 	struct ks_sql_stmt *stmt;
 	bool any;
 
-	KS_TRY(may_write(store));
 	KS_TRY(start(store, id, params, count, &stmt));
 	enum ks_err err = store->driver->step(stmt, &any);
 	if (err == KS_OK && ret_changed)
 		*ret_changed = store->driver->changed(stmt);
 	store->driver->finish(stmt);
 	return err == KS_OK ? KS_OK : failed(store, err);
+}
+
+enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
+			   uint64_t *ret_changed)
+{
+	KS_TRY(may_write(store));
+	return perform(store, id, params, count, ret_changed);
 }
 
 enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
@@ -391,6 +356,50 @@ enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, cons
 		return KS_OK;
 	store->spoiled = err;
 	return failed(store, err);
+}
+
+/* ---- savepoints ---- */
+
+enum ks_err ks_store_savepoint(struct ks_store *store)
+{
+	if (!store->in_transaction || store->mode != KS_STORE_WRITER || store->in_savepoint || store->spoiled != KS_OK) {
+		ks_sql_explain(&store->error, "a savepoint needs a writer's transaction without one");
+		return KS_STORE;
+	}
+	KS_TRY(perform(store, KS_SQL_SAVEPOINT, NULL, 0, NULL));
+	store->in_savepoint = true;
+	store->added_before = store->added;
+	return KS_OK;
+}
+
+enum ks_err ks_store_release(struct ks_store *store)
+{
+	if (!store->in_savepoint) {
+		ks_sql_explain(&store->error, "no savepoint is open");
+		return KS_STORE;
+	}
+	if (store->spoiled != KS_OK)
+		return store->spoiled;
+	KS_TRY(perform(store, KS_SQL_RELEASE, NULL, 0, NULL));
+	store->in_savepoint = false;
+	return KS_OK;
+}
+
+void ks_store_rollback_to(struct ks_store *store)
+{
+	if (!store->in_savepoint)
+		return;
+	store->in_savepoint = false;
+	store->spoiled = KS_OK;
+	store->last_change = 0;
+	store->added = store->added_before;
+	ks_store_forget_memos(store);
+	/* What cannot be undone in part must not be kept at all. */
+	enum ks_err err = perform(store, KS_SQL_ROLLBACK_TO, NULL, 0, NULL);
+	if (err == KS_OK)
+		err = perform(store, KS_SQL_RELEASE, NULL, 0, NULL);
+	if (err != KS_OK && store->lost == KS_OK)
+		store->lost = err;
 }
 
 /* ---- the truth as a whole ---- */
