@@ -33,7 +33,6 @@ struct reveal {
 	const char *bad;             /* a field could not be opened: why */
 	char detail[160];            /* which one */
 	unsigned tries;
-	uint64_t erasures;
 	int64_t began_us;
 };
 
@@ -63,7 +62,6 @@ static struct ks_vault_use use_of(const struct reveal *r)
 		.fields = r->fields,
 		.call = r->call_id,
 		.hold_ms = (int64_t)r->hold_s * 1000,
-		.erasures = r->erasures,
 	};
 }
 
@@ -214,8 +212,8 @@ static enum ks_err read_fields(struct ks_call *call, const struct ks_ring *ring)
 {
 	struct reveal *r = call->extra;
 
-	r->erasures = ks_vault_erasures(call->api->engine);
-	KS_TRY(ks_vault_read(call->reader->store, r->provider, r->call_id, call->exchange->now_ms, &r->fields));
+	KS_TRY(ks_vault_read_for_use(call->api->engine, call->reader->store, r->provider, r->call_id,
+				     call->exchange->now_ms, r->tries > 0, &r->fields));
 	return ks_actor_sees(&call->actor, ring, r->fields->tenant) ? KS_OK : KS_NOT_FOUND;
 }
 

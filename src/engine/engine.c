@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "engine/endpoint_set.h"
+#include "engine/vault_cache.h"
 
 #define DEFAULT_FLUSH_MS 1000
 #define DEFAULT_EVENTS_DAYS 30
@@ -413,6 +414,7 @@ static enum ks_err bring_all_up(struct ks_engine *engine, struct ks_engine_probl
 	KS_TRY(ks_catalogue_load(&engine->options, 1, &engine->policy, problem));
 	KS_TRY(ks_platforms_load(&engine->options, &engine->platforms, problem));
 	KS_TRY(open_store(engine, problem));
+	KS_TRY(ks_vault_cache_new(&engine->vault_cache));
 	KS_TRY(ks_engine_keeper_open(engine, problem));
 	KS_TRY(ks_audit_build(engine, problem));
 	KS_TRY(make_operator(engine, problem));
@@ -476,6 +478,7 @@ void ks_engine_close(struct ks_engine **engine)
 	ks_issuer_close(e);
 	ks_audit_close(e);
 	ks_engine_keeper_close(e);
+	ks_vault_cache_free(e->vault_cache);
 	free(e->data_directory);
 	free(e->store_uri);
 	free(e->ring_directory);

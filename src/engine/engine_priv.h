@@ -176,7 +176,8 @@ struct ks_engine {
 	ks_engine_watch_fn *watch;
 	void *watch_ctx;
 	_Atomic uint64_t keys_known;            /* of the truth, for ks_engine_is_fresh */
-	_Atomic uint64_t erasures;              /* commits that erased a key of an organization */
+	_Atomic uint64_t vault_epoch;           /* commits that erased keys of organizations or wrapped them anew */
+	struct ks_vault_cache *vault_cache;     /* thread-safe */
 };
 
 /** Wall-clock milliseconds, and a clock that never goes back in nanoseconds. */
@@ -252,6 +253,8 @@ KS_MUST_USE enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant);
 KS_MUST_USE enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t number);
 /** Counts it, if this transaction becomes durable. */
 void ks_tx_tally(struct ks_tx *tx, enum ks_vault_tally tally);
+/** vault_read.c: such a change is durable: ks_vault_epoch rises, and what was kept in memory is wiped. Any thread. */
+void ks_vault_next_epoch(struct ks_engine *engine);
 /** vault_keeper.c: that is durable: nobody opens anything with it any more. Does not wait. */
 void ks_vault_forget_key(struct ks_engine *engine, uint64_t organization, uint64_t number);
 

@@ -107,6 +107,7 @@ static enum ks_err run_batch(struct rewrap *r)
 	if (r->pass_changed == before)
 		return KS_OK;
 	KS_TRY(ks_engine_run(r->engine, &job));
+	ks_vault_next_epoch(r->engine);
 	r->report.rewrapped += r->pass_changed - before;
 	atomic_store(&r->engine->seal->rewrapped, r->report.rewrapped);
 	return KS_OK;

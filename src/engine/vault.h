@@ -212,19 +212,24 @@ struct ks_vault_fields {
 	uint64_t set;                /* 0: a candidate that is no set yet */
 	uint64_t lease;              /* that the call has on a set that is not current any more; 0: none */
 	uint64_t key_number;
-	uint8_t wrapped[KS_STORE_WRAPPED_MAX];
-	size_t wrapped_n;            /* 0: there is no key, or it was erased */
+	uint64_t epoch;              /* ks_vault_epoch before it was read */
+	struct ks_str wrapped;       /* heap; empty: there is no key, or it was erased */
 	bool has_references;
 	bool has_elsewhere;          /* a part of a value is to be fetched first */
 	bool worked;                 /* this set's references could be read before, as the last probe knew */
-	size_t count;
-	struct ks_vault_sealed_field items[KS_VAULT_FIELDS_MAX];
+	bool settled;                /* no call can be on an earlier set */
+	size_t count, cap;
+	struct ks_vault_sealed_field *items;
 };
 
 /** The set that the call begins with, or is on: `call` empty: the current one. Any thread, with a reader of its own.
  * KS_NOT_FOUND: there is no such provider; KS_CONFLICT: it has no set yet; KS_CORRUPT. */
-KS_MUST_USE enum ks_err ks_vault_read(struct ks_store *store, uint64_t provider, struct ks_str call, int64_t now_ms,
-				      struct ks_vault_fields **ret_fields);
+KS_MUST_USE enum ks_err ks_vault_read(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
+				      struct ks_str call, int64_t now_ms, struct ks_vault_fields **ret_fields);
+/** The same, perhaps from memory: for uses, which ks_vault_use confirms or calls stale. `anew`: after it was stale. */
+KS_MUST_USE enum ks_err ks_vault_read_for_use(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
+					      struct ks_str call, int64_t now_ms, bool anew,
+					      struct ks_vault_fields **ret_fields);
 /** What would become current if all that is pending did. KS_CONFLICT: nothing is pending, or required fields have no
  * version. */
 KS_MUST_USE enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
@@ -233,6 +238,8 @@ KS_MUST_USE enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_s
  * far as there is room. For what verifies with any of them. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_vault_read_stages(struct ks_store *store, uint64_t provider,
 					     struct ks_vault_fields **ret_fields);
+/** KS_MEMORY. */
+KS_MUST_USE enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vault_fields **ret_copy);
 void ks_vault_fields_free(struct ks_vault_fields **fields);
 
 /** What the platform's file says. False: there is none of this name. */
@@ -250,8 +257,9 @@ struct ks_vault_open_field {
 };
 struct ks_vault_opened {
 	struct ks_secret room;
-	struct ks_secret fetched[KS_VAULT_FIELDS_MAX];
-	struct ks_vault_open_field items[KS_VAULT_FIELDS_MAX];
+	struct ks_secret *fetched;   /* one each; NULL where nothing is a reference */
+	size_t count;
+	struct ks_vault_open_field *items;
 };
 /** Opens held values and fetches references, several at a time, until `deadline_ms`. KS_OK: look at each item; others
  * (KS_MEMORY, KS_KEEPER, KS_CORRUPT): nothing was opened. Waits; free in any case. */
@@ -271,8 +279,8 @@ void ks_vault_opened_free(struct ks_vault_opened *opened);
 
 /* ---- uses by the runtime ---- */
 
-/** How often organizations' keys were erased: what was read before the number rose may be erased by now. Any thread. */
-uint64_t ks_vault_erasures(const struct ks_engine *engine);
+/** Rises where organizations' keys were erased or wrapped anew: what was read before may not be what is there. Any thread. */
+uint64_t ks_vault_epoch(const struct ks_engine *engine);
 
 /** A use of a provider's values, for its audit entry. Borrowed. */
 struct ks_vault_use {
@@ -281,7 +289,6 @@ struct ks_vault_use {
 	struct ks_str call;
 	int64_t hold_ms;             /* 0: the option's */
 	const char *only;            /* the one field that was used; NULL: all */
-	uint64_t erasures;           /* ks_vault_erasures before the fields were read */
 };
 struct ks_vault_lease {
 	uint64_t id;

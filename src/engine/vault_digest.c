@@ -61,8 +61,7 @@ static enum ks_err answer_there(struct ks_engine *engine, const struct ks_vault_
 				const struct ks_vault_sealed_field *password, const struct ks_vault_challenge *c,
 				struct ks_str user, struct ks_buf *out)
 {
-	struct ks_keeper_org org = {f->organization, (uint32_t)f->key_number,
-				    ks_str_of((const char *)f->wrapped, f->wrapped_n)};
+	struct ks_keeper_org org = {f->organization, (uint32_t)f->key_number, f->wrapped};
 	struct ks_keeper_binding binding = {f->tenant, f->provider, ks_str_c(password->field), password->version};
 	struct ks_keeper_sip sip = {.challenge = c->challenge,
 				    .method = c->method,
@@ -78,38 +77,28 @@ static enum ks_err answer_there(struct ks_engine *engine, const struct ks_vault_
 	return KS_OK;
 }
 
-/* What is to be opened here: the user, and a password that is a reference. */
-static struct ks_vault_fields *needed(const struct ks_vault_fields *f, const struct ks_vault_sealed_field *user,
-				      const struct ks_vault_sealed_field *password)
+/* What is opened here: the user, and a password that is a reference. */
+static enum ks_err answer(struct ks_engine *engine, const struct ks_vault_fields *f,
+			  const struct ks_vault_sealed_field *user, const struct ks_vault_sealed_field *password,
+			  const struct ks_vault_challenge *c, struct ks_buf *out, const char **ret_code)
 {
-	struct ks_vault_fields *some = malloc(sizeof(*some));
-
-	if (!some)
-		return NULL;
-	*some = *f;
-	some->items[0] = *user;
-	some->count = 1;
-	if (password->kind == KS_FIELD_KIND_REFERENCE)
-		some->items[some->count++] = *password;
-	return some;
-}
-
-static enum ks_err answer(struct ks_engine *engine, const struct ks_vault_fields *f, struct ks_vault_fields *some,
-			  const struct ks_vault_sealed_field *password, const struct ks_vault_challenge *c,
-			  struct ks_buf *out, const char **ret_code)
-{
+	struct ks_vault_sealed_field items[] = {*user, *password};
+	struct ks_vault_fields some = *f;
 	struct ks_vault_opened opened;
-	enum ks_err err = ks_vault_open_fields(engine, some, c->deadline_ms, &opened);
+	enum ks_err err;
 
-	for (size_t i = 0; i < some->count && err == KS_OK; i++) {
+	some.items = items;
+	some.count = password->kind == KS_FIELD_KIND_REFERENCE ? 2 : 1;
+	err = ks_vault_open_fields(engine, &some, c->deadline_ms, &opened);
+	for (size_t i = 0; i < some.count && err == KS_OK; i++) {
 		if (opened.items[i].err != KS_OK) {
 			*ret_code = opened.items[i].code;
 			err = KS_CORRUPT;
 		}
 	}
 	if (err == KS_OK)
-		err = some->count > 1 ? answer_here(c, opened.items[0].value, opened.items[1].value, out)
-				      : answer_there(engine, f, password, c, opened.items[0].value, out);
+		err = some.count > 1 ? answer_here(c, opened.items[0].value, opened.items[1].value, out)
+				     : answer_there(engine, f, password, c, opened.items[0].value, out);
 	if (err == KS_CORRUPT && !*ret_code)
 		*ret_code = "value_unreadable";
 	ks_vault_opened_free(&opened);
@@ -133,7 +122,6 @@ enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, struct ks_vault_
 {
 	const struct ks_vault_sealed_field *password = item_of(fields, PASSWORD);
 	const struct ks_vault_sealed_field *user = item_of(fields, AUTH_USER);
-	struct ks_vault_fields *some;
 	enum ks_err err;
 
 	*ret_code = NULL;
@@ -144,10 +132,6 @@ enum ks_err ks_vault_answer_challenge(struct ks_engine *engine, struct ks_vault_
 	KS_TRY(check(challenge->challenge, ret_refusal));
 	if (!bring(engine, fields, user, password, challenge->deadline_ms, ret_code))
 		return KS_CORRUPT;
-	some = needed(fields, user, password);
-	if (!some)
-		return KS_MEMORY;
-	err = answer(engine, fields, some, password, challenge, out, ret_code);
-	free(some);
+	err = answer(engine, fields, user, password, challenge, out, ret_code);
 	return err == KS_MALFORMED ? ks_refuse_invalid(ret_refusal, "", "a text cannot stand in a header") : err;
 }

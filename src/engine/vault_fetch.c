@@ -101,6 +101,15 @@ static void read_one(struct fetching *f, size_t i)
 	item->value = item->err == KS_OK ? ks_str_of((const char *)fetched->bytes, fetched->n) : KS_STR("");
 }
 
+static void no_room(const struct fetching *f)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		f->opened->items[f->items[i]].err = KS_MEMORY;
+		f->opened->items[f->items[i]].code = "store_unavailable";
+		f->opened->items[f->items[i]].value = KS_STR("");
+	}
+}
+
 void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_fields *fields, int64_t deadline_ms,
 			       struct ks_vault_opened *opened)
 {
@@ -111,5 +120,10 @@ void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_f
 		if (fields->items[i].kind == KS_FIELD_KIND_REFERENCE && opened->items[i].err == KS_OK)
 			f.items[f.count++] = i;
 	}
-	fetch_all(&f);
+	if (f.count > 0)
+		opened->fetched = calloc(fields->count, sizeof(opened->fetched[0]));
+	if (opened->fetched)
+		fetch_all(&f);
+	else
+		no_room(&f);
 }

@@ -2,11 +2,13 @@
 /* From the store to plain values: which set a call is on, what a probe is to try, and opening both. */
 #include <stdlib.h>
 
+#include "engine/vault_cache.h"
 #include "engine/vault_priv.h"
 #include "keeper/keeper.h"
 #include "store/health.h"
 
 #define SETS_LOOKED_AT 256 /* for a call's lease on a set that was replaced */
+#define FIELDS_FIRST 8     /* room for so many fields at first */
 
 /* ---- sealed ---- */
 
@@ -14,36 +16,89 @@ void ks_vault_fields_free(struct ks_vault_fields **fields)
 {
 	struct ks_vault_fields *f = *fields;
 
-	for (size_t i = 0; f && i < f->count; i++)
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->count; i++)
 		free((void *)(uintptr_t)f->items[i].sealed.p);
+	free((void *)(uintptr_t)f->wrapped.p);
+	free(f->items);
 	free(f);
 	*fields = NULL;
+}
+
+/* On the heap, of at least one byte. */
+static enum ks_err copy_bytes(struct ks_str bytes, struct ks_str *ret_copy)
+{
+	char *copy = malloc(KS_MAX(bytes.n, (size_t)1));
+
+	if (!copy)
+		return KS_MEMORY;
+	if (bytes.n > 0)
+		memcpy(copy, bytes.p, bytes.n);
+	*ret_copy = ks_str_of(copy, bytes.n);
+	return KS_OK;
+}
+
+static enum ks_err grow(struct ks_vault_fields *f, size_t cap)
+{
+	struct ks_vault_sealed_field *items = reallocarray(f->items, cap, sizeof(*items));
+
+	if (!items)
+		return KS_MEMORY;
+	f->items = items;
+	f->cap = cap;
+	return KS_OK;
+}
+
+static enum ks_err add_field(struct ks_vault_fields *f, const struct ks_vault_sealed_field *field)
+{
+	struct ks_str sealed;
+
+	if (f->count == KS_VAULT_FIELDS_MAX)
+		return KS_TOO_LARGE;
+	if (f->count == f->cap)
+		KS_TRY(grow(f, KS_MAX(2 * f->cap, (size_t)FIELDS_FIRST)));
+	KS_TRY(copy_bytes(field->sealed, &sealed));
+	f->items[f->count] = *field;
+	f->items[f->count++].sealed = sealed;
+	return KS_OK;
+}
+
+enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vault_fields **ret_copy)
+{
+	struct ks_vault_fields *f = malloc(sizeof(*f));
+	enum ks_err err;
+
+	if (!f)
+		return KS_MEMORY;
+	*f = *of;
+	f->items = NULL;
+	f->count = f->cap = 0;
+	f->wrapped = (struct ks_str){0};
+	err = grow(f, KS_MAX(of->count, (size_t)1));
+	for (size_t i = 0; i < of->count && err == KS_OK; i++)
+		err = add_field(f, &of->items[i]);
+	if (err == KS_OK)
+		err = copy_bytes(of->wrapped, &f->wrapped);
+	if (err == KS_OK)
+		*ret_copy = f;
+	else
+		ks_vault_fields_free(&f);
+	return err;
 }
 
 static enum ks_err take_field(void *ctx, const struct ks_field_version_row *row)
 {
 	struct ks_vault_fields *f = ctx;
-	struct ks_vault_sealed_field *item;
-	struct ks_buf name;
-	char *copy;
+	struct ks_vault_sealed_field item = {
+		.version = row->version, .kind = row->kind, .stage = row->stage, .sealed = row->sealed};
+	struct ks_buf name = KS_BUF(item.field);
 
 	if (!row->open || row->sealed.n == 0)
 		return KS_NOT_FOUND;
-	if (f->count == KS_VAULT_FIELDS_MAX)
-		return KS_TOO_LARGE;
-	copy = malloc(row->sealed.n);
-	if (!copy)
-		return KS_MEMORY;
-	memcpy(copy, row->sealed.p, row->sealed.n);
-	item = &f->items[f->count++];
-	item->version = row->version;
-	item->kind = row->kind;
-	item->stage = row->stage;
-	item->sealed = ks_str_of(copy, row->sealed.n);
-	item->code = NULL;
-	name = KS_BUF(item->field);
 	ks_buf_put(&name, row->field);
 	(void)ks_buf_z(&name);
+	KS_TRY(add_field(f, &item));
 	f->key_number = KS_MAX(f->key_number, row->key_number);
 	f->has_references |= row->kind == KS_FIELD_KIND_REFERENCE;
 	f->has_elsewhere |= row->kind == KS_FIELD_KIND_ELSEWHERE;
@@ -65,9 +120,7 @@ static enum ks_err take_wrapped(void *ctx, const struct ks_organization_key_row 
 
 	if (row->erased_at != KS_TIME_NONE)
 		return KS_OK;
-	memcpy(f->wrapped, row->wrapped.p, row->wrapped.n);
-	f->wrapped_n = row->wrapped.n;
-	return KS_OK;
+	return copy_bytes(row->wrapped, &f->wrapped);
 }
 
 static enum ks_err read_key(struct ks_store *store, struct ks_vault_fields *f)
@@ -133,6 +186,7 @@ static enum ks_err read_set(struct ks_store *store, const struct ks_provider_row
 	enum ks_err err;
 
 	f->set = row->current_set;
+	f->settled = row->first_set == row->current_set;
 	if (!ks_str_empty(call) && row->first_set < row->current_set)
 		KS_TRY(find_lease(store, row, call, now_ms, f));
 	err = ks_store_set_versions(store, row->id, f->set, take_field, f);
@@ -160,15 +214,12 @@ static enum ks_err fields_of(struct ks_store *store, uint64_t provider, struct k
 	KS_TRY(ks_store_provider_get(store, provider, ks_provider_keep, kept));
 	if (kept->row.deleted_at != KS_TIME_NONE)
 		return KS_NOT_FOUND;
-	f = malloc(sizeof(*f));
+	f = calloc(1, sizeof(*f));
 	if (!f)
 		return KS_MEMORY;
 	f->provider = provider;
 	f->tenant = kept->row.tenant;
 	f->organization = kept->row.organization;
-	f->set = f->lease = f->key_number = 0;
-	f->wrapped_n = f->count = 0;
-	f->has_references = f->has_elsewhere = f->worked = false;
 	platform = KS_BUF(f->platform);
 	ks_buf_put(&platform, kept->row.platform);
 	(void)ks_buf_z(&platform);
@@ -176,14 +227,16 @@ static enum ks_err fields_of(struct ks_store *store, uint64_t provider, struct k
 	return KS_OK;
 }
 
-enum ks_err ks_vault_read(struct ks_store *store, uint64_t provider, struct ks_str call, int64_t now_ms,
-			  struct ks_vault_fields **ret_fields)
+enum ks_err ks_vault_read(struct ks_engine *engine, struct ks_store *store, uint64_t provider, struct ks_str call,
+			  int64_t now_ms, struct ks_vault_fields **ret_fields)
 {
+	uint64_t epoch = ks_vault_epoch(engine);
 	struct ks_provider_kept kept;
 	struct ks_vault_fields *f;
 	enum ks_err err;
 
 	KS_TRY(fields_of(store, provider, &kept, &f));
+	f->epoch = epoch;
 	err = kept.row.current_set ? read_set(store, &kept.row, call, now_ms, f) : KS_CONFLICT;
 	if (err != KS_OK) {
 		ks_vault_fields_free(&f);
@@ -191,6 +244,30 @@ enum ks_err ks_vault_read(struct ks_store *store, uint64_t provider, struct ks_s
 	}
 	*ret_fields = f;
 	return KS_OK;
+}
+
+enum ks_err ks_vault_read_for_use(struct ks_engine *engine, struct ks_store *store, uint64_t provider,
+				  struct ks_str call, int64_t now_ms, bool anew, struct ks_vault_fields **ret_fields)
+{
+	struct ks_vault_cache *cache = engine->vault_cache;
+	struct ks_vault_fields *f = NULL;
+
+	if (anew)
+		ks_vault_cache_drop(cache, provider);
+	else
+		f = ks_vault_cache_find(cache, provider, ks_vault_epoch(engine));
+	if (!f) {
+		KS_TRY(ks_vault_read(engine, store, provider, call, now_ms, &f));
+		ks_vault_cache_put(cache, f, &engine->vault_epoch);
+	}
+	*ret_fields = f;
+	return KS_OK;
+}
+
+void ks_vault_next_epoch(struct ks_engine *engine)
+{
+	(void)atomic_fetch_add(&engine->vault_epoch, 1);
+	ks_vault_cache_clear(engine->vault_cache);
 }
 
 /* ---- candidates ---- */
@@ -335,8 +412,8 @@ struct ks_vault_held {
 	const struct ks_vault_fields *fields;
 	void (*done)(void *ctx, enum ks_err err);
 	void *ctx;
-	struct ks_vault_value values[KS_VAULT_FIELDS_MAX];
-	char bound[KS_VAULT_FIELDS_MAX][KS_VAULT_BOUND_NAME_SIZE];
+	char (*bound)[KS_VAULT_BOUND_NAME_SIZE]; /* behind the values */
+	struct ks_vault_value values[];
 };
 
 static size_t plain_size(const struct ks_engine *engine, struct ks_str sealed)
@@ -391,6 +468,15 @@ static void bind_values(struct ks_vault_held *h, const struct ks_vault_fields *f
 	}
 }
 
+static struct ks_vault_held *new_held(size_t count)
+{
+	struct ks_vault_held *h = malloc(sizeof(*h) + count * (sizeof(h->values[0]) + sizeof(h->bound[0])));
+
+	if (h)
+		h->bound = (void *)&h->values[count];
+	return h;
+}
+
 enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_fields *f,
 			       struct ks_vault_opened *opened, void (*done)(void *ctx, enum ks_err err), void *ctx)
 {
@@ -398,11 +484,12 @@ enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_f
 	size_t size = 0;
 	enum ks_err err;
 
-	*opened = (struct ks_vault_opened){0};
+	*opened = (struct ks_vault_opened){.count = f->count};
 	for (size_t i = 0; i < f->count; i++)
 		size += plain_size(engine, f->items[i].sealed);
 	KS_TRY(take_room(&opened->room, KS_MAX(size, (size_t)1)));
-	h = malloc(sizeof(*h));
+	opened->items = calloc(KS_MAX(f->count, (size_t)1), sizeof(opened->items[0]));
+	h = opened->items ? new_held(f->count) : NULL;
 	if (!h)
 		return KS_MEMORY;
 	h->opened = opened;
@@ -412,13 +499,13 @@ enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_f
 	opened->room.n = size;
 	bind_values(h, f, engine);
 	h->opening = (struct ks_vault_opening){
-		.org = {f->organization, f->key_number, ks_str_of((const char *)f->wrapped, f->wrapped_n)},
+		.org = {f->organization, f->key_number, f->wrapped},
 		.values = h->values,
 		.count = f->count,
 		.done = held_done,
 		.ctx = h,
 	};
-	if (f->wrapped_n == 0) {
+	if (f->wrapped.n == 0) {
 		h->opening.err = KS_CORRUPT;
 		held_done(&h->opening);
 		return KS_OK;
@@ -476,8 +563,10 @@ enum ks_err ks_vault_open_fields(struct ks_engine *engine, struct ks_vault_field
 void ks_vault_opened_free(struct ks_vault_opened *opened)
 {
 	give_room(&opened->room);
-	for (size_t i = 0; i < KS_VAULT_FIELDS_MAX; i++)
+	for (size_t i = 0; opened->fetched && i < opened->count; i++)
 		ks_secret_free(&opened->fetched[i]);
+	free(opened->fetched);
+	free(opened->items);
 	*opened = (struct ks_vault_opened){0};
 }
 

@@ -108,9 +108,9 @@ static enum ks_err begin_lease(struct ks_tx *tx, const struct ks_vault_use *use,
 	return go_on(tx, &row, lease);
 }
 
-uint64_t ks_vault_erasures(const struct ks_engine *engine)
+uint64_t ks_vault_epoch(const struct ks_engine *engine)
 {
-	return atomic_load(&engine->erasures);
+	return atomic_load(&engine->vault_epoch);
 }
 
 static enum ks_err note_erased(void *ctx, const struct ks_organization_key_row *row)
@@ -125,7 +125,7 @@ static enum ks_err check_erased(struct ks_tx *tx, const struct ks_vault_use *use
 	const struct ks_vault_fields *f = use->fields;
 
 	*ret_erased = false;
-	if (use->erasures == ks_vault_erasures(tx->engine) && tx->engine->log.forgotten_count == 0)
+	if (f->epoch == ks_vault_epoch(tx->engine) && tx->engine->log.forgotten_count == 0)
 		return KS_OK;
 	return ks_store_organization_key_get(tx->store, f->organization, f->key_number, note_erased, ret_erased);
 }

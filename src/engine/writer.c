@@ -350,7 +350,7 @@ static void forget_keys(struct ks_engine *engine)
 	const struct ks_tx_log *log = &engine->log;
 
 	if (log->forgotten_count > 0)
-		(void)atomic_fetch_add(&engine->erasures, 1);
+		ks_vault_next_epoch(engine);
 	for (size_t i = 0; i < log->forgotten_count; i++)
 		ks_vault_forget_key(engine, log->forgotten[i].organization, log->forgotten[i].number);
 }

@@ -331,14 +331,15 @@ static void open_and_ask(struct attempt *a)
 static enum ks_err read_fields(struct attempt *a)
 {
 	struct ks_engine_reader *reader = ks_health_reader_take(a->health);
+	struct ks_engine *engine = a->health->engine;
 	enum ks_err err = KS_STORE;
 
 	if (!reader)
 		return err;
-	err = ks_vault_candidate(a->health->engine, reader->store, a->work->provider, &a->fields);
+	err = ks_vault_candidate(engine, reader->store, a->work->provider, &a->fields);
 	a->is_candidate = err == KS_OK;
 	if (err == KS_CONFLICT)
-		err = ks_vault_read(reader->store, a->work->provider, KS_STR(""), ks_health_now_ms(), &a->fields);
+		err = ks_vault_read(engine, reader->store, a->work->provider, KS_STR(""), ks_health_now_ms(), &a->fields);
 	ks_health_reader_give(a->health, reader);
 	return err;
 }

@@ -327,7 +327,7 @@ static const char *value_of(struct vault *v, const char *field)
 	static char text[1024];
 	struct ks_vault_fields *fields;
 	struct ks_vault_opened opened;
-	enum ks_err err = ks_vault_read(v->reader.store, v->provider, KS_STR(""), 0, &fields);
+	enum ks_err err = ks_vault_read(v->w.engine, v->reader.store, v->provider, KS_STR(""), 0, &fields);
 
 	if (err != KS_OK)
 		return ks_err_text(err);
@@ -394,7 +394,7 @@ static void what_was_sealed_before_an_erasure_is_not_written_after_it(void **sta
 
 struct using {
 	const struct ks_vault_fields *fields;
-	uint64_t erasures, erases;   /* erases this organization first, in the same transaction */
+	uint64_t erases;             /* erases this organization first, in the same transaction */
 	struct ks_vault_lease lease;
 };
 
@@ -408,7 +408,7 @@ static enum ks_err run_use(struct ks_tx *tx, void *ctx, struct ks_refusal *refus
 		KS_TRY(ks_vault_organization_erase(tx, &actor, u->erases, refusal));
 	return ks_vault_use(tx, &actor,
 			    &(struct ks_vault_use){
-				    .action = "secret.reveal", .fields = u->fields, .call = KS_STR("c"), .erasures = u->erasures},
+				    .action = "secret.reveal", .fields = u->fields, .call = KS_STR("c")},
 			    &u->lease, refusal);
 }
 
@@ -416,11 +416,11 @@ static void what_was_read_before_an_erasure_does_not_leave_after_it(void **state
 {
 	struct vault *v = *state;
 	struct ks_vault_fields *fields;
-	uint64_t before = ks_vault_erasures(v->w.engine), other;
-	struct using u = {.erasures = before};
+	uint64_t before = ks_vault_epoch(v->w.engine), other;
+	struct using u = {0};
 
 	make_pair(v);
-	assert_int_equal(ks_vault_read(v->reader.store, v->provider, KS_STR("c"), 0, &fields), KS_OK);
+	assert_int_equal(ks_vault_read(v->w.engine, v->reader.store, v->provider, KS_STR("c"), 0, &fields), KS_OK);
 	u.fields = fields;
 	/* Another organization's key is none of ours. */
 	other = make_tenant(&v->w, KS_TENANT_KIND_ORGANIZATION, 0, "Other");
@@ -431,11 +431,66 @@ static void what_was_read_before_an_erasure_does_not_leave_after_it(void **state
 	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
 	assert_true(u.lease.stale);
 	u.erases = 0;
-	assert_int_not_equal(ks_vault_erasures(v->w.engine), before);
+	assert_int_not_equal(ks_vault_epoch(v->w.engine), before);
 	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
 	assert_true(u.lease.stale);
 	assert_int_equal(audit_count(&v->w, "secret.reveal"), 1);
 	ks_vault_fields_free(&fields);
+}
+
+static struct ks_vault_fields *read_for_use(struct vault *v, bool anew)
+{
+	struct ks_vault_fields *fields;
+
+	assert_int_equal(ks_vault_read_for_use(v->w.engine, v->reader.store, v->provider, KS_STR("c"), 0, anew, &fields),
+			 KS_OK);
+	return fields;
+}
+
+static void what_is_kept_in_memory_is_confirmed_or_read_anew(void **state)
+{
+	struct vault *v = *state;
+	struct ks_vault_fields *first, *kept, *anew;
+	struct using u = {0};
+	uint64_t set;
+
+	make_pair(v);
+	first = read_for_use(v, false);
+	set = first->set;
+	ks_vault_fields_free(&first);
+	put(v, "password", "second");
+	kept = read_for_use(v, false);
+	assert_int_equal(kept->set, set);
+	assert_int_equal(kept->count, 2);
+	u.fields = kept;
+	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
+	assert_true(u.lease.stale);
+	assert_int_equal(audit_count(&v->w, "secret.reveal"), 0);
+	anew = read_for_use(v, true);
+	assert_int_not_equal(anew->set, set);
+	u.fields = anew;
+	assert_int_equal(world_change(&v->w, run_use, &u), KS_OK);
+	assert_false(u.lease.stale);
+	ks_vault_fields_free(&kept);
+	ks_vault_fields_free(&anew);
+	/* The one that was stale is not handed out again. */
+	kept = read_for_use(v, false);
+	assert_int_not_equal(kept->set, set);
+	ks_vault_fields_free(&kept);
+}
+
+static void what_is_kept_in_memory_is_wiped_with_the_key(void **state)
+{
+	struct vault *v = *state;
+	struct ks_vault_fields *fields;
+
+	make_pair(v);
+	fields = read_for_use(v, false);
+	assert_true(fields->wrapped.n > 0);
+	ks_vault_fields_free(&fields);
+	assert_int_equal(world_change(&v->w, run_erase, &(struct erasing){v->organization, KS_OK}), KS_OK);
+	assert_int_equal(ks_vault_read_for_use(v->w.engine, v->reader.store, v->provider, KS_STR("c"), 0, false, &fields),
+			 KS_CONFLICT);
 }
 
 /* ---- probes ---- */
@@ -710,6 +765,8 @@ int main(void)
 		TEST(a_key_is_forgotten_when_its_erasure_is_durable),
 		TEST(what_was_sealed_before_an_erasure_is_not_written_after_it),
 		TEST(what_was_read_before_an_erasure_does_not_leave_after_it),
+		TEST(what_is_kept_in_memory_is_confirmed_or_read_anew),
+		TEST(what_is_kept_in_memory_is_wiped_with_the_key),
 		TEST(a_probe_decides_of_what_it_tried_alone),
 		TEST(a_set_is_undone_within_its_time_once),
 		TEST(what_the_keeper_does_not_open_is_no_value),
