@@ -14,7 +14,7 @@ static enum ks_err run_create(struct ks_call *call, struct ks_tx *tx)
 	enum ks_err err = ks_keys_create(tx, &call->actor, &key->input, &made, &call->job.refusal);
 
 	if (err == KS_OK)
-		err = ks_record_key_by_id(tx->store, &call->out, made.id, made.token, tx->now_ms);
+		ks_record_key(&call->out, &made.row, made.grant_body, made.token, tx->now_ms);
 	ks_wipe(&made, sizeof(made));
 	return err;
 }

@@ -15,7 +15,6 @@ struct minted {
 	char token[KS_TOKEN_TEXT_SIZE];
 	struct ks_digest digest;
 	struct ks_str prefix;       /* of the options */
-	char last_four[5];
 };
 
 static enum ks_err mint(const struct ks_engine *engine, enum ks_environment environment, struct minted *ret_minted)
@@ -31,11 +30,14 @@ static enum ks_err mint(const struct ks_engine *engine, enum ks_environment envi
 	ks_wipe(random, sizeof(random));
 	KS_TRY(err);
 	text = ks_str_c(ret_minted->token);
-	KS_TRY(ks_sha256(text, &ret_minted->digest));
-	for (size_t i = 0; i < 4; i++)
-		ret_minted->last_four[i] = text.p[text.n - 4 + i];
-	ret_minted->last_four[4] = '\0';
-	return KS_OK;
+	return ks_sha256(text, &ret_minted->digest);
+}
+
+static struct ks_str last_four_of(const char *token)
+{
+	struct ks_str text = ks_str_c(token);
+
+	return ks_str_sub(text, text.n - 4, text.n);
 }
 
 static void wipe_minted(struct minted *minted)
@@ -160,8 +162,9 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 {
 	KS_AUTO(wipe_minted) struct minted minted = {.digest = input->digest, .prefix = input->prefix};
 	struct ks_str grant_body;
+	struct ks_key_row row;
 	enum ks_kind kind;
-	uint64_t grant, id;
+	uint64_t grant;
 
 	KS_TRY(check_input(tx, input, ret_refusal));
 	KS_TRY(ks_key_find_kind(home->binding, actor, input->kind_given, input->kind, &kind, ret_refusal));
@@ -174,9 +177,8 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 		KS_TRY(mint(tx->engine, input->environment, &minted));
 	/* Nothing is refused from here on. */
 	KS_TRY(ks_grant_intern(tx, grant_body, &grant));
-	id = ks_tx_id(tx);
-	KS_TRY(insert(tx, actor, &(struct ks_key_row){
-		.id = id,
+	row = (struct ks_key_row){
+		.id = ks_tx_id(tx),
 		.digest = minted.digest,
 		.tenant = home->tenant,
 		.organization = home->organization,
@@ -188,15 +190,21 @@ enum ks_err ks_key_create_at(struct ks_tx *tx, const struct ks_actor *actor, con
 		.imported = input->imported,
 		.name = input->name,
 		.prefix = minted.prefix,
-		.last_four = input->imported ? input->last_four : ks_str_c(minted.last_four),
+		.last_four = input->imported ? input->last_four : last_four_of(minted.token),
 		.labels = input->labels,
 		.created_at = tx->now_ms,
 		.created_by = ks_str_c(actor->id),
 		.expires_at = input->expires_at,
 		.retires_at = KS_TIME_NONE,
 		.revoked_at = KS_TIME_NONE,
-	}));
-	give(&minted, id, ret_made);
+		.last_used_at = KS_TIME_NONE,
+	};
+	KS_TRY(insert(tx, actor, &row));
+	give(&minted, row.id, ret_made);
+	if (!row.imported)
+		row.last_four = last_four_of(ret_made->token);
+	ret_made->row = row;
+	ret_made->grant_body = grant_body;
 	return KS_OK;
 }
 
@@ -356,7 +364,7 @@ enum ks_err ks_keys_rotate(struct ks_tx *tx, const struct ks_actor *actor, uint6
 	row.digest = minted.digest;
 	row.imported = false;
 	row.prefix = minted.prefix;
-	row.last_four = ks_str_c(minted.last_four);
+	row.last_four = last_four_of(minted.token);
 	row.created_at = tx->now_ms;
 	row.created_by = ks_str_c(actor->id);
 	row.expires_at = expires_at;

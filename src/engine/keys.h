@@ -43,6 +43,10 @@ struct ks_key_input {
 struct ks_key_made {
 	uint64_t id;
 	char token[KS_TOKEN_TEXT_SIZE];    /* terminated; empty for imports; the caller wipes it */
+	/* By ks_keys_create: borrowed of the actor, the input, the token above and the engine, until the job ends or makes
+	 * another key. */
+	struct ks_key_row row;
+	struct ks_str grant_body;
 };
 
 /** Makes a key. Refusals: validation (pointer says where), tenant_forbidden, scope not grantable, kind not grantable.

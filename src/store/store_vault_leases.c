@@ -20,10 +20,12 @@ KS_ROW_TAKER(take_lease, ks_lease_row, ks_lease_each, lease_fields)
 
 enum ks_err ks_store_lease_begin(struct ks_store *store, const struct ks_lease_row *row)
 {
-	struct ks_sql_value values[KS_ARRAY_LEN(lease_fields)];
+	int64_t one;
 
-	KS_TRY(ks_fields_save(lease_fields, KS_ARRAY_LEN(lease_fields), row, values, &store->error));
-	return ks_store_write_one(store, KS_SQL_LEASE_BEGIN, values, KS_ARRAY_LEN(values));
+	/* Not in one statement with the other: what may write several rows takes copies of pages before. */
+	KS_TRY(ks_store_query_numbers(store, KS_SQL_LEASE_MAY_BEGIN,
+				      KS_PARAMS(ks_value_u64(row->provider), ks_value_u64(row->set_number)), 1, &one));
+	return ks_store_insert(store, KS_SQL_LEASE_BEGIN, lease_fields, KS_ARRAY_LEN(lease_fields), row);
 }
 
 enum ks_err ks_store_lease_get(struct ks_store *store, uint64_t id, ks_lease_each *each, void *ctx)

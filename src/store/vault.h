@@ -257,7 +257,7 @@ struct ks_lease_row {
 };
 typedef enum ks_err ks_lease_each(void *ctx, const struct ks_lease_row *row);
 
-/** Writes the lease, in one statement, if its set is the provider's current one. KS_NOT_FOUND: it is not (another one is,
+/** Writes the lease, if its set is the provider's current one. KS_NOT_FOUND: it is not (another one is,
  * or the provider is deleted). KS_CONFLICT: the call has one on this set already. */
 KS_MUST_USE enum ks_err ks_store_lease_begin(struct ks_store *store, const struct ks_lease_row *row);
 /** KS_NOT_FOUND. */
