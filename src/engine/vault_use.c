@@ -155,6 +155,22 @@ enum ks_err ks_vault_use_refused(struct ks_tx *tx, const struct ks_actor *actor,
 
 /* ---- its end, and what came of it ---- */
 
+/* `outcome` NULL: its end. */
+static enum ks_err audit_lease(struct ks_tx *tx, const struct ks_actor *actor, const struct ks_provider_row *row,
+			       const struct ks_lease_row *lease, const char *outcome, struct ks_str code)
+{
+	char text[KS_VAULT_DETAIL_SIZE];
+	struct ks_buf detail = KS_BUF(text);
+
+	ks_audit_put_id(&detail, "lease", KS_ID_LEASE, lease->id);
+	ks_audit_put_u64(&detail, "version", lease->set_number);
+	if (outcome)
+		ks_audit_put(&detail, "outcome", ks_str_c(outcome));
+	if (!ks_str_empty(code))
+		ks_audit_put(&detail, "code", code);
+	return ks_vault_audit(tx, actor, outcome ? "call.report" : "lease.release", row, NULL, ks_audit_end(&detail));
+}
+
 static enum ks_err no_lease(struct ks_refusal *refusal)
 {
 	return ks_refuse(refusal, KS_NOT_FOUND, "not_found", "", "there is no such lease");
@@ -175,7 +191,8 @@ enum ks_err ks_vault_release(struct ks_tx *tx, const struct ks_actor *actor, uin
 	if (row.ends_at <= tx->now_ms)
 		return KS_OK;
 	ks_tx_tally(tx, KS_VAULT_TALLY_LEASE_RELEASED);
-	return ks_store_lease_update(tx->store, lease, tx->now_ms, row.outcome);
+	KS_TRY(ks_store_lease_update(tx->store, lease, tx->now_ms, row.outcome));
+	return audit_lease(tx, actor, &kept.row, &row, NULL, KS_STR(""));
 }
 
 static enum ks_err find_reported(struct ks_tx *tx, const struct ks_vault_report *report,
@@ -230,6 +247,7 @@ enum ks_err ks_vault_call_reported(struct ks_tx *tx, const struct ks_actor *acto
 	if (lease.outcome != KS_CALL_OUTCOME_NONE)
 		return ks_refuse(ret_refusal, KS_CONFLICT, "conflict", "/outcome",
 				 "another outcome of this call was reported before");
+	KS_TRY(audit_lease(tx, actor, &kept.row, &lease, report->failed ? "failed" : "ok", report->code));
 	KS_TRY(ks_store_lease_update(tx->store, lease.id, lease.ends_at, outcome));
 	KS_TRY(ks_store_set_count(tx->store, lease.provider, lease.set_number, 0, !report->failed, report->failed));
 	ks_tx_tally(tx, report->failed ? KS_VAULT_TALLY_CALL_FAILED : KS_VAULT_TALLY_CALL_OK);

@@ -44,7 +44,9 @@ def test_every_secret_read_and_every_change_tells_who_what_where_and_how_it_ende
         vault.write(provider, "password", "two")
         vault.owner.post(f"/v1/providers/{provider}/fields/password/rollback", expect=200)
         vault.owner.patch(f"/v1/providers/{provider}", {"name": "Berlin"})
-        vault.runtime.post(f"/v1/leases/{lease}/release", expect=200)
+        for _ in range(2):
+            vault.runtime.post(f"/v1/providers/{provider}/calls", {"lease": lease, "outcome": "ok"}, expect=200)
+            vault.runtime.post(f"/v1/leases/{lease}/release", expect=200)
         vault.owner.delete(f"/v1/providers/{provider}")
         entries = vault.owner.pages(f"/v1/audit?tenant={vault.organization}", 500)
     assert {(e["tenant"], e["organization"], e["outcome"]) for e in entries} == {(vault.organization, vault.organization, "ok")}
@@ -53,7 +55,7 @@ def test_every_secret_read_and_every_change_tells_who_what_where_and_how_it_ende
         ("provider.create", "local", None), ("secret.put", "local", None), ("secret.put", "local", None), ("secret.promote", "local", None),
         ("secret.reveal", key, "127.0.0.1"), ("secret.digest", key, "127.0.0.1"), ("secret.put", "local", None),
         ("secret.promote", "local", None), ("secret.rollback", "local", None), ("provider.rename", "local", None),
-        ("provider.delete", "local", None)]
+        ("call.report", key, "127.0.0.1"), ("lease.release", key, "127.0.0.1"), ("provider.delete", "local", None)]
     assert not any("one" == v or "two" == v for e in entries for v in e["detail"].values())
 
 
