@@ -4,7 +4,7 @@
     bench/run.py [--keys N] [--only NAME,...] [--write]
 
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
---write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists, reference, inbound, delivery."""
+--write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists, reference, audit, reveal, inbound, delivery, probes."""
 import argparse
 import hmac
 import http.client
@@ -656,6 +656,218 @@ def delivery(args, scratch):
 
 
 SECTIONS["delivery"] = delivery
+
+
+# A token a provider, as most platforms have it; what `account` is, is up to where the platform's file says that it is asked.
+PROBED = """version: 1
+name: bench
+label: Bench
+about: An account of a platform.
+fields:
+  account: {{label: Account, type: {type}}}
+  token: {{label: Token, type: secret}}
+"""
+PROBE = """probe:
+  kind: http
+  url: https://{host}:{port}/v1/accounts/${{account}}
+  bearer: ${{token}}
+"""
+PROBED_LATENCY_MS = 20
+PROBE_INTERVAL_S = 900   # health.interval_s where it is not set
+SLICE_S = 3
+OURS, OTHERS = 0, 1      # cores: of service and keeper, and the other one
+
+
+def certificate(scratch, name):
+    """An authority, and a server's certificate by it; both by ECDSA over P-256."""
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    run("openssl", "req", "-x509", *curve, "-subj", "/CN=Bench", "-keyout", str(scratch / "ca.key"), "-out", str(scratch / "ca.pem"))
+    run("openssl", "req", "-x509", *curve, "-CA", str(scratch / "ca.pem"), "-CAkey", str(scratch / "ca.key"), "-subj", f"/CN={name}",
+        "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=critical,CA:FALSE",
+        "-keyout", str(scratch / "server.key"), "-out", str(scratch / "server.pem"))
+
+
+class Platform:
+    """What is probed, in a process of its own."""
+
+    def __init__(self, scratch):
+        certificate(scratch, "*.bench.localhost")
+        self.process = subprocess.Popen([sys.executable, str(BENCH / "probed.py"), str(scratch / "server.pem"), str(scratch / "server.key"),
+                                         str(PROBED_LATENCY_MS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def pin(self, core):
+        os.sched_setaffinity(self.process.pid, {core})
+
+    def seen(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Probing:
+    """Providers, the service that probes them, and decisions beside it."""
+
+    def __init__(self, scratch, providers):
+        self.data, self.own, self.providers = scratch / "probes", scratch / "probed", providers
+        self.scratch = scratch
+        self.own.mkdir()
+        self.platform = Platform(scratch)
+        fill(self.data, max(providers // 10, 1), 100000)
+        # Few keys: what each of them was used is written to the store every second, which is no part of probing.
+        self.tokens = tokens_file(scratch, 1000)
+
+    def write_platform(self, host=None, account="text"):
+        probe = PROBE.format(host=host, port=self.platform.port) if host else ""
+        (self.own / "bench.yaml").write_text(PROBED.format(type=account) + probe)
+
+    def start(self, **settings):
+        env = {"KEYSTILE_PLATFORMS_OWN": str(self.own), "KEYSTILE_FETCH_ALLOW": "127.0.0.0/8,::1/128",
+               "KEYSTILE_FETCH_CA_FILE": str(self.scratch / "ca.pem"), "KEYSTILE_VAULT_DIRECT_WRITE": "true",
+               **{f"KEYSTILE_HEALTH_{name.upper()}": str(value) for name, value in settings.items()}}
+        service = Service(self.data, cpu=OURS, env=env, threads=1)
+        service.processes = [service.process.pid, *map(int, run("pgrep", "-P", str(service.process.pid)).split())]
+        return service
+
+    def populate(self):
+        """While the platform's file has no probe, a value that is entered is current."""
+        self.write_platform()
+        start = time.monotonic()
+        with open(f"{self.data}.tenants") as organizations:
+            run(tool("providers"), str(self.data), str(self.own), str(self.providers), stdin=organizations)
+        store = sqlite3.connect(self.data / "keystile.db")
+        made = store.execute("SELECT count(*) FROM providers WHERE current_set = 1").fetchone()[0]
+        store.close()
+        if made != self.providers:
+            sys.exit(f"probes: {made} of {self.providers} providers were made")
+        print(f"  made {made:,} providers in {time.monotonic() - start:.1f} s", flush=True)
+
+    def codes(self):
+        store = sqlite3.connect(self.data / "keystile.db")
+        found = store.execute("SELECT code, detail, count(*) FROM provider_health GROUP BY 1, 2").fetchall()
+        store.close()
+        return found
+
+    def make_due(self, count):
+        """So many of them since long; the others not for a day."""
+        store = sqlite3.connect(self.data / "keystile.db")
+        store.execute("UPDATE provider_health SET due_at = ?", (int(time.time() + 86400) * 1000,))
+        store.execute("UPDATE provider_health SET due_at = 1 WHERE provider IN (SELECT id FROM providers ORDER BY id LIMIT ?)", (count,))
+        store.commit()
+        store.close()
+
+    def decisions(self, core):
+        """A second: as many as there can be, on this core."""
+        self.platform.pin(OURS if core == OTHERS else OTHERS)
+        loop = subprocess.Popen(["taskset", "-c", str(core), tool("spin"), str(self.data / "ring"), "0"], stdin=open(self.tokens),
+                                stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        loop.send_signal(signal.SIGUSR1)
+        time.sleep(SLICE_S)
+        loop.terminate()
+        return float(re.search(r"per_s (\d+)", loop.communicate()[0]).group(1))
+
+    def quiet(self):
+        service = self.start(interval_s=0)
+        rates = {core: [] for core in (OTHERS, OURS)}
+        for _ in range(5):
+            for core, found in rates.items():
+                found.append(self.decisions(core))
+        service.stop()
+        return {core: median(found) for core, found in rates.items()}
+
+
+def cpu_seconds(pids):
+    ticks = [pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13] for pid in pids]
+    return sum(int(t) for pair in ticks for t in pair) / os.sysconf("SC_CLK_TCK")
+
+
+def metric(service, name):
+    """The sum of its samples."""
+    lines = service.get("/metrics").decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}(_total)?[ {{]", line))
+
+
+def probe_slice(p, service, due, during):
+    """What `during` returns, with probes a second and processor time a probe meanwhile; None: the round ended in between."""
+    start, probed, used = time.monotonic(), metric(service, "keystile_probes"), cpu_seconds(service.processes)
+    found = during()
+    ended = metric(service, "keystile_probes")
+    if ended >= due or ended == probed:
+        return None
+    return found, (ended - probed) / (time.monotonic() - start), (cpu_seconds(service.processes) - used) / (ended - probed) * 1e6
+
+
+def settle():
+    """Until what decisions left to be written is written."""
+    time.sleep(2)
+    return True
+
+
+def probe_round(p, due, decide, **settings):
+    """All that are due, at once. With `decide`, in turn: decisions on either core, and none (None), as probe_slice tells."""
+    p.make_due(due)
+    p.platform.seen()
+    turns = {OTHERS: lambda: p.decisions(OTHERS), OURS: lambda: p.decisions(OURS), None: lambda: time.sleep(SLICE_S)}
+    slices = {core: [] for core in turns}
+    service = p.start(**settings)
+    start, used = time.monotonic(), cpu_seconds(service.processes)
+    while metric(service, "keystile_probes") < due:
+        for core, during in turns.items() if decide else ():
+            if core is None:
+                settle()
+            found = probe_slice(p, service, due, during)
+            if found:
+                slices[core].append(found)
+        time.sleep(0.1)
+    took, used = time.monotonic() - start, cpu_seconds(service.processes) - used
+    memory = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{service.process.pid}/status").read_text()).group(1)) / 1024
+    seen = p.platform.seen()
+    put_off = metric(service, "keystile_probes_put_off")
+    service.stop()
+    if seen["answered"] != due or seen["refused"]:
+        sys.exit(f"probes: {due} were due, the platform saw {seen}; {p.codes()}")
+    return {"took": took, "us": used / due * 1e6, "slices": slices, "mib": memory, "put_off": put_off, **seen}
+
+
+def probe_rows(what, r, quiet, bound):
+    """Four of a round: decisions beside it on either core, what it cost, and how many were under way."""
+    print(f"  {what}: {r['answered']:,} probes in {r['took']:.0f} s; {r['connected']} connections; {r['put_off']:.0f} put off; service's memory at most {r['mib']:.0f} MiB")
+    for core, where in ((OTHERS, f"service and keeper on core {OURS}, decisions on core {OTHERS}"), (OURS, f"service, keeper and decisions on core {OURS}")):
+        during, pace = (median([one[i] for one in r["slices"][core]]) for i in (0, 1))
+        lost = 1 - during / quiet[core]
+        row(f"{what}, {where}", f"{during:,.0f} decisions/s beside {pace:.0f} probes/s", f"quiet {quiet[core]:,.0f}/s", f"{lost * 100:.1f} % lost", "at most 5 % lost",
+            lost <= 0.05)
+    pace, cost = (median([one[i] for one in r["slices"][None]]) for i in (1, 2))
+    share = cost / 1e6 * 100000 / PROBE_INTERVAL_S
+    row(f"{what}, processor time of service and keeper", f"{cost:.0f} µs a probe at {pace:.0f}/s, {cost * pace / 1e4:.1f} % of a core",
+        f"100,000 of them over {PROBE_INTERVAL_S} s", f"{share * 100:.1f} % of a core", "at most 5 %", share <= 0.05)
+    row(f"{what}, most under way at a time", str(r["asked"]), f"the bound {bound}", "-", "the bound", r["asked"] <= bound)
+
+
+def probes(args, scratch):
+    """Providers that are due all at once, as after a restore: all of them by one platform at one host, as most platforms are; a part of them each at a host of its own."""
+    p = Probing(scratch, min(max(args.keys, 4000), 100000))
+    try:
+        p.populate()
+        p.write_platform("api.bench.localhost")
+        first = probe_round(p, p.providers, False, per_second=100000, per_host=64)
+        print(f"  the first round, as fast as can be: {p.providers / first['took']:.0f} probes/s, {first['us']:.0f} µs a probe", flush=True)
+        quiet = p.quiet()
+        probe_rows(f"probe round, {p.providers:,} providers at one host", probe_round(p, p.providers, True), quiet, 8)
+        p.write_platform("${account}.bench.localhost", "host")
+        due = max(p.providers // 10, 4000)
+        probe_rows(f"probe round, {due:,} providers at a host each", probe_round(p, due, True), quiet, 30)
+    finally:
+        p.platform.stop()
+        remove(p.data)
+
+
+SECTIONS["probes"] = probes
 
 
 def machine():

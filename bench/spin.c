@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decides on random ones of the tokens on standard input, in process, until SIGTERM, and prints how long decisions took: "decisions N p50_ns N p99_ns N
- * denied N". SIGUSR1 begins a new count.
+ * denied N per_s N". SIGUSR1 begins a new count.
  *
  *	spin RING_DIRECTORY RATE < TOKENS     RATE decisions a second; 0: as many as there can be */
 #include <keystile/keystile.h>
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 {
 	char(*tokens)[48] = calloc(TOKENS_MAX, sizeof(*tokens));
 	struct keystile *ks;
-	uint64_t state = 1, all = 0, denied = 0, rate = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
+	uint64_t state = 1, all = 0, denied = 0, rate = argc == 3 ? strtoull(argv[2], NULL, 10) : 0, began;
 	size_t n = 0;
 
 	if (argc != 3 || !tokens)
@@ -72,6 +72,7 @@ int main(int argc, char **argv)
 	}
 	(void)signal(SIGTERM, on_signal);
 	(void)signal(SIGUSR1, on_signal);
+	began = now_ns();
 	while (!stop) {
 		struct keystile_request request = KEYSTILE_REQUEST;
 		uint64_t start, took;
@@ -80,6 +81,7 @@ int main(int argc, char **argv)
 			restart = 0;
 			memset(counts, 0, sizeof(counts));
 			all = denied = 0;
+			began = now_ns();
 		}
 		state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
 		request.api_key = keystile_text(tokens[(state >> 33) % n]);
@@ -92,8 +94,8 @@ int main(int argc, char **argv)
 		all++;
 		keep_rate(all, rate);
 	}
-	(void)printf("decisions %llu p50_ns %u p99_ns %u denied %llu\n", (unsigned long long)all, percentile(all, 50), percentile(all, 99),
-		     (unsigned long long)denied);
+	(void)printf("decisions %llu p50_ns %u p99_ns %u denied %llu per_s %.0f\n", (unsigned long long)all, percentile(all, 50), percentile(all, 99),
+		     (unsigned long long)denied, (double)all * 1e9 / (double)(now_ns() - began));
 	keystile_close(ks);
 	free(tokens);
 	return 0;
