@@ -7,9 +7,9 @@
 #include "engine/engine_priv.h"
 
 #define TRIM_EVERY 4096 /* entries of the change log */
+#define JOIN_FROM_NS 1000000u /* commits that take less are not waited for */
 #define JOIN_NS_MAX 20000000u
-#define WAIT_FROM_NS 1000000u /* commits that take less are not waited for */
-#define WAIT_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
+#define JOIN_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
 
 /* ---- what a transaction remembers ---- */
 
@@ -197,23 +197,21 @@ static struct timespec after_ns(uint64_t ns)
 	return until;
 }
 
-/* Who comes while a transaction runs joins it, for as long as its commit is likely to take. Where commits are slow,
- * callers that were answered just now are waited for too, as long as they keep coming: they would come back while the
- * next commit has already begun, and half of them would wait for two. On fast disks nobody is waited for. */
+/* Where commits are slow, callers that were answered just now come back while the next one has already begun, and half of
+ * them wait for two. So a transaction waits for its callers before it ends, as long as they keep coming, and for as long as
+ * its commit is likely to take at most; each that comes joins it at once. Where commits are fast nobody is waited for: it is
+ * better that some requests are read while others are written. */
 struct joining {
 	uint64_t until_ns;
-	uint64_t part_ns; /* a wait; 0: none */
+	uint64_t part_ns;
 	size_t count, callers;
 };
 
 static struct joining joining_of(const struct ks_engine *engine, const struct ks_job *jobs)
 {
-	uint64_t ns = jobs->bulk ? 0 : KS_MIN(engine->commit_ns, (uint64_t)JOIN_NS_MAX);
+	uint64_t ns = jobs->bulk || engine->commit_ns < JOIN_FROM_NS ? 0 : KS_MIN(engine->commit_ns, (uint64_t)JOIN_NS_MAX);
 	struct joining joining = {
-		.until_ns = ks_engine_tick_ns() + ns,
-		.part_ns = engine->commit_ns < WAIT_FROM_NS ? 0 : ns / WAIT_PARTS,
-		.callers = engine->callers,
-	};
+		.until_ns = ks_engine_tick_ns() + ns, .part_ns = ns / JOIN_PARTS, .callers = engine->callers};
 
 	for (; jobs; jobs = jobs->next)
 		joining.count++;
@@ -234,7 +232,7 @@ static struct ks_job *join(struct ks_engine *engine, struct joining *joining)
 	if (joining->count >= KS_ENGINE_BATCH_MAX || ks_engine_tick_ns() >= joining->until_ns)
 		return NULL;
 	pthread_mutex_lock(&engine->queue_lock);
-	if (!engine->queue_head && joining->part_ns > 0 && joining->count < joining->callers) {
+	if (!engine->queue_head && joining->count < joining->callers) {
 		struct timespec until = after_ns(joining->part_ns);
 
 		while (!engine->stopping && !engine->queue_head
