@@ -60,7 +60,7 @@ struct ks_open_version {
 };
 #define KS_OPEN_VERSIONS_MAX 1024
 struct ks_open_versions {
-	size_t count;
+	size_t count, cap;
 	struct ks_open_version *items;   /* heap */
 };
 /** KS_TOO_LARGE: more than KS_OPEN_VERSIONS_MAX. */

@@ -7,35 +7,53 @@
 
 /* ---- the versions that are open ---- */
 
+#define OPEN_VERSIONS_FIRST 16
+_Static_assert(KS_OPEN_VERSIONS_MAX % OPEN_VERSIONS_FIRST == 0, "doubled, it comes to the most exactly");
+
+static enum ks_err make_room(struct ks_open_versions *versions)
+{
+	size_t cap = versions->cap ? 2 * versions->cap : OPEN_VERSIONS_FIRST;
+	struct ks_open_version *items;
+
+	if (versions->count == KS_OPEN_VERSIONS_MAX)
+		return KS_TOO_LARGE;
+	items = reallocarray(versions->items, cap, sizeof(*items));
+	if (!items)
+		return KS_MEMORY;
+	versions->items = items;
+	versions->cap = cap;
+	return KS_OK;
+}
+
 static enum ks_err take_open(void *ctx, const struct ks_field_version_row *row)
 {
 	struct ks_open_versions *versions = ctx;
 	struct ks_open_version *v;
 	struct ks_buf name;
 
-	if (versions->count == KS_OPEN_VERSIONS_MAX)
-		return KS_TOO_LARGE;
+	if (versions->count == versions->cap)
+		KS_TRY(make_room(versions));
 	v = &versions->items[versions->count++];
 	*v = (struct ks_open_version){.row = *row};
 	name = KS_BUF(v->field);
 	ks_buf_put(&name, row->field);
-	v->row.field = ks_str_c(ks_buf_z(&name));
+	(void)ks_buf_z(&name);
 	v->row.created_by = v->row.via = v->row.code = v->row.sealed = KS_STR("");
 	return KS_OK;
 }
 
 enum ks_err ks_vault_open_versions(struct ks_store *store, uint64_t provider, struct ks_open_versions *ret_versions)
 {
-	struct ks_open_versions versions = {.items = calloc(KS_OPEN_VERSIONS_MAX, sizeof(struct ks_open_version))};
-	enum ks_err err;
+	struct ks_open_versions versions = {0};
+	enum ks_err err = ks_store_field_versions_open(store, provider, take_open, &versions);
 
-	if (!versions.items)
-		return KS_MEMORY;
-	err = ks_store_field_versions_open(store, provider, take_open, &versions);
 	if (err != KS_OK) {
 		free(versions.items);
 		return err;
 	}
+	/* Only now do they stay where they are. */
+	for (size_t i = 0; i < versions.count; i++)
+		versions.items[i].row.field = ks_str_c(versions.items[i].field);
 	*ret_versions = versions;
 	return KS_OK;
 }
