@@ -223,8 +223,5 @@ void ks_probe_run(struct ks_fetch *fetch, const struct ks_probe_job *job, struct
 	else
 		put_code(job, err == KS_MALFORMED || err == KS_TOO_LARGE ? KS_PLATFORM_CODE_VALUE_UNUSABLE : KS_PLATFORM_CODE_INTERNAL,
 			 missing, ret_result);
-	/* All of it, not only what counts as the content. */
-	if (room.bytes)
-		ks_wipe(room.bytes, room.cap);
 	ks_secret_free(&room);
 }
