@@ -229,6 +229,10 @@ static enum ks_err record(struct ks_tx *tx, const struct whose *w, const struct 
 	bool same = k->found && k->row.status == step.status && k->row.set == found->set
 		    && ks_str_eq(k->row.code, ks_str_c(found->code)) && ks_str_eq(k->row.detail, ks_str_c(found->detail));
 
+	if (found->postponed) {
+		row.due_at = found->due_at;
+		return k->found ? ks_store_health_seen(tx->store, &row) : KS_OK;
+	}
 	if (k->found && tells_less(&row, found)) {
 		row.checked_at = found->at;
 		row.due_at = found->due_at;

@@ -31,6 +31,7 @@ struct ks_health_found {
 	int64_t due_at;              /* of the next probe; KS_TIME_NONE: none */
 	enum ks_health_status status;
 	bool passing;                /* the trouble may pass by itself */
+	bool postponed;              /* not probed, where too many wait: nothing but `due_at` counts */
 	char code[KS_HEALTH_CODE_SIZE];
 	char detail[KS_HEALTH_DETAIL_SIZE];
 	bool opened;                 /* values were opened for it: audited */

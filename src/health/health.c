@@ -14,6 +14,7 @@
 #include "store/vault.h"
 
 #define TICK_MS 250
+#define DUE_MAX (KS_HEALTH_QUEUE_MAX / 2) /* of those that wait; half of them for a worker, half for a host */
 #define ADOPT_AT_ONCE 200
 #define WRITE_AT_ONCE 64
 #define WAITING_AT_ONCE 256
@@ -111,7 +112,7 @@ static bool is_known(const struct ks_health *h, uint64_t provider)
 
 bool ks_health_queue(struct ks_health *h, uint64_t provider, int64_t not_before_ms, bool urgent)
 {
-	size_t max = urgent ? KS_HEALTH_QUEUE_MAX : KS_HEALTH_QUEUE_MAX / 2;
+	size_t max = urgent ? KS_HEALTH_QUEUE_MAX : DUE_MAX;
 
 	for (size_t i = 0; i < h->queue_count; i++) {
 		struct ks_health_work *w = &h->queue[i];
@@ -125,7 +126,7 @@ bool ks_health_queue(struct ks_health *h, uint64_t provider, int64_t not_before_
 	}
 	if (h->queue_count >= max || h->stopping)
 		return false;
-	h->queue[h->queue_count++] = (struct ks_health_work){provider, not_before_ms, urgent};
+	h->queue[h->queue_count++] = (struct ks_health_work){.provider = provider, .not_before_ms = not_before_ms, .urgent = urgent};
 	(void)pthread_cond_signal(&h->work);
 	return true;
 }
@@ -166,23 +167,60 @@ void ks_health_settled(struct ks_health *h, uint64_t provider)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
-bool ks_health_host_take(struct ks_health *h, size_t slot)
+static bool has_place(const struct ks_health *h, unsigned host)
+{
+	return h->hosts[host - 1] < h->options.per_host;
+}
+
+bool ks_health_host_take(struct ks_health *h, unsigned host)
 {
 	bool taken;
 
 	(void)pthread_mutex_lock(&h->lock);
-	taken = h->hosts[slot] < h->options.per_host;
-	if (taken)
-		h->hosts[slot]++;
+	taken = has_place(h, host);
+	h->hosts[host - 1] += taken;
 	(void)pthread_mutex_unlock(&h->lock);
 	return taken;
 }
 
-void ks_health_host_give(struct ks_health *h, size_t slot)
+void ks_health_host_give(struct ks_health *h, unsigned host)
 {
 	(void)pthread_mutex_lock(&h->lock);
-	h->hosts[slot]--;
+	h->hosts[host - 1]--;
+	(void)pthread_cond_signal(&h->work);
 	(void)pthread_mutex_unlock(&h->lock);
+}
+
+/* With the lock held: how many wait for a host, and for this one. */
+static size_t at_hosts(const struct ks_health *h, unsigned host, size_t *ret_there)
+{
+	size_t all = 0;
+
+	*ret_there = 0;
+	for (size_t i = 0; i < h->queue_count; i++) {
+		all += h->queue[i].host != 0;
+		*ret_there += h->queue[i].host == host;
+	}
+	return all;
+}
+
+/* What is due and waits for one host never takes more of the room than it leaves: however many hosts do not answer, there is
+ * some for the others. */
+bool ks_health_put_off(struct ks_health *h, const struct ks_health_work *work, unsigned host)
+{
+	size_t there;
+	bool ok;
+
+	(void)atomic_fetch_add(&h->refused, 1);
+	(void)pthread_mutex_lock(&h->lock);
+	ok = (work->urgent || at_hosts(h, host, &there) + there < DUE_MAX / 2)
+	     && ks_health_queue(h, work->provider, 0, work->urgent);
+	for (size_t i = 0; i < h->queue_count && ok; i++) {
+		if (h->queue[i].provider == work->provider)
+			h->queue[i].host = host;
+	}
+	(void)pthread_mutex_unlock(&h->lock);
+	return ok;
 }
 
 void ks_health_found(struct ks_health *h, const struct ks_health_found *found)
@@ -278,7 +316,8 @@ static bool is_busy(const struct ks_health *h, uint64_t provider)
 	return false;
 }
 
-/* With the lock held: what is urgent first, each whose time has come and that nobody is at. */
+/* With the lock held: what is urgent first, each whose time has come and that nobody is at; with a place at its host, if that is
+ * known. */
 static bool take_work(struct ks_health *h, struct ks_health_work *ret_work)
 {
 	int64_t now_ms = ks_health_tick_ms();
@@ -289,7 +328,7 @@ static bool take_work(struct ks_health *h, struct ks_health_work *ret_work)
 	for (size_t i = 0; i < h->queue_count; i++) {
 		const struct ks_health_work *w = &h->queue[i];
 
-		if (w->not_before_ms > now_ms || is_busy(h, w->provider))
+		if (w->not_before_ms > now_ms || is_busy(h, w->provider) || (w->host && !has_place(h, w->host)))
 			continue;
 		if (w->urgent) {
 			best = i;
@@ -301,6 +340,8 @@ static bool take_work(struct ks_health *h, struct ks_health_work *ret_work)
 	if (best == SIZE_MAX)
 		return false;
 	*ret_work = h->queue[best];
+	if (ret_work->host)
+		h->hosts[ret_work->host - 1]++;
 	h->queue_count--;
 	memmove(&h->queue[best], &h->queue[best + 1], (h->queue_count - best) * sizeof(h->queue[0]));
 	return true;
@@ -506,23 +547,37 @@ static enum ks_err run_trim(struct ks_job *job, struct ks_tx *tx)
 	return ks_store_health_trim(tx->store, tx->now_ms - h->options.keep_ms, TRIM_AT_ONCE, &trimmed);
 }
 
+/* So many that are due are looked at that `left` of them are new; as few as there is room for. */
+static size_t due_limit(struct ks_health *h, size_t *left)
+{
+	size_t known, fresh, there;
+
+	(void)pthread_mutex_lock(&h->lock);
+	known = h->queue_count + h->options.threads + h->found_count;
+	fresh = h->queue_count - at_hosts(h, 0, &there);
+	(void)pthread_mutex_unlock(&h->lock);
+	*left = KS_MIN(*left, fresh < DUE_MAX / 2 ? DUE_MAX / 2 - fresh : (size_t)0);
+	return KS_MIN(known + *left, (size_t)KS_HEALTH_QUEUE_MAX);
+}
+
 /* What is to be done with the store, without the lock. `room`: due probes that may be begun. Returns how many were. */
 static size_t look(struct ks_health *h, size_t room)
 {
 	struct ks_engine_reader *reader = ks_health_reader_take(h);
 	struct due d = {.health = h, .left = room};
+	size_t limit = due_limit(h, &d.left), begun = d.left;
 	enum ks_err err;
 
 	if (!reader)
 		return 0;
 	adopt(h, reader);
 	err = look_at_waiting(h, reader->store);
-	if (err == KS_OK && room > 0 && h->options.interval_ms)
-		err = ks_store_health_due(reader->store, ks_health_now_ms(), KS_HEALTH_QUEUE_MAX, note_due, &d);
+	if (err == KS_OK && d.left > 0 && h->options.interval_ms)
+		err = ks_store_health_due(reader->store, ks_health_now_ms(), limit, note_due, &d);
 	ks_health_reader_give(h, reader);
 	if (err != KS_OK)
 		say(h, "health_not_read", ks_err_text(err));
-	return room - d.left;
+	return begun - d.left;
 }
 
 static void tidy(struct ks_health *h)
@@ -576,6 +631,7 @@ static void *schedule(void *ctx)
 enum ks_err ks_health_new(struct ks_engine *engine, const struct ks_health_options *options, struct ks_health **ret_health)
 {
 	struct ks_health *h = calloc(1, sizeof(*h));
+	struct ks_fetch_options fetch = options->fetch;
 	pthread_condattr_t attributes;
 	enum ks_err err;
 
@@ -593,7 +649,9 @@ enum ks_err ks_health_new(struct ks_engine *engine, const struct ks_health_optio
 	(void)pthread_cond_init(&h->reader_free, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
 	h->found = calloc(KS_HEALTH_FOUND_MAX, sizeof(*h->found));
-	err = h->found ? ks_fetch_new(&options->fetch, &h->fetch) : KS_MEMORY;
+	/* As many as there are probes at a time, so that none reads the authorities anew. */
+	fetch.idle_max = KS_MIN(h->options.threads, KS_FETCH_IDLE_MAX);
+	err = h->found ? ks_fetch_new(&fetch, &h->fetch) : KS_MEMORY;
 	if (err != KS_OK)
 		ks_health_free(&h);
 	else

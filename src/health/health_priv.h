@@ -17,6 +17,7 @@ struct ks_health_work {
 	uint64_t provider;
 	int64_t not_before_ms;       /* of the monotonic clock */
 	bool urgent;
+	unsigned host;               /* one more than its place among `hosts`, which who takes the work holds; 0: not known yet */
 };
 
 /* A provider that was tried and is not to be tried again before. */
@@ -72,9 +73,11 @@ void ks_health_settled(struct ks_health *h, uint64_t provider);
 /* Leaves what was found to be written. */
 void ks_health_found(struct ks_health *h, const struct ks_health_found *found);
 
-/* True: the place was taken; give it back. */
-bool ks_health_host_take(struct ks_health *h, size_t slot);
-void ks_health_host_give(struct ks_health *h, size_t slot);
+/* `host` as in ks_health_work. True: one of its places was taken; give it back. */
+bool ks_health_host_take(struct ks_health *h, unsigned host);
+void ks_health_host_give(struct ks_health *h, unsigned host);
+/* Work whose host is busy waits until it is not. False: so many wait for this host that others would find no room. */
+bool ks_health_put_off(struct ks_health *h, const struct ks_health_work *work, unsigned host);
 
 /* One provider, on a worker. */
 void ks_health_probe(struct ks_health *h, const struct ks_health_work *work);

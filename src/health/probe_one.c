@@ -9,7 +9,7 @@
 #include "probe/probe.h"
 
 #define OPEN_MS 15000
-#define HOST_BUSY_MS 1000
+#define POSTPONED_MS INT64_C(15000) /* one that found no room is due again after this */
 #define MISSING "not_probed"
 
 struct attempt {
@@ -19,6 +19,7 @@ struct attempt {
 	struct ks_vault_fields *fields;
 	struct ks_vault_opened *opened;
 	bool is_candidate;
+	unsigned host;               /* whose place is held, as in ks_health_work; 0: none */
 	struct ks_probe_result result;
 	const char *store_code;      /* why a reference could not be read; NULL: all could */
 	bool store_passing;
@@ -246,8 +247,13 @@ static void leave(struct attempt *a)
 
 /* ---- the attempt ---- */
 
+static bool names_host(const struct ks_platform_field *f)
+{
+	return f->type == KS_PLATFORM_HOST || f->type == KS_PLATFORM_URL;
+}
+
 /* By a hash of the platform and of the host or URL that its provider names. */
-static size_t host_slot(const struct attempt *a)
+static unsigned host_of(const struct attempt *a)
 {
 	static const uint64_t key[2] = {0x6b657973, 0x74696c65};
 	uint64_t hash = ks_siphash(key, a->platform->name, strlen(a->platform->name));
@@ -256,20 +262,54 @@ static size_t host_slot(const struct attempt *a)
 		const struct ks_platform_field *f = &a->platform->fields[i];
 		struct ks_str value;
 
-		if ((f->type == KS_PLATFORM_HOST || f->type == KS_PLATFORM_URL) && look_up((void *)(uintptr_t)a, f, &value))
+		if (names_host(f) && look_up((void *)(uintptr_t)a, f, &value))
 			hash ^= ks_siphash(key, value.p, value.n);
 	}
-	return (size_t)(hash % KS_HEALTH_HOSTS);
+	return (unsigned)(hash % KS_HEALTH_HOSTS) + 1;
 }
 
-static void put_off(struct attempt *a)
+static void put_off(struct attempt *a, unsigned host)
 {
 	struct ks_health *h = a->health;
 
-	(void)atomic_fetch_add(&h->refused, 1);
-	(void)pthread_mutex_lock(&h->lock);
-	(void)ks_health_queue(h, a->work->provider, ks_health_tick_ms() + ks_health_jitter(HOST_BUSY_MS), a->work->urgent);
-	(void)pthread_mutex_unlock(&h->lock);
+	if (ks_health_put_off(h, a->work, host) || a->work->urgent || !h->options.interval_ms)
+		return;
+	a->found.postponed = true;
+	a->found.due_at = a->found.at + ks_health_jitter(KS_MIN(POSTPONED_MS, h->options.interval_ms));
+	ks_health_found(h, &a->found);
+}
+
+static void leave_host(struct attempt *a)
+{
+	if (a->host)
+		ks_health_host_give(a->health, a->host);
+	a->host = 0;
+}
+
+/* False: it is busy, and the work was put off. */
+static bool enter_host(struct attempt *a)
+{
+	unsigned host = host_of(a);
+
+	if (a->host == host)
+		return true;
+	leave_host(a);
+	if (!ks_health_host_take(a->health, host)) {
+		put_off(a, host);
+		return false;
+	}
+	a->host = host;
+	return true;
+}
+
+/* The platform is always at the same host: nothing has to be opened to know which. */
+static bool is_at_one_host(const struct ks_platform *platform)
+{
+	for (size_t i = 0; i < platform->field_count; i++) {
+		if (names_host(&platform->fields[i]))
+			return false;
+	}
+	return true;
 }
 
 static void ask_platform(struct attempt *a)
@@ -281,19 +321,16 @@ static void ask_platform(struct attempt *a)
 		.timeout_ms = a->health->options.timeout_ms,
 		.now_ms = ks_health_now_ms(),
 	};
-	size_t slot = host_slot(a);
 
-	if (!ks_health_host_take(a->health, slot)) {
-		put_off(a);
+	if (!enter_host(a))
 		return;
-	}
 	look_at_items(a);
 	if (!a->store_code)
 		ks_probe_run(a->health->fetch, &job, &a->result);
 	/* Without a probe of its own, references that can be read are all that can be found out. */
 	if (!a->platform->probe && a->fields->has_references && !a->store_code)
 		a->result = (struct ks_probe_result){.health = KS_PLATFORM_HEALTHY, .code = KS_PLATFORM_CODE_OK};
-	ks_health_host_give(a->health, slot);
+	leave_host(a);
 	if (a->result.is_stopped)
 		return;
 	conclude(a);
@@ -311,6 +348,8 @@ static void open_and_ask(struct attempt *a)
 		ks_health_found(a->health, &a->found);
 		return;
 	}
+	if (is_at_one_host(a->platform) && !enter_host(a))
+		return;
 	a->opened = calloc(1, sizeof(*a->opened));
 	if (!a->opened)
 		return;
@@ -351,10 +390,14 @@ void ks_health_probe(struct ks_health *h, const struct ks_health_work *work)
 	int64_t now_ms = ks_health_now_ms();
 	enum ks_err err;
 
-	if (!a)
+	if (!a) {
+		if (work->host)
+			ks_health_host_give(h, work->host);
 		return;
+	}
 	a->health = h;
 	a->work = work;
+	a->host = work->host;
 	a->found = (struct ks_health_found){
 		.provider = work->provider,
 		.at = now_ms,
@@ -371,6 +414,7 @@ void ks_health_probe(struct ks_health *h, const struct ks_health_work *work)
 		(void)snprintf(a->found.code, sizeof(a->found.code), "incomplete");
 		ks_health_found(h, &a->found);
 	}
+	leave_host(a);
 	ks_vault_fields_free(&a->fields);
 	ks_platform_registry_release(&platforms);
 	free(a);
