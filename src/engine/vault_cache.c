@@ -9,6 +9,7 @@
 
 #define SLOTS_LOG2 12 /* some 1 KiB each where there are four fields */
 #define SLOTS (1u << SLOTS_LOG2)
+#define SEALED_MAX 4096 /* bytes of a provider's values: what has more is read each time */
 
 struct ks_vault_cache {
 	pthread_mutex_t lock;
@@ -54,12 +55,20 @@ struct ks_vault_fields *ks_vault_cache_find(struct ks_vault_cache *cache, uint64
 	return copy;
 }
 
+static bool may_be_kept(const struct ks_vault_fields *fields)
+{
+	size_t sealed = 0;
+
+	for (size_t i = 0; i < fields->count; i++)
+		sealed += fields->items[i].sealed.n;
+	return fields->settled && !fields->lease && !fields->has_references && !fields->has_elsewhere && sealed <= SEALED_MAX;
+}
+
 void ks_vault_cache_put(struct ks_vault_cache *cache, const struct ks_vault_fields *fields, const _Atomic uint64_t *epoch)
 {
 	struct ks_vault_fields **slot, *copy;
 
-	if (!fields->settled || fields->lease || fields->has_references || fields->has_elsewhere
-	    || ks_vault_fields_copy(fields, &copy) != KS_OK)
+	if (!may_be_kept(fields) || ks_vault_fields_copy(fields, &copy) != KS_OK)
 		return;
 	pthread_mutex_lock(&cache->lock);
 	/* The epoch rises before everything is dropped: what is put here meanwhile is dropped, or is not put. */
