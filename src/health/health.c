@@ -204,21 +204,28 @@ static size_t at_hosts(const struct ks_health *h, unsigned host, size_t *ret_the
 	return all;
 }
 
-/* What is due and waits for one host never takes more of the room than it leaves: however many hosts do not answer, there is
- * some for the others. */
+/* With the lock held. What is due and waits for one host never takes more of the room than it leaves: however many hosts do not
+ * answer, there is some for the others. */
+static bool queue_at(struct ks_health *h, const struct ks_health_work *work, unsigned host)
+{
+	size_t there, all = at_hosts(h, host, &there);
+
+	if ((!work->urgent && all + there >= DUE_MAX / 2) || !ks_health_queue(h, work->provider, 0, work->urgent))
+		return false;
+	for (size_t i = 0; i < h->queue_count; i++) {
+		if (h->queue[i].provider == work->provider)
+			h->queue[i].host = host;
+	}
+	return true;
+}
+
 bool ks_health_put_off(struct ks_health *h, const struct ks_health_work *work, unsigned host)
 {
-	size_t there;
 	bool ok;
 
 	(void)atomic_fetch_add(&h->refused, 1);
 	(void)pthread_mutex_lock(&h->lock);
-	ok = (work->urgent || at_hosts(h, host, &there) + there < DUE_MAX / 2)
-	     && ks_health_queue(h, work->provider, 0, work->urgent);
-	for (size_t i = 0; i < h->queue_count && ok; i++) {
-		if (h->queue[i].provider == work->provider)
-			h->queue[i].host = host;
-	}
+	ok = queue_at(h, work, host);
 	(void)pthread_mutex_unlock(&h->lock);
 	return ok;
 }
@@ -513,16 +520,39 @@ static enum ks_err look_at_waiting(struct ks_health *h, struct ks_store *store)
 
 struct due {
 	struct ks_health *health;
+	struct ks_store *store;
 	size_t left;
+	unsigned host;               /* of the provider that is looked at */
 };
+
+static enum ks_err note_host(void *ctx, const struct ks_provider_row *row)
+{
+	struct due *d = ctx;
+
+	d->host = ks_health_host_of(d->health, row->platform);
+	return KS_OK;
+}
 
 static enum ks_err note_due(void *ctx, const struct ks_health_row *row)
 {
 	struct due *d = ctx;
 	struct ks_health *h = d->health;
+	bool known;
+	enum ks_err err;
 
 	(void)pthread_mutex_lock(&h->lock);
-	if (d->left > 0 && !is_known(h, row->provider) && ks_health_queue(h, row->provider, 0, false))
+	known = is_known(h, row->provider);
+	(void)pthread_mutex_unlock(&h->lock);
+	if (d->left == 0 || known)
+		return KS_OK;
+	d->host = 0;
+	err = ks_store_provider_get(d->store, row->provider, note_host, d);
+	if (err != KS_OK && err != KS_NOT_FOUND)
+		return err;
+	(void)pthread_mutex_lock(&h->lock);
+	/* What finds no room at its host waits for a worker, who puts it off. */
+	if ((d->host && queue_at(h, &(struct ks_health_work){.provider = row->provider}, d->host))
+	    || ks_health_queue(h, row->provider, 0, false))
 		d->left--;
 	(void)pthread_mutex_unlock(&h->lock);
 	return KS_OK;
@@ -570,6 +600,7 @@ static size_t look(struct ks_health *h, size_t room)
 
 	if (!reader)
 		return 0;
+	d.store = reader->store;
 	adopt(h, reader);
 	err = look_at_waiting(h, reader->store);
 	if (err == KS_OK && d.left > 0 && h->options.interval_ms)

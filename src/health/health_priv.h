@@ -79,5 +79,8 @@ void ks_health_host_give(struct ks_health *h, unsigned host);
 /* Work whose host is busy waits until it is not. False: so many wait for this host that others would find no room. */
 bool ks_health_put_off(struct ks_health *h, const struct ks_health_work *work, unsigned host);
 
+/* The host of a platform's providers, as in ks_health_work, where their values do not tell; else 0. */
+unsigned ks_health_host_of(struct ks_health *h, struct ks_str platform);
+
 /* One provider, on a worker. */
 void ks_health_probe(struct ks_health *h, const struct ks_health_work *work);

@@ -252,20 +252,46 @@ static bool names_host(const struct ks_platform_field *f)
 	return f->type == KS_PLATFORM_HOST || f->type == KS_PLATFORM_URL;
 }
 
+static const uint64_t host_key[2] = {0x6b657973, 0x74696c65};
+
+static unsigned host_number(uint64_t hash)
+{
+	return (unsigned)(hash % KS_HEALTH_HOSTS) + 1;
+}
+
 /* By a hash of the platform and of the host or URL that its provider names. */
 static unsigned host_of(const struct attempt *a)
 {
-	static const uint64_t key[2] = {0x6b657973, 0x74696c65};
-	uint64_t hash = ks_siphash(key, a->platform->name, strlen(a->platform->name));
+	uint64_t hash = ks_siphash(host_key, a->platform->name, strlen(a->platform->name));
 
 	for (size_t i = 0; i < a->platform->field_count; i++) {
 		const struct ks_platform_field *f = &a->platform->fields[i];
 		struct ks_str value;
 
 		if (names_host(f) && look_up((void *)(uintptr_t)a, f, &value))
-			hash ^= ks_siphash(key, value.p, value.n);
+			hash ^= ks_siphash(host_key, value.p, value.n);
 	}
-	return (unsigned)(hash % KS_HEALTH_HOSTS) + 1;
+	return host_number(hash);
+}
+
+/* The platform is always at the same host: nothing has to be opened to know which. */
+static bool is_at_one_host(const struct ks_platform *platform)
+{
+	for (size_t i = 0; i < platform->field_count; i++) {
+		if (names_host(&platform->fields[i]))
+			return false;
+	}
+	return true;
+}
+
+unsigned ks_health_host_of(struct ks_health *h, struct ks_str name)
+{
+	struct ks_platform_registry *platforms = ks_engine_platforms(h->engine);
+	const struct ks_platform *platform = ks_platform_find(platforms, name);
+	bool known = platform && platform->probe && is_at_one_host(platform);
+
+	ks_platform_registry_release(&platforms);
+	return known ? host_number(ks_siphash(host_key, name.p, name.n)) : 0;
 }
 
 static void put_off(struct attempt *a, unsigned host)
@@ -299,16 +325,6 @@ static bool enter_host(struct attempt *a)
 		return false;
 	}
 	a->host = host;
-	return true;
-}
-
-/* The platform is always at the same host: nothing has to be opened to know which. */
-static bool is_at_one_host(const struct ks_platform *platform)
-{
-	for (size_t i = 0; i < platform->field_count; i++) {
-		if (names_host(&platform->fields[i]))
-			return false;
-	}
 	return true;
 }
 
