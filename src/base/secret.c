@@ -14,7 +14,7 @@
  * are not inherited: a child of the process that left them does not take them. */
 #define SIZES 6
 #define SPARE_MAX 64       /* of one page */
-#define SPARE_LARGE_MAX 4  /* of each other size */
+#define SPARE_LARGE_MAX 8  /* of each other size */
 static unsigned char *_Atomic spare[SIZES][SPARE_MAX];
 static _Atomic pid_t spare_owner;
 
