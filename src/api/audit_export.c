@@ -358,9 +358,11 @@ static enum ks_err make_all(struct export *e)
 static void run(void *ctx)
 {
 	struct export *e = ctx;
+	enum ks_err err = make_all(e);
 
-	end(e, make_all(e));
+	/* Before the answer ends: who has it may ask for the next one at once. */
 	ks_tasks_export_ends(e->api, e->log.tree);
+	end(e, err);
 	release(e);
 }
 
