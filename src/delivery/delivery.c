@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "delivery/delivery_priv.h"
 
 #define WAIT_MAX_MS 1000
@@ -72,17 +73,9 @@ static void touch(void *ctx, uint64_t endpoint)
 {
 	struct dl_fan_out *f = ctx;
 
-	if (f->touched_count == f->touched_cap) {
-		size_t cap = f->touched_cap ? 2 * f->touched_cap : 1024;
-		uint64_t *grown = reallocarray(f->touched, cap, sizeof(*grown));
-
-		/* Who is not told of looks when the next one is. */
-		if (!grown)
-			return;
-		f->touched = grown;
-		f->touched_cap = cap;
-	}
-	f->touched[f->touched_count++] = endpoint;
+	/* Without memory: who is not told of looks when the next one is. */
+	if (ks_array_room(&f->touched, &f->touched_cap, f->touched_count, 1024, sizeof(*f->touched)) == KS_OK)
+		f->touched[f->touched_count++] = endpoint;
 }
 
 static enum ks_err run_fan_out(struct ks_job *job, struct ks_tx *tx)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 #define AT_ONCE 1000
 
 /* ---- types ---- */
@@ -41,15 +43,7 @@ void ks_endpoint_set_clear(struct ks_endpoint_set *set)
 
 static enum ks_err append(struct ks_endpoint_set *set, const struct ks_endpoint_known *known)
 {
-	if (set->count == set->cap) {
-		size_t cap = set->cap ? 2 * set->cap : 64;
-		struct ks_endpoint_known *items = reallocarray(set->items, cap, sizeof(*items));
-
-		if (!items)
-			return KS_MEMORY;
-		set->items = items;
-		set->cap = cap;
-	}
+	KS_TRY(ks_array_room(&set->items, &set->cap, set->count, 64, sizeof(*set->items)));
 	set->items[set->count++] = *known;
 	return KS_OK;
 }

@@ -2,6 +2,7 @@
 /* A batch of an import on the writer's thread: what only the truth can say of each line, and the rows. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "engine/events.h"
 #include "engine/import_priv.h"
 
@@ -9,16 +10,7 @@
 
 enum ks_err ks_import_note_bad(struct ks_import_batch *batch, uint64_t line, const struct ks_refusal *refusal)
 {
-	struct ks_import_bad *grown;
-	size_t cap = batch->bad_cap ? 2 * batch->bad_cap : 64;
-
-	if (batch->bad_count == batch->bad_cap) {
-		grown = reallocarray(batch->bad, cap, sizeof(*grown));
-		if (!grown)
-			return KS_MEMORY;
-		batch->bad = grown;
-		batch->bad_cap = cap;
-	}
+	KS_TRY(ks_array_room(&batch->bad, &batch->bad_cap, batch->bad_count, 64, sizeof(*batch->bad)));
 	batch->bad[batch->bad_count++] = (struct ks_import_bad){line, *refusal};
 	return KS_OK;
 }

@@ -2,6 +2,7 @@
 /* From the store to plain values: which set a call is on, what a probe is to try, and opening both. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "engine/vault_cache.h"
 #include "engine/vault_priv.h"
 #include "keeper/keeper.h"
@@ -39,25 +40,13 @@ static enum ks_err copy_bytes(struct ks_str bytes, struct ks_str *ret_copy)
 	return KS_OK;
 }
 
-static enum ks_err grow(struct ks_vault_fields *f, size_t cap)
-{
-	struct ks_vault_sealed_field *items = reallocarray(f->items, cap, sizeof(*items));
-
-	if (!items)
-		return KS_MEMORY;
-	f->items = items;
-	f->cap = cap;
-	return KS_OK;
-}
-
 static enum ks_err add_field(struct ks_vault_fields *f, const struct ks_vault_sealed_field *field)
 {
 	struct ks_str sealed;
 
 	if (f->count == KS_VAULT_FIELDS_MAX)
 		return KS_TOO_LARGE;
-	if (f->count == f->cap)
-		KS_TRY(grow(f, KS_MAX(2 * f->cap, (size_t)FIELDS_FIRST)));
+	KS_TRY(ks_array_room(&f->items, &f->cap, f->count, FIELDS_FIRST, sizeof(*f->items)));
 	KS_TRY(copy_bytes(field->sealed, &sealed));
 	f->items[f->count] = *field;
 	f->items[f->count++].sealed = sealed;
@@ -67,7 +56,7 @@ static enum ks_err add_field(struct ks_vault_fields *f, const struct ks_vault_se
 enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vault_fields **ret_copy)
 {
 	struct ks_vault_fields *f = malloc(sizeof(*f));
-	enum ks_err err;
+	enum ks_err err = KS_OK;
 
 	if (!f)
 		return KS_MEMORY;
@@ -75,7 +64,6 @@ enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vau
 	f->items = NULL;
 	f->count = f->cap = 0;
 	f->wrapped = (struct ks_str){0};
-	err = grow(f, KS_MAX(of->count, (size_t)1));
 	for (size_t i = 0; i < of->count && err == KS_OK; i++)
 		err = add_field(f, &of->items[i]);
 	if (err == KS_OK)

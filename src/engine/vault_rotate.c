@@ -2,28 +2,13 @@
 /* What is current: promotion, rollback, and the sets that they make. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "engine/events.h"
 #include "engine/vault_priv.h"
 
 /* ---- the versions that are open ---- */
 
 #define OPEN_VERSIONS_FIRST 16
-_Static_assert(KS_OPEN_VERSIONS_MAX % OPEN_VERSIONS_FIRST == 0, "doubled, it comes to the most exactly");
-
-static enum ks_err make_room(struct ks_open_versions *versions)
-{
-	size_t cap = versions->cap ? 2 * versions->cap : OPEN_VERSIONS_FIRST;
-	struct ks_open_version *items;
-
-	if (versions->count == KS_OPEN_VERSIONS_MAX)
-		return KS_TOO_LARGE;
-	items = reallocarray(versions->items, cap, sizeof(*items));
-	if (!items)
-		return KS_MEMORY;
-	versions->items = items;
-	versions->cap = cap;
-	return KS_OK;
-}
 
 static enum ks_err take_open(void *ctx, const struct ks_field_version_row *row)
 {
@@ -31,8 +16,9 @@ static enum ks_err take_open(void *ctx, const struct ks_field_version_row *row)
 	struct ks_open_version *v;
 	struct ks_buf name;
 
-	if (versions->count == versions->cap)
-		KS_TRY(make_room(versions));
+	if (versions->count == KS_OPEN_VERSIONS_MAX)
+		return KS_TOO_LARGE;
+	KS_TRY(ks_array_room(&versions->items, &versions->cap, versions->count, OPEN_VERSIONS_FIRST, sizeof(*v)));
 	v = &versions->items[versions->count++];
 	*v = (struct ks_open_version){.row = *row};
 	name = KS_BUF(v->field);

@@ -3,40 +3,25 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "crypto/random.h"
 #include "engine/engine_priv.h"
 
 #define TRIM_EVERY 4096 /* entries of the change log */
+#define LOG_FIRST 64    /* room for so much that a transaction says at first */
 #define JOIN_FROM_NS 1000000u /* commits that take less are not waited for */
 #define JOIN_NS_MAX 20000000u
 #define JOIN_PARTS 16 /* of a commit: a part in which nobody comes ends the wait */
 
 /* ---- what a transaction remembers ---- */
 
-/* Room for one more element; the array and its capacity may move. */
-static bool grow_array(void **array, size_t *cap, size_t count, size_t size)
-{
-	size_t larger = *cap ? 2 * *cap : 64;
-	void *grown;
-
-	if (count < *cap)
-		return true;
-	grown = reallocarray(*array, larger, size);
-	if (!grown)
-		return false;
-	*array = grown;
-	*cap = larger;
-	return true;
-}
-
 enum ks_err ks_tx_change(struct ks_tx *tx, enum ks_change_kind kind, uint64_t object, uint64_t object_end)
 {
 	struct ks_tx_log *log = &tx->engine->log;
 	uint64_t seq;
 
-	if (!grow_array((void **)&log->changes, &log->change_cap, log->change_count, sizeof(*log->changes)) ||
-	    !grow_array((void **)&log->cores, &log->core_cap, log->change_count, sizeof(*log->cores)))
-		return KS_MEMORY;
+	KS_TRY(ks_array_room(&log->changes, &log->change_cap, log->change_count, LOG_FIRST, sizeof(*log->changes)));
+	KS_TRY(ks_array_room(&log->cores, &log->core_cap, log->change_count, LOG_FIRST, sizeof(*log->cores)));
 	KS_TRY(ks_store_change_append(tx->store, kind, object, object_end, &seq));
 	log->cores[log->change_count].id = 0;
 	log->changes[log->change_count++] =
@@ -81,8 +66,7 @@ enum ks_err ks_tx_gone(struct ks_tx *tx, uint64_t tenant)
 {
 	struct ks_tx_log *log = &tx->engine->log;
 
-	if (!grow_array((void **)&log->gone, &log->gone_cap, log->gone_count, sizeof(*log->gone)))
-		return KS_MEMORY;
+	KS_TRY(ks_array_room(&log->gone, &log->gone_cap, log->gone_count, LOG_FIRST, sizeof(*log->gone)));
 	log->gone[log->gone_count++] = tenant;
 	return KS_OK;
 }
@@ -91,8 +75,7 @@ enum ks_err ks_tx_forget_key(struct ks_tx *tx, uint64_t organization, uint64_t n
 {
 	struct ks_tx_log *log = &tx->engine->log;
 
-	if (!grow_array((void **)&log->forgotten, &log->forgotten_cap, log->forgotten_count, sizeof(*log->forgotten)))
-		return KS_MEMORY;
+	KS_TRY(ks_array_room(&log->forgotten, &log->forgotten_cap, log->forgotten_count, LOG_FIRST, sizeof(*log->forgotten)));
 	log->forgotten[log->forgotten_count++] = (struct ks_tx_forgotten){organization, number};
 	return KS_OK;
 }

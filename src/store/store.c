@@ -108,6 +108,7 @@ static enum ks_err begin(struct ks_store *store, bool proven)
 	}
 	KS_TRY(store->driver->begin(store->sql, proven));
 	store->in_transaction = true;
+	store->writes_before = store->writes;
 	return KS_OK;
 }
 
@@ -161,7 +162,8 @@ void ks_store_rollback(struct ks_store *store)
 		return;
 	store->driver->rollback(store->sql);
 	end_transaction(store);
-	ks_store_forget_memos(store);
+	if (store->writes != store->writes_before)
+		ks_store_forget_memos(store);
 }
 
 void ks_store_shrink(struct ks_store *store)

@@ -41,6 +41,7 @@ struct ks_store {
 	bool in_transaction;
 	bool in_savepoint;
 	uint64_t writes;                     /* statements that may have written, since the store was opened */
+	uint64_t writes_before;              /* this transaction */
 	enum ks_err lost;                    /* why the database gave the transaction up; KS_OK: it did not */
 	enum ks_err spoiled;                 /* why a part of something is in the transaction, which must be undone */
 	uint64_t last_change;                /* known within the transaction; 0: not yet */
