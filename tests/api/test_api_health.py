@@ -1,8 +1,6 @@
 """Providers' health against a trunk of this machine: right, wrong, rotated and silent credentials; who sees it, what is told."""
 import hashlib
 import re
-import socket
-import threading
 import time
 
 import pytest
@@ -11,6 +9,7 @@ import keystile
 
 from api_service import Api, unique
 from api_service import eventually as eventually_is
+from sip_peer import SipPeer, head_of, response
 
 SETTINGS = {"KEYSTILE_VAULT_DIRECT_WRITE": "true", "KEYSTILE_FETCH_ALLOW": "127.0.0.0/8", "KEYSTILE_HEALTH_TIMEOUT_MS": "1000",
             "KEYSTILE_HEALTH_FAILURES": "2", "KEYSTILE_HEALTH_PER_HOST": "64"}
@@ -24,15 +23,12 @@ def md5(*parts):
     return hashlib.md5(":".join(parts).encode()).hexdigest()
 
 
-class Trunk:
+class Trunk(SipPeer):
     """A registrar over UDP: digest by MD5, passwords that change while it runs, or no answer at all."""
 
     def __init__(self):
         self.passwords, self.silent, self.asked = {"pw1"}, False, 0
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__()
 
     def run(self):
         while True:
@@ -45,16 +41,15 @@ class Trunk:
 
     def answer(self, text):
         self.asked += 1
-        head = dict(line.split(": ", 1) for line in text.split("\r\n")[1:] if ": " in line)
+        head = head_of(text)
         p = dict(re.findall(r'(\w+)="([^"]*)"', head.get("Authorization", "")))
         nc = re.search(r"nc=(\w+)", head.get("Authorization", ""))
         method = text.split(" ")[0]
         right = nc and any(p["response"] == md5(md5(p["username"], "r", w), "n", nc[1], p["cnonce"], "auth", md5(method, p["uri"]))
                            for w in self.passwords)
-        status = "200 OK" if right else "401 No"
-        more = "" if right else 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n'
-        keep = "".join(f"{n}: {head[n]}\r\n" for n in ("Via", "From", "To", "Call-ID", "CSeq"))
-        return f"SIP/2.0 {status}\r\n{keep}{more}Content-Length: 0\r\n\r\n".encode()
+        if right:
+            return response(head, "200 OK")
+        return response(head, "401 No", 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n')
 
 
 class World:

@@ -1,15 +1,14 @@
 """Many providers whose probes are due all at once: so many are under way at a time and no more, all get their turn, and one platform that does not
 answer takes it from nobody."""
 import select
-import socket
 import sqlite3
-import threading
 
 import pytest
 
 import keystile
 
 from api_service import eventually
+from sip_peer import SipPeer, head_of, response
 
 PLATFORM = """version: 1
 name: {name}
@@ -30,15 +29,12 @@ MANY = 2000
 QUIET_S = 0.02
 
 
-class Trunk:
+class Trunk(SipPeer):
     """Answers when more than `hold` wait for an answer, or when nobody else comes; knows how many waited at most. With None it never answers."""
 
     def __init__(self, hold):
         self.hold, self.most, self.waiting, self.seen = hold, 0, {}, set()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__()
 
     def run(self):
         while True:
@@ -50,15 +46,14 @@ class Trunk:
                 self.answer_all()
 
     def take(self, data, peer):
-        head = dict(line.split(": ", 1) for line in data.decode().split("\r\n")[1:] if ": " in line)
+        head = head_of(data.decode())
         self.waiting[head["Call-ID"]] = (head, peer)
         self.seen.add(head["Call-ID"])
         self.most = max(self.most, len(self.waiting))
 
     def answer_all(self):
         for head, peer in self.waiting.values():
-            keep = "".join(f"{name}: {head[name]}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq"))
-            self.socket.sendto(f"SIP/2.0 200 OK\r\n{keep}Content-Length: 0\r\n\r\n".encode(), peer)
+            self.socket.sendto(response(head, "200 OK"), peer)
         self.waiting = {}
 
 
