@@ -503,8 +503,6 @@ static void warn_of_issuer(const struct ks_config *config)
 
 /* What the C library overwrites freed memory with. */
 #define FREED_BYTE 0xa5
-/* Free memory at the end of an arena that is kept: what one transaction frees the next one takes, without two system calls. */
-#define KEPT_FREE_BYTES (4 << 20)
 
 /* Tokens pass through this process: no core dump, no debugger of another user. Our own buffers are wiped where they end; the libraries' larger
  * ones, such as a connection's that was cut in the middle of its headers, are overwritten when they are freed. */
@@ -513,7 +511,6 @@ static void harden(void)
 	const struct rlimit none = {0, 0};
 
 	(void)mallopt(M_PERTURB, FREED_BYTE);
-	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
