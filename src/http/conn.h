@@ -86,6 +86,7 @@ struct ks_conn {
 	/* The minder's own. */
 	bool live;             /* the library serves it */
 	bool cut;              /* shut down already */
+	bool ending;           /* was idle too long, or is to stop: nothing more is read of it */
 	bool started;          /* the first byte of request `seen` was noticed */
 	bool baseline_known;
 	uint64_t baseline;     /* bytes that had come when the connection became idle */

@@ -51,6 +51,15 @@ static void cut(struct ks_conn *c)
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
+/* A request may have come between the last look and this: its thread reads it, and then the end. So what it did is
+ * answered. */
+static void end_idle(struct ks_conn *c)
+{
+	if (!c->ending)
+		(void)shutdown(c->fd, SHUT_RD);
+	c->ending = true;
+}
+
 /* Milliseconds that `bytes` may take at the least rate. */
 static int64_t time_for(uint64_t bytes)
 {
@@ -125,7 +134,7 @@ bool ks_deadline_look(const struct ks_http_server *server, struct ks_conn *c, in
 	}
 	if (!c->started) {
 		if (stopping != KS_HTTP_RUNS || now_ms - c->seen_ms >= server->options.idle_timeout_ms)
-			cut(c);
+			end_idle(c);
 		return false;
 	}
 	if (!is_late(server, c, now_ms, phase))

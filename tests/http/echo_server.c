@@ -42,6 +42,8 @@ static void on_refused(void *ctx, const char *reason, const struct ks_addr *peer
 
 static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t held_some = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static unsigned long releases;
 static struct ks_exchange *held[HELD_MAX];
 static size_t held_count;
 static struct ks_exchange *queued[HELD_MAX];
@@ -88,12 +90,28 @@ static enum ks_finish hold(struct ks_exchange *x, struct ks_exchange **list, siz
 	return result;
 }
 
+/* Keeps its thread until what is held is let go: whatever else that thread serves has to wait. */
+static enum ks_finish block(struct ks_exchange *x)
+{
+	unsigned long before;
+
+	(void)pthread_mutex_lock(&held_lock);
+	before = releases;
+	while (releases == before)
+		(void)pthread_cond_wait(&released, &held_lock);
+	(void)pthread_mutex_unlock(&held_lock);
+	answer_text(x, 200, "released");
+	return KS_FINISH_DONE;
+}
+
 static void release_held(void)
 {
 	struct ks_exchange *list[HELD_MAX];
 	size_t count;
 
 	(void)pthread_mutex_lock(&held_lock);
+	releases++;
+	(void)pthread_cond_broadcast(&released);
 	count = held_count;
 	memcpy(list, held, count * sizeof(list[0]));
 	held_count = 0;
@@ -339,6 +357,7 @@ static const struct {
 } routes[] = {
 	{"/v1/authorize", begin_authorize, NULL},
 	{"/big", NULL, big},
+	{"/block", NULL, block},
 	{"/cacheable", NULL, cacheable},
 	{"/close", NULL, closing},
 	{"/deny", begin_deny, NULL},

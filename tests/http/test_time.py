@@ -263,6 +263,24 @@ def test_a_graceful_stop(serve):
     assert figures["begun"] == figures["closed"]
 
 
+def test_a_request_that_arrives_as_the_server_stops(serve, tmp_path):
+    """It has been sent, and nobody has read it when its connection is ended: either it is answered, or it was not taken."""
+    server = serve(socket=str(tmp_path / "s"))
+    with server.connect_local() as busy, server.connect_local() as arriving, server.connect() as idle:
+        assert arriving.ask("/a").status == 200
+        busy.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_figures(lambda now: now["begun"] - now["closed"] == 2)  # this and the figures
+        arriving.send(b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.order("stop 20000")
+        assert idle.rest() == b""  # the connections were looked at in their order: the other one is ended, too
+        server.order("release")
+        assert busy.response().body == b"released"
+        assert arriving.response().json()["target"] == "/next"
+        assert arriving.rest() == b""
+    figures = server.ended()
+    assert figures["begun"] == figures["closed"]
+
+
 def test_a_stop_whose_time_is_over(serve):
     server = serve()
     with server.connect() as pending, server.connect() as reading:

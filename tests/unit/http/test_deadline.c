@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When a connection is cut, with the clock and the phases given by hand. The connection is a local one: what the
  * kernel counts of TCP is tested over the wire (tests/http/test_time.py). */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,16 +62,42 @@ static bool is_cut(void)
 	return recv(other_end, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
+/* Nothing more can be sent to it. */
+static bool is_ending(void)
+{
+	return send(other_end, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE;
+}
+
 static void an_idle_connection(void **state)
 {
 	(void)state;
 	assert_false(look(0));
 	assert_false(look(IDLE_MS - 1));
-	assert_false(is_cut());
+	assert_false(is_ending());
 	/* Not told as late: nothing was asked. */
 	assert_false(look(IDLE_MS));
+	assert_true(is_ending());
+	assert_false(is_cut());
+}
+
+/* It comes while the connection is being ended: it is read and answered, within its own deadline. */
+static void a_request_at_the_last_moment(void **state)
+{
+	char bytes[8];
+
+	(void)state;
+	assert_int_equal(send(other_end, "GET", 3, 0), 3);
+	assert_false(look(0));
+	assert_false(look(IDLE_MS));
+	assert_true(is_ending());
+	assert_int_equal(recv(conn.fd, bytes, sizeof(bytes), 0), 3);
+	assert_int_equal(recv(conn.fd, bytes, sizeof(bytes), 0), 0);
+	become(1, KS_HTTP_SEND);
+	assert_false(look(IDLE_MS + 1));
+	assert_int_equal(send(conn.fd, "200", 3, 0), 3);
+	assert_int_equal(recv(other_end, bytes, sizeof(bytes), 0), 3);
+	assert_true(look(IDLE_MS + 1 + REQUEST_MS));
 	assert_true(is_cut());
-	assert_true(conn.cut);
 }
 
 static void a_slow_head(void **state)
@@ -180,6 +207,8 @@ static void while_draining(void **state)
 	assert_false(is_cut());
 	become(1, KS_HTTP_IDLE);
 	assert_false(ks_deadline_look(&server, &conn, 1, KS_HTTP_DRAINS));
+	assert_true(is_ending());
+	assert_false(ks_deadline_look(&server, &conn, 2, KS_HTTP_CUTS));
 	assert_true(is_cut());
 }
 
@@ -209,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_idle_connection),
+		TEST(a_request_at_the_last_moment),
 		TEST(a_slow_head),
 		TEST(a_slow_body_after_a_slow_head),
 		TEST(the_next_request_has_its_own_time),
