@@ -31,12 +31,13 @@ static uint64_t now_ns(void)
 }
 
 /* A pause after each hundred keeps the rate: the processor is left to others, as a platform's server leaves it. */
-static void keep_rate(uint64_t all, uint64_t rate)
+static void keep_rate(uint64_t began_ns, uint64_t all, uint64_t rate)
 {
-	const struct timespec pause = {0, (long)(rate ? 100 * 1000000000u / rate : 0)};
+	uint64_t until_ns = rate ? began_ns + all * UINT64_C(1000000000) / rate : 0;
+	const struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
 
 	if (rate && all % 100 == 0)
-		(void)nanosleep(&pause, NULL);
+		(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
 static uint64_t counts[BUCKETS + 1];
@@ -92,7 +93,7 @@ int main(int argc, char **argv)
 		took = now_ns() - start;
 		counts[took / 16 < BUCKETS ? took / 16 : BUCKETS]++;
 		all++;
-		keep_rate(all, rate);
+		keep_rate(began, all, rate);
 	}
 	(void)printf("decisions %llu p50_ns %u p99_ns %u denied %llu per_s %.0f\n", (unsigned long long)all, percentile(all, 50), percentile(all, 99),
 		     (unsigned long long)denied, (double)all * 1e9 / (double)(now_ns() - began));
