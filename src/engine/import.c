@@ -297,7 +297,7 @@ enum ks_err ks_import_begin(struct ks_engine *engine, const struct ks_actor *act
 	import->grants = calloc(KS_IMPORT_GRANT_PLACES, sizeof(struct ks_import_grant *));
 	import->grant_body = malloc(KS_GRANT_BODY_MAX);
 	import->scratch = malloc(KS_IMPORT_LINE_TEXT_MAX);
-	import->out = calloc(KS_IMPORT_CHUNK, sizeof(*import->out));
+	import->out = calloc(KS_IMPORT_SLICE, sizeof(*import->out));
 	import->cores = calloc(KS_IMPORT_CHUNK, sizeof(*import->cores));
 	ok = import->out && import->cores && import->line && import->grants && import->grant_body && import->scratch;
 	for (size_t i = 0; i < KS_ARRAY_LEN(import->batches); i++)

@@ -10,6 +10,7 @@
 #define KS_IMPORT_BATCH_LINES 131072
 #define KS_IMPORT_APART 32768
 #define KS_IMPORT_CHUNK 32768 /* keys of one transaction: other changes wait for no more */
+#define KS_IMPORT_SLICE 512   /* keys of one statement: they stay in the processor's cache from the one step to the next */
 #define KS_IMPORT_LINE_MAX 65536
 #define KS_IMPORT_TEXT_SIZE (32u << 20)          /* names, labels and hints of a batch */
 #define KS_IMPORT_LINE_TEXT_MAX (4 * KS_IMPORT_LINE_MAX) /* what one line can add to it */
@@ -91,8 +92,8 @@ struct ks_import {
 	char *grant_body;              /* KS_GRANT_BODY_MAX, scratch */
 	char *scratch;                 /* KS_IMPORT_LINE_TEXT_MAX, scratch: decoded members of a grant */
 
-	struct ks_key_row *out;        /* KS_IMPORT_CHUNK; the writer's */
-	struct ks_key_core *cores;     /* as many: what the projection needs of them */
+	struct ks_key_row *out;        /* KS_IMPORT_SLICE; the writer's */
+	struct ks_key_core *cores;     /* KS_IMPORT_CHUNK; the writer's: what the projection needs of them */
 	struct ks_import_batch batches[2];
 	unsigned filling;
 	pthread_mutex_t lock;

@@ -7,6 +7,7 @@
 #include "engine/import_priv.h"
 
 #define PREFETCH_AHEAD 12
+#define LINE_SIZE 64 /* of the processor's cache */
 
 enum ks_err ks_import_note_bad(struct ks_import_batch *batch, uint64_t line, const struct ks_refusal *refusal)
 {
@@ -21,7 +22,8 @@ struct writing {
 	struct ks_import_batch *batch;
 	struct ks_key_home home;       /* of the line before, which is often that of the next one */
 	const struct ks_import_row *home_of; /* that line; NULL: none */
-	size_t count;                  /* rows in import->out */
+	size_t count;                  /* rows in import->cores */
+	size_t out_count;              /* rows in import->out, not in the store yet */
 };
 
 static enum ks_err find_home(struct writing *w, const struct ks_import_row *row, struct ks_refusal *refusal)
@@ -64,7 +66,7 @@ static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 	struct ks_tx *tx = w->tx;
 
 	KS_TRY(intern(w, row->grant));
-	struct ks_key_row *out = &w->import->out[w->count];
+	struct ks_key_row *out = &w->import->out[w->out_count++];
 	*out = (struct ks_key_row){
 		/* Without random bits ids follow one another: rows go to the end of the table, and one entry of the
 		   change log names them all. */
@@ -102,6 +104,19 @@ static enum ks_err add_row(struct writing *w, const struct ks_import_row *row)
 	return KS_OK;
 }
 
+/* Rows are stored while they are still in the processor's cache. */
+static enum ks_err store_rows(struct writing *w)
+{
+	size_t count = w->out_count;
+
+	if (count == 0)
+		return KS_OK;
+	if (w->batch->at == 0 && w->count == count && w->batch->count >= KS_IMPORT_APART)
+		KS_TRY(ks_store_keys_apart(w->tx->store, w->import->out[0].id));
+	w->out_count = 0;
+	return ks_store_keys_insert(w->tx->store, w->import->out, count);
+}
+
 static enum ks_err take_row(struct writing *w, const struct ks_import_row *row)
 {
 	struct ks_refusal refusal = {0};
@@ -110,13 +125,14 @@ static enum ks_err take_row(struct writing *w, const struct ks_import_row *row)
 	if (err != KS_OK && refusal.code)
 		return ks_import_note_bad(w->batch, row->line, &refusal);
 	KS_TRY(err);
-	return add_row(w, row);
+	KS_TRY(add_row(w, row));
+	return w->out_count == KS_IMPORT_SLICE ? store_rows(w) : KS_OK;
 }
 
 /* One entry and one event for all of them: who imported what is the operator's affair. */
 static enum ks_err record(struct writing *w)
 {
-	uint64_t first_id = w->import->out[0].id, last_id = w->import->out[w->count - 1].id;
+	uint64_t first_id = w->import->cores[0].id, last_id = w->import->cores[w->count - 1].id;
 	char text[256];
 	struct ks_buf buf = KS_BUF(text);
 	struct ks_str detail;
@@ -142,13 +158,23 @@ static enum ks_err record(struct writing *w)
 	});
 }
 
-/* The order jumps about in the batch and in the ring: each row is on its way before its slot's place is asked of it. */
+/* The order jumps about in the batch and in the ring: each row is on its way before its slot's place and its texts are
+ * asked of it. */
 static void prefetch(const struct ks_tx *tx, const struct ks_import_batch *batch, size_t i)
 {
-	if (i + 2 * PREFETCH_AHEAD < batch->end)
-		__builtin_prefetch(&batch->rows[batch->order[i + 2 * PREFETCH_AHEAD].row].digest);
-	if (i + PREFETCH_AHEAD < batch->end)
-		(void)ks_ring_prefetch_key(tx->ring, &batch->rows[batch->order[i + PREFETCH_AHEAD].row].digest);
+	const struct ks_import_row *row;
+
+	if (i + 2 * PREFETCH_AHEAD < batch->end) {
+		row = &batch->rows[batch->order[i + 2 * PREFETCH_AHEAD].row];
+		for (size_t at = 0; at < sizeof(*row); at += LINE_SIZE)
+			__builtin_prefetch((const char *)row + at);
+	}
+	if (i + PREFETCH_AHEAD < batch->end) {
+		row = &batch->rows[batch->order[i + PREFETCH_AHEAD].row];
+		(void)ks_ring_prefetch_key(tx->ring, &row->digest);
+		__builtin_prefetch(row->name.p);
+		__builtin_prefetch(row->name.p + LINE_SIZE);
+	}
 }
 
 enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx)
@@ -164,11 +190,7 @@ enum ks_err ks_import_run(struct ks_job *job, struct ks_tx *tx)
 		prefetch(tx, batch, i);
 		KS_TRY(take_row(&w, &batch->rows[batch->order[i].row]));
 	}
+	KS_TRY(store_rows(&w));
 	batch->added = w.count;
-	if (w.count == 0)
-		return KS_OK;
-	if (batch->at == 0 && batch->count >= KS_IMPORT_APART)
-		KS_TRY(ks_store_keys_apart(tx->store, batch->import->out[0].id));
-	KS_TRY(ks_store_keys_insert(tx->store, batch->import->out, w.count));
-	return record(&w);
+	return w.count > 0 ? record(&w) : KS_OK;
 }

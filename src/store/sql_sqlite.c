@@ -84,7 +84,10 @@ struct ks_sql {
 	struct ks_sql_error *error;
 	struct ks_sqlite_rows rows;
 	struct ks_sql_stmt kept[KS_SQL_COUNT];
-	sqlite3_stmt *kept_many[KS_SQL_COUNT];
+	struct {
+		sqlite3_stmt *stmt;
+		size_t varying;
+	} kept_many[KS_SQL_COUNT];
 	bool unchecked;                              /* references are not checked at the moment */
 	char path[KS_PATH_MAX];
 };
@@ -337,7 +340,7 @@ static void sqlite_close(struct ks_sql *sql)
 {
 	for (size_t i = 0; i < KS_SQL_COUNT; i++) {
 		sqlite3_finalize(sql->kept[i].stmt);
-		sqlite3_finalize(sql->kept_many[i]);
+		sqlite3_finalize(sql->kept_many[i].stmt);
 	}
 	if (sql->checkpointer)
 		ks_sqlite_checkpointer_free(sql->checkpointer);
@@ -558,11 +561,14 @@ static enum ks_err insert_all(struct ks_sql *sql, sqlite3_stmt *stmt)
 static enum ks_err sqlite_insert_many(struct ks_sql *sql, enum ks_sql_id id, size_t count, size_t varying,
 				      ks_sql_source *source, void *ctx)
 {
-	sqlite3_stmt **stmt = &sql->kept_many[id];
+	sqlite3_stmt **stmt = &sql->kept_many[id].stmt;
 	struct ks_sqlite_rows *rows = &sql->rows;
 
-	if (!*stmt)
+	if (!*stmt || sql->kept_many[id].varying != varying) {
+		sqlite3_finalize(*stmt);
 		KS_TRY(compile_many(sql, id, count, varying, stmt));
+		sql->kept_many[id].varying = varying;
+	}
 	rows->err = source(ctx, rows->values);
 	if (rows->err != KS_OK)
 		return rows->err == KS_NOT_FOUND ? KS_OK : rows->err;

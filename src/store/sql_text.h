@@ -17,10 +17,10 @@
 
 #define SQL_MEMBERSHIP_COLUMNS "user_id, tenant, role, created_at, created_by"
 
-#define SQL_KEY_OWN_COLUMNS                                                                                \
-	"k.id, k.digest, k.tenant, k.organization, k.user_id, k.grant_id, k.kind, k.binding,"              \
-	" k.environment, k.name, k.prefix, k.last_four, k.labels, k.expires_at, k.imported, k.created_at," \
-	" k.created_by, k.retires_at, k.revoked_at, k.revoked_by, k.rotated_from, k.rotated_to"
+#define SQL_KEY_OWN_COLUMNS                                                                                   \
+	"k.id, k.digest, k.tenant, k.organization, k.grant_id, k.name, k.last_four, k.prefix, k.labels,"      \
+	" k.user_id, k.kind, k.binding, k.environment, k.expires_at, k.imported, k.created_at, k.created_by," \
+	" k.retires_at, k.revoked_at, k.revoked_by, k.rotated_from, k.rotated_to"
 #define SQL_KEY_COLUMNS SQL_KEY_OWN_COLUMNS ", u.uses, u.last_used_at, u.last_used_address"
 #define SQL_KEYS_FROM " FROM keys k LEFT JOIN key_usage u ON u.key_id = k.id WHERE "
 

@@ -6,17 +6,18 @@ static const struct ks_field key_fields[] = {
 	KS_FIELD(ks_key_row, digest, DIGEST, 0),
 	KS_FIELD(ks_key_row, tenant, ID, 0),
 	KS_FIELD(ks_key_row, organization, REF, 0),
-	KS_FIELD(ks_key_row, user, REF, 0),
 	KS_FIELD(ks_key_row, grant, ID, 0),
+	KS_FIELD(ks_key_row, name, TEXT, KS_STORE_NAME_MAX),
+	KS_FIELD(ks_key_row, last_four, TEXT, KS_STORE_LAST_FOUR_MAX),
+	/* often the same for all that are inserted together */
+	KS_FIELD(ks_key_row, prefix, TEXT, KS_STORE_PREFIX_MAX),
+	KS_FIELD(ks_key_row, labels, TEXT, KS_STORE_LABELS_MAX),
+	KS_FIELD(ks_key_row, user, REF, 0),
 	KS_FIELD(ks_key_row, kind, ENUM, KS_KIND_COUNT),
 	KS_FIELD(ks_key_row, binding, ENUM, KS_BINDING_COUNT),
 	KS_FIELD(ks_key_row, environment, ENUM, KS_ENVIRONMENT_COUNT),
-	KS_FIELD(ks_key_row, name, TEXT, KS_STORE_NAME_MAX),
-	KS_FIELD(ks_key_row, prefix, TEXT, KS_STORE_PREFIX_MAX),
-	KS_FIELD(ks_key_row, last_four, TEXT, KS_STORE_LAST_FOUR_MAX),
-	KS_FIELD(ks_key_row, labels, TEXT, KS_STORE_LABELS_MAX),
 	KS_FIELD(ks_key_row, expires_at, SOME, 0),
-	/* the same for all that are inserted together, as are those that follow */
+	/* always the same for all that are inserted together */
 	KS_FIELD(ks_key_row, imported, BOOL, 0),
 	KS_FIELD(ks_key_row, created_at, TIME, 0),
 	KS_FIELD(ks_key_row, created_by, TEXT, KS_STORE_ACTOR_MAX),
@@ -32,7 +33,8 @@ static const struct ks_field key_fields[] = {
 };
 #define KEY_COLUMNS KS_ARRAY_LEN(key_fields)
 #define KEY_OWN_COLUMNS (KEY_COLUMNS - 3)
-#define KEY_VARYING_COLUMNS 14
+#define KEY_VARYING_COLUMNS 7       /* from here on often the same */
+#define KEY_MOSTLY_VARYING_COLUMNS 14 /* from here on always */
 
 KS_ROW_TAKER(take_key, ks_key_row, ks_key_each, key_fields)
 
@@ -66,7 +68,14 @@ static enum ks_err insert_each(struct ks_store *store, const struct ks_key_row *
 	return KS_OK;
 }
 
-/* What KEY_VARYING_COLUMNS leaves out. */
+/* What KEY_VARYING_COLUMNS leaves out before KEY_MOSTLY_VARYING_COLUMNS. */
+static bool is_much_alike(const struct ks_key_row *a, const struct ks_key_row *b)
+{
+	return ks_str_eq(a->prefix, b->prefix) && ks_str_eq(a->labels, b->labels) && a->user == b->user && a->kind == b->kind
+	       && a->binding == b->binding && a->environment == b->environment && a->expires_at == b->expires_at;
+}
+
+/* What KEY_MOSTLY_VARYING_COLUMNS leaves out. */
 static bool is_alike(const struct ks_key_row *a, const struct ks_key_row *b)
 {
 	return a->imported == b->imported && a->created_at == b->created_at && ks_str_eq(a->created_by, b->created_by)
@@ -80,7 +89,7 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 	uint64_t least = UINT64_MAX;
 	uint64_t all_limited = 0;
 	uint64_t segment;
-	bool limited, alike = true;
+	bool limited, alike = true, much_alike = true;
 
 	if (count == 0)
 		return KS_OK;
@@ -89,6 +98,7 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 		all_limited += limited;
 		least = KS_MIN(least, rows[i].id);
 		alike = alike && is_alike(&rows[0], &rows[i]);
+		much_alike = much_alike && is_much_alike(&rows[0], &rows[i]);
 	}
 	if (!alike)
 		return insert_each(store, rows, count);
@@ -99,8 +109,8 @@ enum ks_err ks_store_keys_insert(struct ks_store *store, const struct ks_key_row
 	KS_TRY(err);
 	KS_TRY(ks_store_insert_many(
 		store, KS_SQL_KEY_INSERT,
-		&(struct ks_many){key_fields, KEY_OWN_COLUMNS, KEY_VARYING_COLUMNS, rows, sizeof(*rows), count,
-				  ks_value_u64(segment)}));
+		&(struct ks_many){key_fields, KEY_OWN_COLUMNS, much_alike ? KEY_VARYING_COLUMNS : KEY_MOSTLY_VARYING_COLUMNS,
+				  rows, sizeof(*rows), count, ks_value_u64(segment)}));
 	store->added.keys += count;
 	store->added.keys_limited += all_limited;
 	return KS_OK;

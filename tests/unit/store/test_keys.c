@@ -216,6 +216,38 @@ static void many_are_as_one_by_one(void **state)
 	free(rows);
 }
 
+/* What rows have in common is said once for all of them; one that differs in a single column keeps what is its own. */
+static void rows_that_are_alike_but_for_one(void **state)
+{
+	struct fixture *f = *state;
+	enum { COUNT = 5, COLUMNS = 7 };
+	struct ks_key_row rows[COUNT];
+	uint64_t id = FIRST_KEY + 1;
+
+	assert_ok(ks_store_begin(f->store));
+	put_key(f->store, FIRST_KEY);
+	for (size_t column = 0; column <= COLUMNS; column++, id += COUNT) {
+		struct ks_key_row *other = &rows[column % COUNT];
+
+		for (size_t i = 0; i < COUNT; i++) {
+			rows[i] = full_row();
+			rows[i].id = id + i;
+			rows[i].user = 0;
+		}
+		other->prefix = column == 0 ? KS_STR("other") : other->prefix;
+		other->labels = column == 1 ? KS_STR("{\"a\":\"b\"}") : other->labels;
+		other->user = column == 2 ? full_row().user : 0;
+		other->kind = (enum ks_kind)((other->kind + (column == 3)) % KS_KIND_COUNT);
+		other->binding = (enum ks_binding)((other->binding + (column == 4)) % KS_BINDING_COUNT);
+		other->environment = (enum ks_environment)((other->environment + (column == 5)) % KS_ENVIRONMENT_COUNT);
+		other->expires_at += column == 6;
+		assert_ok(ks_store_keys_insert(f->store, rows, COUNT));
+		for (size_t i = 0; i < COUNT; i++)
+			assert_ok(ks_store_key_get(f->store, rows[i].id, compare, &rows[i]));
+	}
+	assert_ok(ks_store_commit(f->store));
+}
+
 /* A batch of which one row is bad cannot be kept, nor a part of it. */
 static void a_bad_row_spoils_its_batch(void **state)
 {
@@ -799,6 +831,7 @@ int main(void)
 		TEST(a_key_is_rotated_once),
 		TEST(the_schema_itself_keeps_keys),
 		TEST(many_are_as_one_by_one),
+		TEST(rows_that_are_alike_but_for_one),
 		TEST(a_bad_row_spoils_its_batch),
 		TEST(cores_are_what_the_rows_say),
 		TEST(parts_of_names_are_found_whatever_their_case),
