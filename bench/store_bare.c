@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference for durable creations: bare SQLite, its own calls alone, writing the rows that one creation writes (a
- * key, its change-log entry, its audit entry) into the store's schema with the store's promises (WAL, synchronous FULL,
- * foreign keys), `batch` creations a transaction.
+/* The reference for durable creations and for imports: bare SQLite, its own calls alone, writing the rows that one
+ * creation writes (a key, its change-log entry, its audit entry) into the store's schema with the store's promises (WAL,
+ * synchronous FULL, foreign keys), `batch` creations a transaction; or the keys alone, in the order of their tenants in each
+ * transaction, as an import writes them.
  *
- * usage: store_bare PATH COUNT BATCH        PATH must not exist. Prints creations a second. */
+ * usage: store_bare PATH COUNT BATCH [keys]        PATH must not exist. Prints creations, or keys, a second. */
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -52,19 +54,25 @@ static void make(const char *path)
 	run("COMMIT");
 }
 
-static void create(sqlite3_stmt *key, sqlite3_stmt *change, sqlite3_stmt *audit, int64_t n)
+static void put_key(sqlite3_stmt *key, int64_t id, int64_t tenant)
 {
 	uint64_t digest[4] = {random64(), random64(), random64(), random64()};
-	int64_t id = FIRST_ID + n * 4000000;
-	int64_t tenant = 2 + (int64_t)(random64() % (TENANTS - 1));
-	char object[32];
 
-	snprintf(object, sizeof(object), "key_%013llx", (unsigned long long)id & 0xfffffffffffff);
 	bind_number(key, 1, id);
 	check(sqlite3_bind_blob(key, 2, digest, sizeof(digest), SQLITE_STATIC), "bind");
 	bind_number(key, 3, tenant);
 	bind_number(key, 4, tenant);
 	step(key);
+}
+
+static void create(sqlite3_stmt *key, sqlite3_stmt *change, sqlite3_stmt *audit, int64_t n)
+{
+	int64_t id = FIRST_ID + n * 4000000;
+	int64_t tenant = 2 + (int64_t)(random64() % (TENANTS - 1));
+	char object[32];
+
+	snprintf(object, sizeof(object), "key_%013llx", (unsigned long long)id & 0xfffffffffffff);
+	put_key(key, id, tenant);
 	bind_number(change, 1, n + 1);
 	bind_number(change, 2, id);
 	step(change);
@@ -79,8 +87,10 @@ int main(int argc, char **argv)
 {
 	struct timespec from, to;
 
-	if (argc != 4 || atol(argv[2]) < 1 || atol(argv[3]) < 1) {
-		fprintf(stderr, "usage: store_bare PATH COUNT BATCH\n");
+	bool keys_alone = argc == 5 && !strcmp(argv[4], "keys");
+
+	if ((argc != 4 && !keys_alone) || atol(argv[2]) < 1 || atol(argv[3]) < 1) {
+		fprintf(stderr, "usage: store_bare PATH COUNT BATCH [keys]\n");
 		return 2;
 	}
 	long count = atol(argv[2]);
@@ -100,8 +110,12 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (long n = 0; n < count;) {
 		step(begin);
-		for (long i = 0; i < batch && n < count; i++, n++)
-			create(key, change, audit, n);
+		for (long i = 0; i < batch && n < count; i++, n++) {
+			if (keys_alone)
+				put_key(key, FIRST_ID + n, 2 + i * (TENANTS - 1) / batch);
+			else
+				create(key, change, audit, n);
+		}
 		step(commit);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &to);
