@@ -419,6 +419,9 @@ void ks_conn_request_done(void *ctx, struct MHD_Connection *mhd, void **request_
 		if (refusal != KS_HTTP_REFUSED_NOT)
 			ks_conn_refused(c, refusal);
 	}
+	/* The library ends a connection as soon as nothing more is to be read of it, also while an answer is awaited. */
+	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK && c->stage == KS_HTTP_STAGE_ANSWER && c->pending == KS_HTTP_PENDING_COMPLETED)
+		ks_conn_answer_past(c);
 	if (c->begun)
 		c->server->handler.closed(c->server->handler.ctx, x);
 	c->begun = false;

@@ -226,6 +226,18 @@ def test_clients_that_leave_at_any_moment_of_a_pending_exchange(serve):
     server.wait_figures(lambda now: now["open"] == 1 and now["begun"] == now["closed"] + 1)
 
 
+@pytest.mark.parametrize("local", [False, True])
+def test_who_sends_no_more_is_answered_when_the_exchange_is_done(serve, tmp_path, local):
+    server = serve(socket=str(tmp_path / "s"))
+    with server.connect_local() if local else server.connect() as client:
+        client.send(b"POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+        server.wait_figures(lambda now: now["held"] == 1)
+        client.sock.shutdown(socket.SHUT_WR)
+        server.order("release")
+        assert client.response().body == b"released"
+        assert client.rest() == b""
+
+
 def test_a_pending_exchange_and_pipelined_requests(serve):
     server = serve()
     with server.connect() as client, server.connect() as other:
