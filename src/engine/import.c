@@ -137,6 +137,7 @@ static void submit(struct ks_import *import)
 		return;
 	batch->submitted = true;
 	import->filling ^= 1;
+	import->batch_lines = KS_MIN(import->batch_lines * 2, (size_t)KS_IMPORT_BATCH_LINES);
 	import->now_ms = ks_engine_now_ms();
 }
 
@@ -183,7 +184,7 @@ static void make_room(struct ks_import *import)
 {
 	struct ks_import_batch *batch = &import->batches[import->filling];
 
-	if (batch->lines == KS_IMPORT_BATCH_LINES || batch->text.cap - batch->text.n < KS_IMPORT_LINE_TEXT_MAX)
+	if (batch->lines >= import->batch_lines || batch->text.cap - batch->text.n < KS_IMPORT_LINE_TEXT_MAX)
 		submit(import);
 	if (import->grant_count < KS_IMPORT_GRANTS_MAX)
 		return;
@@ -291,6 +292,7 @@ enum ks_err ks_import_begin(struct ks_engine *engine, const struct ks_actor *act
 	import->ctx = ctx;
 	import->policy = ks_engine_policy(engine);
 	import->now_ms = ks_engine_now_ms();
+	import->batch_lines = KS_IMPORT_FIRST_LINES;
 	pthread_mutex_init(&import->lock, NULL);
 	pthread_cond_init(&import->wake, NULL);
 	import->line = malloc(KS_IMPORT_LINE_MAX);

@@ -5,9 +5,11 @@
 #include "base/json_read.h"
 #include "engine/keys_check.h"
 
-/** Lines that are read and put in order together. Their keys begin a segment of the store's indexes where they are
- * KS_IMPORT_APART or more: few enough segments for lists, and entries that are appended. */
+/** Lines that are read and put in order together: fewer at first, so that the writer begins soon. Their keys begin a
+ * segment of the store's indexes where they are KS_IMPORT_APART or more: few enough segments for lists, and entries
+ * that are appended. */
 #define KS_IMPORT_BATCH_LINES 131072
+#define KS_IMPORT_FIRST_LINES 40960 /* doubled with each batch */
 #define KS_IMPORT_APART 32768
 #define KS_IMPORT_CHUNK 32768 /* keys of one transaction: other changes wait for no more */
 #define KS_IMPORT_SLICE 512   /* keys of one statement: they stay in the processor's cache from the one step to the next */
@@ -96,6 +98,7 @@ struct ks_import {
 	struct ks_key_core *cores;     /* KS_IMPORT_CHUNK; the writer's: what the projection needs of them */
 	struct ks_import_batch batches[2];
 	unsigned filling;
+	size_t batch_lines;            /* of the batch that is filled */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct ks_import_result result;
