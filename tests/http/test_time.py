@@ -238,6 +238,22 @@ def test_who_sends_no_more_is_answered_when_the_exchange_is_done(serve, tmp_path
         assert client.rest() == b""
 
 
+def test_the_end_comes_with_the_request_of_a_pending_exchange(serve, tmp_path):
+    """The library sees both at once: as where a connection is ended for idleness just as a request arrives."""
+    server = serve(socket=str(tmp_path / "s"))
+    with server.connect_local() as busy, server.connect_local() as client:
+        busy.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_figures(lambda now: now["begun"] - now["closed"] == 2)  # this and the figures
+        client.send(b"POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+        client.sock.shutdown(socket.SHUT_WR)
+        server.order("release")
+        assert busy.response().body == b"released"
+        server.wait_figures(lambda now: now["held"] == 1)
+        server.order("release")
+        assert client.response().body == b"released"
+        assert client.rest() == b""
+
+
 def test_a_pending_exchange_and_pipelined_requests(serve):
     server = serve()
     with server.connect() as client, server.connect() as other:
