@@ -146,7 +146,7 @@ enum ks_err ks_secret_set(struct ks_secret *secret, const void *bytes, size_t n)
 	return KS_OK;
 }
 
-void ks_secret_free(struct ks_secret *secret)
+void ks_secret_free_used(struct ks_secret *secret, size_t used)
 {
 	if (secret->bytes) {
 		size_t guard = page_size();
@@ -154,9 +154,14 @@ void ks_secret_free(struct ks_secret *secret)
 		size_t room = room_for(secret->cap, &size);
 		unsigned char *middle = secret->bytes + secret->cap - room;
 
-		ks_wipe(secret->bytes, secret->cap);
+		ks_wipe(secret->bytes, KS_MIN(used, secret->cap));
 		if (!give_spare(middle, size))
 			munmap(middle - guard, guard + room + guard);
 	}
 	*secret = (struct ks_secret){0};
+}
+
+void ks_secret_free(struct ks_secret *secret)
+{
+	ks_secret_free_used(secret, secret->cap);
 }

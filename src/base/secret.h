@@ -32,3 +32,6 @@ KS_MUST_USE enum ks_err ks_secret_set(struct ks_secret *secret, const void *byte
 /** Wipes and frees; the struct is zero afterwards. The pages of a small one may be kept, wiped and locked, for the next.
  * Safe on a zero struct. Fits KS_AUTO. Any thread. */
 void ks_secret_free(struct ks_secret *secret);
+
+/** The same of a large one of which at most the first `used` bytes were ever written: the others are not wiped. */
+void ks_secret_free_used(struct ks_secret *secret, size_t used);

@@ -70,6 +70,18 @@ enum ks_err ks_fetch_new(const struct ks_fetch_options *options, struct ks_fetch
 	return KS_OK;
 }
 
+void ks_fetch_wait_begins(const struct ks_fetch *fetch)
+{
+	if (fetch->options.on_wait)
+		fetch->options.on_wait(fetch->options.on_wait_ctx, true);
+}
+
+void ks_fetch_wait_ends(const struct ks_fetch *fetch)
+{
+	if (fetch->options.on_wait)
+		fetch->options.on_wait(fetch->options.on_wait_ctx, false);
+}
+
 void ks_fetch_stop(struct ks_fetch *fetch)
 {
 	atomic_store(&fetch->stopping, true);

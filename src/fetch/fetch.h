@@ -54,6 +54,10 @@ struct ks_fetch_options {
 	const char *ca_file; /* authorities (PEM); NULL: the system's. Copied */
 	unsigned connect_ms; /* at most this long until a connection stands; 0: as the whole request */
 	unsigned idle_max;   /* transfers kept for the next request, at most KS_FETCH_IDLE_MAX; 0: 8 */
+	/** Told on the thread that fetches, around each wait for the other side: that it begins, and that it is over.
+	 * NULL: nobody is told. Not of ks_fetch_connect and many.h. */
+	void (*on_wait)(void *ctx, bool begins);
+	void *on_wait_ctx;
 };
 
 /** KS_MEMORY, KS_CRYPTO (the transfer library has no TLS). */

@@ -75,4 +75,8 @@ void ks_transfer_leave(struct ks_transfer *transfer);
 /* False: not an address of the internet. */
 bool ks_transfer_address_of(const struct sockaddr *socket_address, struct ks_addr *ret_addr);
 
+/* To be told around each wait, as the options say. */
+void ks_fetch_wait_begins(const struct ks_fetch *fetch);
+void ks_fetch_wait_ends(const struct ks_fetch *fetch);
+
 int64_t ks_fetch_now_ms(void);

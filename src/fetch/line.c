@@ -189,16 +189,20 @@ static enum ks_fetch_result wait_for(struct ks_fetch_line *line, short events, i
 
 	for (;;) {
 		int64_t left = until_ms - ks_fetch_now_ms();
+		bool broken;
 		int n;
 
 		if (atomic_load(&line->fetch->stopping))
 			return KS_FETCH_STOPPED;
 		if (left <= 0)
 			return KS_FETCH_TIMEOUT;
+		ks_fetch_wait_begins(line->fetch);
 		n = poll(&p, 1, (int)KS_MIN(left, (int64_t)SLICE_MS));
+		broken = n < 0 && errno != EINTR;
+		ks_fetch_wait_ends(line->fetch);
 		if (n > 0)
 			return KS_FETCH_OK;
-		if (n < 0 && errno != EINTR)
+		if (broken)
 			return KS_FETCH_BROKEN;
 	}
 }

@@ -14,6 +14,9 @@
 #define CONNECTIONS_KEPT 4L
 #define POLL_MS 1000
 #define FIRST_BODY_CAP 4096u
+/* libcurl takes these anew for each request, and they are wiped whole: no larger than requests and answers mostly are. */
+#define RECEIVED_AT_ONCE 4096L
+#define SENT_AT_ONCE 16384L /* the least that it takes */
 
 /* ---- the guard ---- */
 
@@ -170,6 +173,7 @@ static struct curl_slist *headers_of(const struct ks_fetch_request *request, boo
 {
 	char line[KS_FETCH_HEADER_MAX + 4];
 	struct curl_slist *list = append(NULL, "Expect:", ok);
+	size_t used = 0;
 
 	for (size_t i = 0; with_headers && i < request->header_count; i++) {
 		struct ks_buf b = KS_BUF(line);
@@ -180,8 +184,9 @@ static struct curl_slist *headers_of(const struct ks_fetch_request *request, boo
 		ks_buf_put(&b, request->headers[i].value);
 		*ok = *ok && ks_buf_ok(&b);
 		list = append(list, ks_buf_z(&b), ok);
+		used = KS_MAX(used, ks_buf_ok(&b) ? b.n : sizeof(line));
 	}
-	ks_wipe(line, sizeof(line));
+	ks_wipe(line, used);
 	return list;
 }
 
@@ -200,6 +205,8 @@ static void set_limits(struct ks_transfer *t, int64_t left_ms)
 	long connect_ms = o->connect_ms ? (long)KS_MIN((int64_t)o->connect_ms, left_ms) : (long)left_ms;
 
 	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_BUFFERSIZE, RECEIVED_AT_ONCE);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, SENT_AT_ONCE);
 	/* A name server that does not answer holds a thread of libcurl's own: it is left alone, not waited for. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_TIMEOUT_MS, (long)left_ms);
@@ -245,6 +252,16 @@ static void set_request(struct ks_transfer *t, const char *url, const struct cur
 	SET(CURLOPT_WRITEDATA, t);
 }
 
+static CURLMcode wait_for_more(struct ks_transfer *t)
+{
+	CURLMcode code;
+
+	ks_fetch_wait_begins(t->fetch);
+	code = curl_multi_poll(t->multi, NULL, 0, POLL_MS, NULL);
+	ks_fetch_wait_ends(t->fetch);
+	return code;
+}
+
 /* Until the transfer ends or a stop comes; its handle stays among the others. */
 static CURLcode drive(struct ks_transfer *t)
 {
@@ -256,7 +273,7 @@ static CURLcode drive(struct ks_transfer *t)
 	while (running && !atomic_load(&t->fetch->stopping)) {
 		if (curl_multi_perform(t->multi, &running) != CURLM_OK)
 			break;
-		if (running && curl_multi_poll(t->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
+		if (running && wait_for_more(t) != CURLM_OK)
 			break;
 	}
 	for (CURLMsg *m = curl_multi_info_read(t->multi, &left); m; m = curl_multi_info_read(t->multi, &left)) {

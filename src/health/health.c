@@ -60,6 +60,24 @@ int64_t ks_health_jitter(int64_t ms)
 
 /* ---- what the threads share ---- */
 
+void ks_health_compute(struct ks_health *h)
+{
+	(void)pthread_mutex_lock(&h->computing);
+}
+
+void ks_health_wait(struct ks_health *h)
+{
+	(void)pthread_mutex_unlock(&h->computing);
+}
+
+static void on_fetch_wait(void *ctx, bool begins)
+{
+	if (begins)
+		ks_health_wait(ctx);
+	else
+		ks_health_compute(ctx);
+}
+
 struct ks_engine_reader *ks_health_reader_take(struct ks_health *h)
 {
 	struct ks_engine_reader *found = NULL;
@@ -110,25 +128,39 @@ static bool is_known(const struct ks_health *h, uint64_t provider)
 	return false;
 }
 
+static bool has_place(const struct ks_health *h, unsigned host)
+{
+	return h->hosts[host - 1] < h->options.per_host;
+}
+
+/* With the lock held. A worker is woken where one may begin. */
+static bool queue(struct ks_health *h, const struct ks_health_work *work)
+{
+	size_t max = work->urgent ? KS_HEALTH_QUEUE_MAX : DUE_MAX;
+	struct ks_health_work *w = NULL;
+
+	for (size_t i = 0; i < h->queue_count && !w; i++) {
+		if (h->queue[i].provider == work->provider)
+			w = &h->queue[i];
+	}
+	if (w) {
+		w->urgent = w->urgent || work->urgent;
+		w->not_before_ms = KS_MIN(w->not_before_ms, work->not_before_ms);
+		w->host = work->host ? work->host : w->host;
+	} else if (h->queue_count >= max || h->stopping) {
+		return false;
+	} else {
+		w = &h->queue[h->queue_count++];
+		*w = *work;
+	}
+	if (!w->host || has_place(h, w->host))
+		(void)pthread_cond_signal(&h->work);
+	return true;
+}
+
 bool ks_health_queue(struct ks_health *h, uint64_t provider, int64_t not_before_ms, bool urgent)
 {
-	size_t max = urgent ? KS_HEALTH_QUEUE_MAX : DUE_MAX;
-
-	for (size_t i = 0; i < h->queue_count; i++) {
-		struct ks_health_work *w = &h->queue[i];
-
-		if (w->provider != provider)
-			continue;
-		w->urgent = w->urgent || urgent;
-		w->not_before_ms = KS_MIN(w->not_before_ms, not_before_ms);
-		(void)pthread_cond_signal(&h->work);
-		return true;
-	}
-	if (h->queue_count >= max || h->stopping)
-		return false;
-	h->queue[h->queue_count++] = (struct ks_health_work){.provider = provider, .not_before_ms = not_before_ms, .urgent = urgent};
-	(void)pthread_cond_signal(&h->work);
-	return true;
+	return queue(h, &(struct ks_health_work){.provider = provider, .not_before_ms = not_before_ms, .urgent = urgent});
 }
 
 /* With the lock held: the note about a provider, perhaps a new one in the place of the longest past. */
@@ -167,11 +199,6 @@ void ks_health_settled(struct ks_health *h, uint64_t provider)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
-static bool has_place(const struct ks_health *h, unsigned host)
-{
-	return h->hosts[host - 1] < h->options.per_host;
-}
-
 bool ks_health_host_take(struct ks_health *h, unsigned host)
 {
 	bool taken;
@@ -187,7 +214,6 @@ void ks_health_host_give(struct ks_health *h, unsigned host)
 {
 	(void)pthread_mutex_lock(&h->lock);
 	h->hosts[host - 1]--;
-	(void)pthread_cond_signal(&h->work);
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
@@ -210,13 +236,8 @@ static bool queue_at(struct ks_health *h, const struct ks_health_work *work, uns
 {
 	size_t there, all = at_hosts(h, host, &there);
 
-	if ((!work->urgent && all + there >= DUE_MAX / 2) || !ks_health_queue(h, work->provider, 0, work->urgent))
-		return false;
-	for (size_t i = 0; i < h->queue_count; i++) {
-		if (h->queue[i].provider == work->provider)
-			h->queue[i].host = host;
-	}
-	return true;
+	return (work->urgent || all + there < DUE_MAX / 2)
+	       && queue(h, &(struct ks_health_work){.provider = work->provider, .urgent = work->urgent, .host = host});
 }
 
 bool ks_health_put_off(struct ks_health *h, const struct ks_health_work *work, unsigned host)
@@ -323,34 +344,48 @@ static bool is_busy(const struct ks_health *h, uint64_t provider)
 	return false;
 }
 
-/* With the lock held: what is urgent first, each whose time has come and that nobody is at; with a place at its host, if that is
- * known. */
-static bool take_work(struct ks_health *h, struct ks_health_work *ret_work)
+static bool may_begin(const struct ks_health *h, const struct ks_health_work *w, int64_t now_ms)
 {
-	int64_t now_ms = ks_health_tick_ms();
-	size_t running = 0, best = SIZE_MAX;
+	return w->not_before_ms <= now_ms && (!w->host || has_place(h, w->host)) && !is_busy(h, w->provider);
+}
 
-	for (size_t i = 0; i < h->options.threads; i++)
-		running += h->busy[i] != 0;
+/* With the lock held, and so many workers running: the place of what is to be done next, which is what is urgent first, each
+ * whose time has come and that nobody is at; with a place at its host, if that is known. SIZE_MAX: none. */
+static size_t find_work(const struct ks_health *h, size_t running)
+{
+	bool urgent_only = running + RESERVED >= h->options.threads;
+	int64_t now_ms = ks_health_tick_ms();
+	size_t best = SIZE_MAX;
+
 	for (size_t i = 0; i < h->queue_count; i++) {
 		const struct ks_health_work *w = &h->queue[i];
 
-		if (w->not_before_ms > now_ms || is_busy(h, w->provider) || (w->host && !has_place(h, w->host)))
+		if ((!w->urgent && (urgent_only || best != SIZE_MAX)) || !may_begin(h, w, now_ms))
 			continue;
-		if (w->urgent) {
-			best = i;
+		best = i;
+		if (w->urgent)
 			break;
-		}
-		if (best == SIZE_MAX && running + RESERVED < h->options.threads)
-			best = i;
 	}
-	if (best == SIZE_MAX)
+	return best;
+}
+
+static bool take_work(struct ks_health *h, struct ks_health_work *ret_work)
+{
+	size_t running = 0, at;
+
+	for (size_t i = 0; i < h->options.threads; i++)
+		running += h->busy[i] != 0;
+	at = find_work(h, running);
+	if (at == SIZE_MAX)
 		return false;
-	*ret_work = h->queue[best];
+	*ret_work = h->queue[at];
 	if (ret_work->host)
 		h->hosts[ret_work->host - 1]++;
 	h->queue_count--;
-	memmove(&h->queue[best], &h->queue[best + 1], (h->queue_count - best) * sizeof(h->queue[0]));
+	memmove(&h->queue[at], &h->queue[at + 1], (h->queue_count - at) * sizeof(h->queue[0]));
+	/* Who comes to its end looks for more by itself; nobody else is woken for nothing. */
+	if (find_work(h, running + 1) != SIZE_MAX)
+		(void)pthread_cond_signal(&h->work);
 	return true;
 }
 
@@ -376,7 +411,9 @@ static void *work(void *ctx)
 		}
 		h->busy[s.number] = w.provider;
 		(void)pthread_mutex_unlock(&h->lock);
+		ks_health_compute(h);
 		ks_health_probe(h, &w);
+		ks_health_wait(h);
 		(void)pthread_mutex_lock(&h->lock);
 		h->busy[s.number] = 0;
 		if (h->again[s.number])
@@ -672,6 +709,7 @@ enum ks_err ks_health_new(struct ks_engine *engine, const struct ks_health_optio
 	h->options = *options;
 	h->options.threads = KS_MAX(KS_MIN(options->threads, (unsigned)KS_HEALTH_THREADS_MAX), RESERVED + 1u);
 	h->started_at = ks_health_now_ms();
+	(void)pthread_mutex_init(&h->computing, NULL);
 	(void)pthread_mutex_init(&h->lock, NULL);
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -682,6 +720,8 @@ enum ks_err ks_health_new(struct ks_engine *engine, const struct ks_health_optio
 	h->found = calloc(KS_HEALTH_FOUND_MAX, sizeof(*h->found));
 	/* As many as there are probes at a time, so that none reads the authorities anew. */
 	fetch.idle_max = KS_MIN(h->options.threads, KS_FETCH_IDLE_MAX);
+	fetch.on_wait = on_fetch_wait;
+	fetch.on_wait_ctx = h;
 	err = h->found ? ks_fetch_new(&fetch, &h->fetch) : KS_MEMORY;
 	if (err != KS_OK)
 		ks_health_free(&h);
@@ -762,6 +802,7 @@ void ks_health_free(struct ks_health **health)
 	(void)pthread_cond_destroy(&h->wake);
 	(void)pthread_cond_destroy(&h->work);
 	(void)pthread_mutex_destroy(&h->lock);
+	(void)pthread_mutex_destroy(&h->computing);
 	free(h->found);
 	free(h);
 	*health = NULL;

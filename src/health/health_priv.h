@@ -33,6 +33,7 @@ struct ks_health {
 	struct ks_fetch *fetch;
 	pthread_t threads[KS_HEALTH_THREADS_MAX + 1];
 	size_t thread_count;
+	pthread_mutex_t computing;   /* of the workers' one who is at it, while the others wait for somebody */
 	pthread_mutex_t lock;        /* guards all below */
 	pthread_cond_t work;         /* to the workers */
 	pthread_cond_t wake;         /* to the scheduler */
@@ -56,6 +57,11 @@ struct ks_health {
 	size_t waiting_count;        /* of this part */
 	int64_t started_at;
 };
+
+/* A worker computes between these two and waits for others outside of them: of any number of workers one computes at a
+ * time, so that who shares a processor with them gives up no more than one thread's share, the least there is. */
+void ks_health_compute(struct ks_health *h);
+void ks_health_wait(struct ks_health *h);
 
 int64_t ks_health_now_ms(void);      /* wall clock */
 int64_t ks_health_tick_ms(void);     /* monotonic clock */

@@ -213,6 +213,7 @@ static void write_now(struct attempt *a)
 {
 	struct verdict *v = calloc(1, sizeof(*v));
 	struct ks_job job = {.run = a->is_candidate ? write_candidate : write_failing, .ctx = v};
+	enum ks_err err;
 
 	if (!v)
 		return;
@@ -227,7 +228,10 @@ static void write_now(struct attempt *a)
 				ks_str_c(item->field), item->version, is_blamed(a, item->field)};
 		v->blamed += waits && is_blamed(a, item->field);
 	}
-	if (ks_engine_run(a->health->engine, &job) == KS_OK && v->again) {
+	ks_health_wait(a->health);
+	err = ks_engine_run(a->health->engine, &job);
+	ks_health_compute(a->health);
+	if (err == KS_OK && v->again) {
 		(void)pthread_mutex_lock(&a->health->lock);
 		(void)ks_health_queue(a->health, v->found.provider, ks_health_tick_ms(), true);
 		(void)pthread_mutex_unlock(&a->health->lock);
@@ -369,7 +373,9 @@ static void open_and_ask(struct attempt *a)
 	a->opened = calloc(1, sizeof(*a->opened));
 	if (!a->opened)
 		return;
+	ks_health_wait(a->health);
 	err = ks_vault_open_fields(a->health->engine, a->fields, ks_health_now_ms() + OPEN_MS, a->opened);
+	ks_health_compute(a->health);
 	if (err == KS_OK) {
 		ask_platform(a);
 	} else {

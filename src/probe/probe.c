@@ -223,5 +223,6 @@ void ks_probe_run(struct ks_fetch *fetch, const struct ks_probe_job *job, struct
 	else
 		put_code(job, err == KS_MALFORMED || err == KS_TOO_LARGE ? KS_PLATFORM_CODE_VALUE_UNUSABLE : KS_PLATFORM_CODE_INTERNAL,
 			 missing, ret_result);
-	ks_secret_free(&room);
+	/* Of a buffer that ran over nobody knows how far it was written. */
+	ks_secret_free_used(&room, ks_buf_ok(&t.room) ? t.room.n : room.cap);
 }

@@ -68,6 +68,25 @@ static void test_replaced_content_is_wiped(void **state)
 	ks_secret_free(&secret);
 }
 
+static void test_what_was_used_is_wiped(void **state)
+{
+	struct ks_secret secret = {0};
+	const unsigned char *before;
+
+	(void)state;
+	assert_int_equal(ks_secret_new(&secret, 5000), KS_OK);
+	before = secret.bytes;
+	memset(secret.bytes, 's', 100);
+	ks_secret_free_used(&secret, 100);
+	assert_null(secret.bytes);
+	assert_int_equal(ks_secret_new(&secret, 5000), KS_OK);
+	assert_ptr_equal(secret.bytes, before);
+	for (size_t i = 0; i < secret.cap; i++)
+		assert_int_equal(secret.bytes[i], 0);
+	ks_secret_free_used(&secret, SIZE_MAX);
+	ks_secret_free_used(&secret, 1);
+}
+
 /* The child's end by a signal is what is asked for: no sanitizer may catch it, no core be written. */
 static bool dies(void (*act)(struct ks_secret *), struct ks_secret *secret)
 {
@@ -262,6 +281,7 @@ int main(void)
 		cmocka_unit_test(test_sizes_refused),
 		cmocka_unit_test(test_content_beyond_capacity_is_refused),
 		cmocka_unit_test(test_replaced_content_is_wiped),
+		cmocka_unit_test(test_what_was_used_is_wiped),
 		cmocka_unit_test(test_guard_pages),
 		cmocka_unit_test(test_locked_and_not_dumped),
 		cmocka_unit_test(test_pages_of_before_are_clean_and_locked),

@@ -178,6 +178,35 @@ static struct ks_fetch_request request;
 static struct ks_fetch_response response;
 static char url[4096];
 
+/* Whoever fetches while this is held lets go of it for as long as the other side is waited for. */
+static pthread_mutex_t computing = PTHREAD_MUTEX_INITIALIZER;
+static int computing_now; /* guarded by it */
+static _Atomic int waits, mistakes;
+
+static void compute(void)
+{
+	(void)pthread_mutex_lock(&computing);
+	mistakes += computing_now++ != 0;
+}
+
+static void rest(void)
+{
+	waits++;
+	mistakes += computing_now-- != 1;
+	(void)pthread_mutex_unlock(&computing);
+}
+
+static void rest_or_compute(void *ctx, bool begins)
+{
+	mistakes += ctx != &waits;
+	if (begins)
+		rest();
+	else
+		compute();
+}
+
+static bool take_turns;
+
 /* A client that reaches 127.0.0.1 alone of the guarded addresses, or none. */
 static void client(bool allowed, bool ca)
 {
@@ -189,6 +218,10 @@ static void client(bool allowed, bool ca)
 		assert_true(ks_cidr_parse(KS_STR("127.0.0.1"), &o.allow[o.allow_count++]));
 	if (ca)
 		o.ca_file = path;
+	if (take_turns) {
+		o.on_wait = rest_or_compute;
+		o.on_wait_ctx = &waits;
+	}
 	lookups = 0;
 	assert_int_equal(ks_fetch_new(&o, &fetch), KS_OK);
 	request = (struct ks_fetch_request){.method = "GET", .body_max = 65536, .timeout_ms = PATIENCE_MS};
@@ -249,7 +282,7 @@ static enum ks_fetch_result get(const char *scheme, const char *host, const char
 static int end(void **state)
 {
 	(void)state;
-	by_many = false;
+	by_many = take_turns = false;
 	ks_fetch_response_free(&response);
 	ks_fetch_free(&fetch);
 	return 0;
@@ -582,6 +615,49 @@ static void many_threads(void **state)
 	}
 }
 
+/* ---- who waits ---- */
+
+static void *fetch_often_in_turns(void *ctx)
+{
+	compute();
+	(void)fetch_often(ctx);
+	rest();
+	return NULL;
+}
+
+static void *wait_for_ever_in_turns(void *ctx)
+{
+	compute();
+	(void)wait_for_ever(ctx);
+	rest();
+	return NULL;
+}
+
+/* As those do who compute one at a time: one that hangs keeps nobody from it. */
+static void who_waits_is_told(void **state)
+{
+	enum ks_fetch_result hung = KS_FETCH_OK;
+	pthread_t threads[THREADS], hanging;
+	size_t good[THREADS] = {0};
+
+	(void)state;
+	take_turns = true;
+	client(true, true);
+	assert_int_equal(pthread_create(&hanging, NULL, wait_for_ever_in_turns, &hung), 0);
+	(void)word_and_number("hangs");
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, fetch_often_in_turns, &good[i]), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		(void)pthread_join(threads[i], NULL);
+		assert_int_equal(good[i], ROUNDS);
+	}
+	ks_fetch_stop(fetch);
+	(void)pthread_join(hanging, NULL);
+	assert_int_equal(hung, KS_FETCH_STOPPED);
+	assert_true(waits > THREADS * ROUNDS);
+	assert_int_equal(mistakes, 0);
+}
+
 /* ---- many at once ---- */
 
 static void redirects_are_answers(void **state)
@@ -668,6 +744,7 @@ int main(void)
 		cmocka_unit_test_teardown(deadlines, end),
 		cmocka_unit_test_teardown(stops, end),
 		cmocka_unit_test_teardown(many_threads, end),
+		cmocka_unit_test_teardown(who_waits_is_told, end),
 		cmocka_unit_test_setup_teardown(answers, use_many, end),
 		cmocka_unit_test_setup_teardown(sends_what_it_is_told, use_many, end),
 		cmocka_unit_test_setup_teardown(takes_no_proxy, use_many, end),
