@@ -6,6 +6,7 @@
 Builds build-bench (release). --keys scales the large ones (default 10,000,000, which takes some 4 GB of memory and disk).
 --write puts the table into bench/RESULTS.md. Names: decision, jose, hooksig, authorize, scale, create, import, revocation, analysis, lists, reference, audit, reveal, inbound, delivery, probes."""
 import argparse
+import contextlib
 import hmac
 import http.client
 import json
@@ -673,8 +674,9 @@ PROBE = """probe:
   kind: http
   url: https://{host}:{port}/v1/accounts/${{account}}
   bearer: ${{token}}
+  timeout_ms: 30000
 """
-PROBED_LATENCY_MS = 20
+PROBED_LATENCY_MS = 20   # the time-out is longer than the service stands still now and then
 PROBE_INTERVAL_S = 900   # health.interval_s where it is not set
 SLICE_S = 3
 OURS, OTHERS = 0, 1      # cores: of service and keeper, and the other one
@@ -716,6 +718,7 @@ class Probing:
 
     def __init__(self, scratch, providers):
         self.data, self.own, self.providers = scratch / "probes", scratch / "probed", providers
+        self.quiet = scratch / "quiet"
         self.scratch = scratch
         self.own.mkdir()
         self.platform = Platform(scratch)
@@ -727,11 +730,11 @@ class Probing:
         probe = PROBE.format(host=host, port=self.platform.port) if host else ""
         (self.own / "bench.yaml").write_text(PROBED.format(type=account) + probe)
 
-    def start(self, **settings):
+    def start(self, data, **settings):
         env = {"KEYSTILE_PLATFORMS_OWN": str(self.own), "KEYSTILE_FETCH_ALLOW": "127.0.0.0/8,::1/128",
                "KEYSTILE_FETCH_CA_FILE": str(self.scratch / "ca.pem"), "KEYSTILE_VAULT_DIRECT_WRITE": "true",
                **{f"KEYSTILE_HEALTH_{name.upper()}": str(value) for name, value in settings.items()}}
-        service = Service(self.data, cpu=OURS, env=env, threads=1)
+        service = Service(data, cpu=OURS, env=env, threads=1)
         service.processes = [service.process.pid, *map(int, run("pgrep", "-P", str(service.process.pid)).split())]
         return service
 
@@ -762,25 +765,45 @@ class Probing:
         store.commit()
         store.close()
 
-    def decisions(self, core):
-        """A second: as many as there can be, on this core."""
+    @contextlib.contextmanager
+    def deciding(self, core, service):
+        """Meanwhile, as many decisions as there can be on this core; then their rate is `[0]` of what it gives. None: no decisions."""
+        rate = []
+        if core is None:
+            time.sleep(2)  # until what decisions left to be written is written
+            yield rate
+            return
         self.platform.pin(OURS if core == OTHERS else OTHERS)
-        loop = subprocess.Popen(["taskset", "-c", str(core), tool("spin"), str(self.data / "ring"), "0"], stdin=open(self.tokens),
+        loop = subprocess.Popen(["taskset", "-c", str(core), tool("spin"), f"{service.data}/ring", "0"], stdin=open(self.tokens),
                                 stdout=subprocess.PIPE, text=True)
-        time.sleep(0.5)
+        time.sleep(1)
         loop.send_signal(signal.SIGUSR1)
-        time.sleep(SLICE_S)
+        yield rate
         loop.terminate()
-        return float(re.search(r"per_s (\d+)", loop.communicate()[0]).group(1))
+        rate.append(float(re.search(r"per_s (\d+)", loop.communicate()[0]).group(1)))
 
-    def quiet(self):
-        service = self.start(interval_s=0)
-        rates = {core: [] for core in (OTHERS, OURS)}
-        for _ in range(5):
-            for core, found in rates.items():
-                found.append(self.decisions(core))
-        service.stop()
-        return {core: median(found) for core, found in rates.items()}
+    def start_quiet(self):
+        """On a copy of the data: a service that probes nothing, and stands still."""
+        remove(self.quiet)
+        shutil.copytree(self.data, self.quiet, symlinks=True, ignore=shutil.ignore_patterns("ring"))
+        service = self.start(self.quiet, interval_s=0)
+        send(service, signal.SIGSTOP)
+        return service
+
+    def quiet_decisions(self, core, probing, quiet):
+        """A second, beside the one that probes nothing, while the one that probes stands still."""
+        send(probing, signal.SIGSTOP)
+        send(quiet, signal.SIGCONT)
+        with self.deciding(core, quiet) as rate:
+            time.sleep(SLICE_S)
+        send(quiet, signal.SIGSTOP)
+        send(probing, signal.SIGCONT)
+        return rate[0]
+
+
+def send(service, number):
+    for pid in service.processes:
+        os.kill(pid, number)
 
 
 def cpu_seconds(pids):
@@ -794,35 +817,29 @@ def metric(service, name):
     return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}(_total)?[ {{]", line))
 
 
-def probe_slice(p, service, due, during):
-    """What `during` returns, with probes a second and processor time a probe meanwhile; None: the round ended in between."""
-    start, probed, used = time.monotonic(), metric(service, "keystile_probes"), cpu_seconds(service.processes)
-    found = during()
-    ended = metric(service, "keystile_probes")
-    if ended >= due or ended == probed:
-        return None
-    return found, (ended - probed) / (time.monotonic() - start), (cpu_seconds(service.processes) - used) / (ended - probed) * 1e6
-
-
-def settle():
-    """Until what decisions left to be written is written."""
-    time.sleep(2)
-    return True
+def probe_slice(p, service, due, core):
+    """Decisions, probes and seconds of processor time a second, with decisions on this core or none (None); None: the round ended in between."""
+    with p.deciding(core, service) as rate:
+        start, probed, used = time.monotonic(), metric(service, "keystile_probes"), cpu_seconds(service.processes)
+        time.sleep(SLICE_S)
+        took, ended, used = time.monotonic() - start, metric(service, "keystile_probes"), cpu_seconds(service.processes) - used
+    return (*rate, (ended - probed) / took, used / took) if ended < due else None
 
 
 def probe_round(p, due, decide, **settings):
-    """All that are due, at once. With `decide`, in turn: decisions on either core, and none (None), as probe_slice tells."""
+    """All that are due, at once. With `decide`, in turn: decisions on either core, and none (None), as probe_slice tells; after each of the former
+    the same beside the service that probes nothing, whose rate is added."""
     p.make_due(due)
     p.platform.seen()
-    turns = {OTHERS: lambda: p.decisions(OTHERS), OURS: lambda: p.decisions(OURS), None: lambda: time.sleep(SLICE_S)}
-    slices = {core: [] for core in turns}
-    service = p.start(**settings)
+    slices = {core: [] for core in (OTHERS, OURS, None)}
+    quiet = p.start_quiet() if decide else None
+    service = p.start(p.data, **settings)
     start, used = time.monotonic(), cpu_seconds(service.processes)
     while metric(service, "keystile_probes") < due:
-        for core, during in turns.items() if decide else ():
-            if core is None:
-                settle()
-            found = probe_slice(p, service, due, during)
+        for core in slices if decide else ():
+            found = probe_slice(p, service, due, core)
+            if found and core is not None:
+                found = (*found, p.quiet_decisions(core, service, quiet))
             if found:
                 slices[core].append(found)
         time.sleep(0.1)
@@ -831,22 +848,26 @@ def probe_round(p, due, decide, **settings):
     seen = p.platform.seen()
     put_off = metric(service, "keystile_probes_put_off")
     service.stop()
+    if quiet:
+        send(quiet, signal.SIGCONT)
+        quiet.stop()
     if seen["answered"] != due or seen["refused"]:
         sys.exit(f"probes: {due} were due, the platform saw {seen}; {p.codes()}")
     return {"took": took, "us": used / due * 1e6, "slices": slices, "mib": memory, "put_off": put_off, **seen}
 
 
-def probe_rows(what, r, quiet, bound):
+def probe_rows(what, r, bound):
     """Four of a round: decisions beside it on either core, what it cost, and how many were under way."""
     print(f"  {what}: {r['answered']:,} probes in {r['took']:.0f} s; {r['connected']} connections; {r['put_off']:.0f} put off; service's memory at most {r['mib']:.0f} MiB")
     for core, where in ((OTHERS, f"service and keeper on core {OURS}, decisions on core {OTHERS}"), (OURS, f"service, keeper and decisions on core {OURS}")):
-        during, pace = (median([one[i] for one in r["slices"][core]]) for i in (0, 1))
-        lost = 1 - during / quiet[core]
-        row(f"{what}, {where}", f"{during:,.0f} decisions/s beside {pace:.0f} probes/s", f"quiet {quiet[core]:,.0f}/s", f"{lost * 100:.1f} % lost", "at most 5 % lost",
-            lost <= 0.05)
-    pace, cost = (median([one[i] for one in r["slices"][None]]) for i in (1, 2))
+        during, pace, used, quiet = (median(found) for found in zip(*r["slices"][core]))
+        lost = 1 - median([one[0] / one[3] for one in r["slices"][core]])
+        row(f"{what}, {where}", f"{during:,.0f} decisions/s beside {pace:.0f} probes/s, which used {used * 100:.1f} % of a core", f"in turn, beside a service that probes nothing, {quiet:,.0f}/s",
+            f"{lost * 100:.1f} % lost", "at most 5 % lost", lost <= 0.05)
+    pace, used = (median(found) for found in zip(*r["slices"][None]))
+    cost = used / pace * 1e6
     share = cost / 1e6 * 100000 / PROBE_INTERVAL_S
-    row(f"{what}, processor time of service and keeper", f"{cost:.0f} µs a probe at {pace:.0f}/s, {cost * pace / 1e4:.1f} % of a core",
+    row(f"{what}, processor time of service and keeper", f"{cost:.0f} µs a probe at {pace:.0f}/s, {used * 100:.1f} % of a core",
         f"100,000 of them over {PROBE_INTERVAL_S} s", f"{share * 100:.1f} % of a core", "at most 5 %", share <= 0.05)
     row(f"{what}, most under way at a time", str(r["asked"]), f"the bound {bound}", "-", "the bound", r["asked"] <= bound)
 
@@ -859,14 +880,14 @@ def probes(args, scratch):
         p.write_platform("api.bench.localhost")
         first = probe_round(p, p.providers, False, per_second=100000, per_host=64)
         print(f"  the first round, as fast as can be: {p.providers / first['took']:.0f} probes/s, {first['us']:.0f} µs a probe", flush=True)
-        quiet = p.quiet()
-        probe_rows(f"probe round, {p.providers:,} providers at one host", probe_round(p, p.providers, True), quiet, 8)
+        probe_rows(f"probe round, {p.providers:,} providers at one host", probe_round(p, p.providers, True), 8)
         p.write_platform("${account}.bench.localhost", "host")
         due = max(p.providers // 10, 4000)
-        probe_rows(f"probe round, {due:,} providers at a host each", probe_round(p, due, True), quiet, 30)
+        probe_rows(f"probe round, {due:,} providers at a host each", probe_round(p, due, True), 30)
     finally:
         p.platform.stop()
         remove(p.data)
+        remove(p.quiet)
 
 
 SECTIONS["probes"] = probes

@@ -4,10 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "crypto/random.h"
 #include "health/health_priv.h"
@@ -25,7 +22,7 @@
 #define TRIM_AT_ONCE 1000
 #define STACK_BYTES ((size_t)512 << 10)
 #define RESERVED 2                /* workers that what is due leaves to what is urgent */
-#define LOWEST 19
+#define WANTING_MAX 4             /* where so many wait to compute, the processor is another's: no more is begun than can be ended in time */
 
 int64_t ks_health_now_ms(void)
 {
@@ -59,16 +56,6 @@ int64_t ks_health_jitter(int64_t ms)
 }
 
 /* ---- what the threads share ---- */
-
-void ks_health_compute(struct ks_health *h)
-{
-	(void)pthread_mutex_lock(&h->computing);
-}
-
-void ks_health_wait(struct ks_health *h)
-{
-	(void)pthread_mutex_unlock(&h->computing);
-}
 
 static void on_fetch_wait(void *ctx, bool begins)
 {
@@ -315,12 +302,6 @@ void ks_health_stats(struct ks_health *h, struct ks_health_stats *ret_stats)
 
 /* ---- workers ---- */
 
-/* Time and a processor that somebody else wants are theirs. */
-static void step_back(void)
-{
-	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOWEST);
-}
-
 static void wait_ms_on(pthread_cond_t *condition, struct ks_health *h, int64_t ms)
 {
 	struct timespec until;
@@ -353,7 +334,7 @@ static bool may_begin(const struct ks_health *h, const struct ks_health_work *w,
  * whose time has come and that nobody is at; with a place at its host, if that is known. SIZE_MAX: none. */
 static size_t find_work(const struct ks_health *h, size_t running)
 {
-	bool urgent_only = running + RESERVED >= h->options.threads;
+	bool urgent_only = running + RESERVED >= h->options.threads || atomic_load(&h->wanting) >= WANTING_MAX;
 	int64_t now_ms = ks_health_tick_ms();
 	size_t best = SIZE_MAX;
 
@@ -400,7 +381,7 @@ static void *work(void *ctx)
 	struct ks_health *h = s.health;
 
 	free(ctx);
-	step_back();
+	ks_health_step_back();
 	(void)pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
 		struct ks_health_work w;
@@ -668,7 +649,7 @@ static void *schedule(void *ctx)
 	int64_t looked_ms = ks_health_tick_ms() - TICK_MS, chores_ms = 0;
 	double credit = 0; /* of due probes that may be begun */
 
-	step_back();
+	ks_health_step_back();
 	(void)pthread_mutex_lock(&h->lock);
 	while (w && !h->stopping) {
 		int64_t now_ms = ks_health_tick_ms();
@@ -679,6 +660,7 @@ static void *schedule(void *ctx)
 			credit = KS_MIN(credit, (double)h->options.per_second);
 			looked_ms = now_ms;
 			(void)pthread_mutex_unlock(&h->lock);
+			ks_health_look_around(h);
 			credit -= (double)look(h, (size_t)credit);
 			if (now_ms >= chores_ms) {
 				tidy(h);
@@ -718,11 +700,12 @@ enum ks_err ks_health_new(struct ks_engine *engine, const struct ks_health_optio
 	(void)pthread_cond_init(&h->reader_free, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
 	h->found = calloc(KS_HEALTH_FOUND_MAX, sizeof(*h->found));
+	h->stat = malloc(KS_HEALTH_STAT_MAX);
 	/* As many as there are probes at a time, so that none reads the authorities anew. */
 	fetch.idle_max = KS_MIN(h->options.threads, KS_FETCH_IDLE_MAX);
 	fetch.on_wait = on_fetch_wait;
 	fetch.on_wait_ctx = h;
-	err = h->found ? ks_fetch_new(&fetch, &h->fetch) : KS_MEMORY;
+	err = h->found && h->stat ? ks_fetch_new(&fetch, &h->fetch) : KS_MEMORY;
 	if (err != KS_OK)
 		ks_health_free(&h);
 	else
@@ -803,6 +786,7 @@ void ks_health_free(struct ks_health **health)
 	(void)pthread_cond_destroy(&h->work);
 	(void)pthread_mutex_destroy(&h->lock);
 	(void)pthread_mutex_destroy(&h->computing);
+	free(h->stat);
 	free(h->found);
 	free(h);
 	*health = NULL;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "engine/vault.h"
@@ -12,12 +13,20 @@
 #define KS_HEALTH_HOSTS 256
 #define KS_HEALTH_READERS 4
 #define KS_HEALTH_TRIES 512
+#define KS_HEALTH_STAT_MAX 65536 /* bytes of /proc/stat that are looked at */
 
 struct ks_health_work {
 	uint64_t provider;
 	int64_t not_before_ms;       /* of the monotonic clock */
 	bool urgent;
 	unsigned host;               /* one more than its place among `hosts`, which who takes the work holds; 0: not known yet */
+};
+
+/* What processors did, in ticks. */
+struct ks_health_use {
+	uint64_t all;
+	uint64_t idle;
+	uint64_t workers;            /* for the workers, who are no others */
 };
 
 /* A provider that was tried and is not to be tried again before. */
@@ -34,11 +43,15 @@ struct ks_health {
 	pthread_t threads[KS_HEALTH_THREADS_MAX + 1];
 	size_t thread_count;
 	pthread_mutex_t computing;   /* of the workers' one who is at it, while the others wait for somebody */
+	_Atomic unsigned wanting;    /* workers that wait for it */
+	int64_t rest_until_ns;       /* of the monotonic clock: nobody computes before; guarded by `computing` */
+	_Atomic uint64_t worked_ns;  /* processor time of the workers */
+	_Atomic bool crowded;        /* others want nearly all of the processors */
+	_Atomic bool stopping;       /* changed with the lock held */
 	pthread_mutex_t lock;        /* guards all below */
 	pthread_cond_t work;         /* to the workers */
 	pthread_cond_t wake;         /* to the scheduler */
 	pthread_cond_t reader_free;
-	bool stopping;
 	struct ks_health_work queue[KS_HEALTH_QUEUE_MAX];
 	size_t queue_count;
 	uint64_t busy[KS_HEALTH_THREADS_MAX]; /* provider of each worker; 0: it rests */
@@ -52,16 +65,26 @@ struct ks_health {
 	uint64_t counts[KS_HEALTH_STATUS_COUNT];
 	_Atomic uint64_t probes[KS_HEALTH_STATUS_COUNT], refused;
 	/* the scheduler's */
+	char *stat;                  /* KS_HEALTH_STAT_MAX, scratch */
+	struct ks_health_use use;    /* as of the last look */
 	uint64_t adopted;            /* providers up to this id have a row */
 	uint64_t waiting_seen;       /* versions of providers up to this id were looked for */
 	size_t waiting_count;        /* of this part */
 	int64_t started_at;
 };
 
-/* A worker computes between these two and waits for others outside of them: of any number of workers one computes at a
- * time, so that who shares a processor with them gives up no more than one thread's share, the least there is. */
+/* The thread has the lowest priority from now on. compute.c, as all up to the next blank line. */
+void ks_health_step_back(void);
+/* A worker computes between these two and waits for others outside of them. Of any number of workers one computes at a time,
+ * and while the processors are crowded for a small share of the time. */
 void ks_health_compute(struct ks_health *h);
 void ks_health_wait(struct ks_health *h);
+/* Of what /proc/stat says: of the processors of this set. */
+struct ks_health_use ks_health_use_of(struct ks_str stat, const cpu_set_t *ours);
+/* True: nearly all that they did in between was others'. */
+bool ks_health_is_crowded(const struct ks_health_use *before, const struct ks_health_use *now);
+/* Finds out whether the processors are crowded, since the last time. The scheduler's. */
+void ks_health_look_around(struct ks_health *h);
 
 int64_t ks_health_now_ms(void);      /* wall clock */
 int64_t ks_health_tick_ms(void);     /* monotonic clock */
