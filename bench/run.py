@@ -679,6 +679,7 @@ PROBE = """probe:
 PROBED_LATENCY_MS = 20   # the time-out is longer than the service stands still now and then
 PROBE_INTERVAL_S = 900   # health.interval_s where it is not set
 SLICE_S = 3
+SLICES = 12              # of each kind; for what is left of a round then it goes on alone
 OURS, OTHERS = 0, 1      # cores: of service and keeper, and the other one
 
 
@@ -836,7 +837,7 @@ def probe_round(p, due, decide, **settings):
     service = p.start(p.data, **settings)
     start, used = time.monotonic(), cpu_seconds(service.processes)
     while metric(service, "keystile_probes") < due:
-        for core in slices if decide else ():
+        for core in slices if decide and len(slices[None]) < SLICES else ():
             found = probe_slice(p, service, due, core)
             if found and core is not None:
                 found = (*found, p.quiet_decisions(core, service, quiet))

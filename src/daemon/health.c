@@ -13,6 +13,7 @@ void ks_serve_health(const struct ks_config *config, const struct ks_fetch_optio
 		.threads = (unsigned)config->health_concurrency.number,
 		.per_host = (unsigned)config->health_per_host.number,
 		.per_second = (unsigned)config->health_per_second.number,
+		.busy_percent = (unsigned)config->health_busy_percent.number,
 		.timeout_ms = (unsigned)config->health_timeout_ms.number,
 		.failures = config->health_failures.number,
 		.keep_ms = (int64_t)config->health_keep_days.number * DAY_MS,

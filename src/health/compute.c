@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Probing gives way. The lowest priority alone does not see to that: thirty threads have thirty of its shares, and each that wakes
- * runs to the end of its slice. So of the workers one computes at a time; and while others want nearly all of the processors, all
- * workers rest after each step, until what it took is a small share of the time. */
+ * runs to the end of its slice. So of the workers one computes at a time; and while others want nearly all of the processors,
+ * probes that nobody waits for rest after each step, until what it took is a small share of the time. */
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -12,7 +12,6 @@
 #include "health/health_priv.h"
 
 #define LOWEST 19
-#define SHARE 33                       /* one part in so many, of one processor, while they are crowded */
 #define CROWDED_PERCENT 90             /* of what processors did was somebody else's */
 #define REST_MAX_NS INT64_C(500000000)
 #define SLICE_NS INT64_C(100000000)    /* how late a stop may be noticed */
@@ -90,23 +89,27 @@ void ks_health_look_around(struct ks_health *h)
 
 /* ---- turns ---- */
 
-/* With `computing` held. */
-static void rest(const struct ks_health *h)
+static _Thread_local bool hurried;
+
+void ks_health_hurry(bool urgent)
 {
-	int64_t left = h->rest_until_ns - now_ns(CLOCK_MONOTONIC);
-
-	for (; left > 0 && !atomic_load(&h->stopping); left = h->rest_until_ns - now_ns(CLOCK_MONOTONIC)) {
-		const struct timespec slice = {0, (long)KS_MIN(left, SLICE_NS)};
-
-		(void)nanosleep(&slice, NULL);
-	}
+	hurried = urgent;
 }
 
 void ks_health_compute(struct ks_health *h)
 {
 	(void)atomic_fetch_add(&h->wanting, 1);
 	(void)pthread_mutex_lock(&h->computing);
-	rest(h);
+	for (;;) {
+		int64_t left = h->rest_until_ns - now_ns(CLOCK_MONOTONIC);
+		const struct timespec slice = {0, (long)KS_MIN(left, SLICE_NS)};
+
+		if (left <= 0 || hurried || atomic_load(&h->stopping))
+			break;
+		(void)pthread_mutex_unlock(&h->computing);
+		(void)nanosleep(&slice, NULL);
+		(void)pthread_mutex_lock(&h->computing);
+	}
 	(void)atomic_fetch_sub(&h->wanting, 1);
 }
 
@@ -117,7 +120,7 @@ void ks_health_wait(struct ks_health *h)
 
 	before_ns = ns;
 	(void)atomic_fetch_add(&h->worked_ns, (uint64_t)ran_ns);
-	if (atomic_load(&h->crowded))
-		h->rest_until_ns = now_ns(CLOCK_MONOTONIC) + KS_MIN(ran_ns * SHARE, REST_MAX_NS);
+	if (atomic_load(&h->crowded) && h->options.busy_percent)
+		h->rest_until_ns = now_ns(CLOCK_MONOTONIC) + KS_MIN(ran_ns * 100 / h->options.busy_percent - ran_ns, REST_MAX_NS);
 	(void)pthread_mutex_unlock(&h->computing);
 }

@@ -392,6 +392,7 @@ static void *work(void *ctx)
 		}
 		h->busy[s.number] = w.provider;
 		(void)pthread_mutex_unlock(&h->lock);
+		ks_health_hurry(w.urgent);
 		ks_health_compute(h);
 		ks_health_probe(h, &w);
 		ks_health_wait(h);

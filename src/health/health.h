@@ -18,6 +18,7 @@ struct ks_health_options {
 	unsigned threads;            /* probes at a time, at most KS_HEALTH_THREADS_MAX */
 	unsigned per_host;           /* probes at a time of one platform at one host */
 	unsigned per_second;         /* probes that are due, begun in a second */
+	unsigned busy_percent;       /* of one processor, for those that are due, while everything else wants nearly all; 0, 100: no bound */
 	unsigned timeout_ms;         /* of a probe whose file says none */
 	uint64_t failures;           /* see engine/health.h, flapping */
 	int64_t keep_ms;             /* the history is forgotten after so long */

@@ -75,8 +75,10 @@ struct ks_health {
 
 /* The thread has the lowest priority from now on. compute.c, as all up to the next blank line. */
 void ks_health_step_back(void);
+/* What this thread does next is waited for by somebody, or is not. */
+void ks_health_hurry(bool urgent);
 /* A worker computes between these two and waits for others outside of them. Of any number of workers one computes at a time,
- * and while the processors are crowded for a small share of the time. */
+ * and while the processors are crowded for a small share of the time, but who is in a hurry. */
 void ks_health_compute(struct ks_health *h);
 void ks_health_wait(struct ks_health *h);
 /* Of what /proc/stat says: of the processors of this set. */
