@@ -45,8 +45,8 @@ class Vault:
                                   scopes=["keystile:providers:read", "keystile:providers:write"])
         return Api(self.daemon, key["token"])
 
-    def provider(self, **fields):
-        made = self.owner.post("/v1/providers", {"tenant": self.organization, "platform": "pair", "name": unique("pair")}).json
+    def provider(self, organization=None, **fields):
+        made = self.owner.post("/v1/providers", {"tenant": organization or self.organization, "platform": "pair", "name": unique("pair")}).json
         for name, value in fields.items():
             self.put(made["id"], name, value)
         return made["id"]
@@ -209,9 +209,7 @@ def test_bad_input_changes_nothing(vault):
 
 def test_suspended_deleted_and_erased(vault):
     organization = vault.owner.make_tenant("organization")["id"]
-    made = vault.owner.post("/v1/providers", {"tenant": organization, "platform": "pair", "name": "p"}).json["id"]
-    for name in ("user", "password"):
-        vault.put(made, name, "value")
+    made = vault.provider(organization, user="value", password="value")
     vault.owner.post(f"/v1/tenants/{organization}/suspend", expect=200)
     assert vault.reveal(made, "c", expect=409).code == "tenant_suspended"
     vault.owner.post(f"/v1/tenants/{organization}/resume", expect=200)
@@ -316,6 +314,8 @@ def test_secrets_are_nowhere_but_in_the_answer(own):
 
 
 def test_the_root_and_its_keys(vault):
+    vault.provider(user="alice")
+    vault.provider(vault.owner.make_tenant("organization")["id"], user="alice")
     root = vault.owner.get("/v1/vault/root").json
     assert root["ready"] and not root["rotating"]
     done = vault.owner.post("/v1/vault/rewrap", {}, expect=200).json
