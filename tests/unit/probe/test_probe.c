@@ -88,10 +88,19 @@ static int word_and_number(const char *word)
 	return (int)strtol(line + n, NULL, 10);
 }
 
+static sem_t waits; /* posted where somebody begins to wait */
+
+static void on_wait(void *ctx, bool begins)
+{
+	if (begins)
+		(void)sem_post(ctx);
+}
+
 static struct ks_fetch *new_fetch(bool with_loopback)
 {
 	char ca[64];
-	struct ks_fetch_options o = {.ca_file = ca, .allow_count = with_loopback ? 1 : 0};
+	struct ks_fetch_options o = {
+		.ca_file = ca, .allow_count = with_loopback ? 1 : 0, .on_wait = on_wait, .on_wait_ctx = &waits};
 	struct ks_fetch *made = NULL;
 
 	(void)snprintf(ca, sizeof(ca), "%s/ca.pem", directory);
@@ -107,6 +116,7 @@ static int start_server(void **state)
 
 	(void)state;
 	(void)sem_init(&slow_name, 0, 0);
+	(void)sem_init(&waits, 0, 0);
 	(void)snprintf(script, sizeof(script), "%s/tests/unit/probe/server.py", getenv("KEYSTILE_SOURCE"));
 	if (!mkdtemp(directory) || pipe(in) || pipe(out))
 		return -1;
@@ -400,9 +410,9 @@ static void guarded(void **state)
 	ks_fetch_free(&strict);
 }
 
-static void *stop_soon(void *ctx)
+static void *stop_who_waits(void *ctx)
 {
-	(void)usleep(100000);
+	(void)sem_wait(&waits);
 	ks_fetch_stop(ctx);
 	return NULL;
 }
@@ -413,7 +423,9 @@ static void stops(void **state)
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(pthread_create(&thread, NULL, stop_soon, own), 0);
+	while (sem_trywait(&waits) == 0)
+		;
+	assert_int_equal(pthread_create(&thread, NULL, stop_who_waits, own), 0);
 	assert_true(run_sip(own, (struct sip){.user = "silent"}).is_stopped);
 	(void)pthread_join(thread, NULL);
 	ks_fetch_free(&own);
