@@ -165,7 +165,9 @@ struct ks_engine {
 	struct ks_audit_signer *audit_signer;   /* read alone, once it is there */
 	int64_t audit_next_ms;                  /* the usage thread's: checkpoints are due */
 	struct ks_vault_openers openers;        /* of the options */
-	int64_t vault_drained_to;               /* the writer's: where the next look at replaced sets begins */
+	int64_t vault_drained_to;               /* the writer's: where the next look at replaced sets begins … */
+	uint64_t vault_forgot_to;               /* … and that at leases, 0: at the first … */
+	int64_t vault_forgets_ms;               /* … which is not before */
 
 	struct ks_endpoint_set endpoints;       /* the writer's */
 	uint64_t handed_out;                    /* the writer's: events up to this one are handed out; the store's cursor may be behind … */

@@ -4,7 +4,8 @@
 
 #define LEASE_KEPT_MS INT64_C(600000) /* after its end, for a report that comes late */
 #define DRAIN_AT_ONCE 200
-#define FORGET_AT_ONCE 2000
+#define FORGET_AT_ONCE 2000        /* looked at */
+#define FORGET_EVERY_MS INT64_C(300000)
 
 /* ---- use ---- */
 
@@ -327,12 +328,27 @@ static enum ks_err drain(struct ks_tx *tx, const struct ks_provider_set_row *set
 	return ks_store_provider_first_set(tx->store, set->provider);
 }
 
+/* A part of all leases, until they are through. */
+static enum ks_err forget_leases(struct ks_tx *tx, bool *ret_more)
+{
+	struct ks_engine *engine = tx->engine;
+
+	*ret_more = false;
+	if (engine->vault_forgot_to == 0 && tx->now_ms < engine->vault_forgets_ms)
+		return KS_OK;
+	KS_TRY(ks_store_leases_forget(tx->store, tx->now_ms - LEASE_KEPT_MS, FORGET_AT_ONCE, &engine->vault_forgot_to));
+	*ret_more = engine->vault_forgot_to != 0;
+	if (!*ret_more)
+		engine->vault_forgets_ms = tx->now_ms + FORGET_EVERY_MS;
+	return KS_OK;
+}
+
 enum ks_err ks_vault_tend(struct ks_tx *tx, bool *ret_more)
 {
 	const struct ks_vault_options *o = &tx->engine->options.vault;
 	int64_t *after = &tx->engine->vault_drained_to;
 	struct drain_list list = {.count = 0};
-	size_t forgotten = 0;
+	bool more;
 
 	KS_TRY(ks_store_sets_draining(tx->store, *after, tx->now_ms - o->rollback_window_ms, DRAIN_AT_ONCE, note_set,
 				      &list));
@@ -347,7 +363,7 @@ enum ks_err ks_vault_tend(struct ks_tx *tx, bool *ret_more)
 	}
 	/* Those that calls are still on do not stand in the way of those behind them. */
 	*after = list.count == DRAIN_AT_ONCE ? list.sets[list.count - 1].ended_at : 0;
-	KS_TRY(ks_store_leases_forget(tx->store, tx->now_ms - LEASE_KEPT_MS, FORGET_AT_ONCE, &forgotten));
-	*ret_more = list.count == DRAIN_AT_ONCE || forgotten == FORGET_AT_ONCE;
+	KS_TRY(forget_leases(tx, &more));
+	*ret_more = list.count == DRAIN_AT_ONCE || more;
 	return KS_OK;
 }

@@ -18,13 +18,24 @@ static const struct ks_field lease_fields[] = {
 
 KS_ROW_TAKER(take_lease, ks_lease_row, ks_lease_each, lease_fields)
 
-enum ks_err ks_store_lease_begin(struct ks_store *store, const struct ks_lease_row *row)
+/* KS_NOT_FOUND: it is not. Asked of the database once, and again after anything was undone or another set has become current. */
+static enum ks_err check_current(struct ks_store *store, uint64_t provider, uint64_t set)
 {
+	struct ks_current_memo *memo = &store->current[(provider * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
 	int64_t one;
 
+	if (memo->provider == provider && memo->set == set)
+		return KS_OK;
+	KS_TRY(ks_store_query_numbers(store, KS_SQL_LEASE_MAY_BEGIN, KS_PARAMS(ks_value_u64(provider), ks_value_u64(set)), 1,
+				      &one));
+	*memo = (struct ks_current_memo){provider, set};
+	return KS_OK;
+}
+
+enum ks_err ks_store_lease_begin(struct ks_store *store, const struct ks_lease_row *row)
+{
 	/* Not in one statement with the other: what may write several rows takes copies of pages before. */
-	KS_TRY(ks_store_query_numbers(store, KS_SQL_LEASE_MAY_BEGIN,
-				      KS_PARAMS(ks_value_u64(row->provider), ks_value_u64(row->set_number)), 1, &one));
+	KS_TRY(check_current(store, row->provider, row->set_number));
 	return ks_store_insert(store, KS_SQL_LEASE_BEGIN, lease_fields, KS_ARRAY_LEN(lease_fields), row);
 }
 
@@ -88,14 +99,20 @@ struct ended {
 };
 
 struct ended_list {
+	int64_t before;
 	struct ended *items;
-	size_t count;
+	size_t count, seen;
+	uint64_t last;
 };
 
 static enum ks_err note_ended(void *ctx, const struct ks_lease_row *row)
 {
 	struct ended_list *list = ctx;
 
+	list->seen++;
+	list->last = row->id;
+	if (row->ends_at >= list->before)
+		return KS_OK;
 	list->items[list->count++] = (struct ended){row->provider, row->set_number, row->id};
 	return KS_OK;
 }
@@ -127,21 +144,23 @@ static enum ks_err forget_listed(struct ks_store *store, struct ended_list *list
 	return KS_OK;
 }
 
-enum ks_err ks_store_leases_forget(struct ks_store *store, int64_t before, size_t limit, size_t *ret_forgotten)
+enum ks_err ks_store_leases_forget(struct ks_store *store, int64_t before, size_t limit, uint64_t *after)
 {
 	size_t most = KS_MIN(limit, (size_t)FORGET_MAX);
-	struct ended_list list = {.items = calloc(most, sizeof(struct ended))};
+	struct ended_list list = {.before = before, .items = calloc(most, sizeof(struct ended))};
 	struct ks_row_taker taker = {store, &(ks_lease_each *){note_ended}, &list, 0};
 	enum ks_err err;
 
 	if (!list.items)
 		return KS_MEMORY;
-	err = ks_store_query(store, KS_SQL_LEASES_ENDED, KS_PARAMS(ks_value_i64(before), ks_value_limit(most)),
-			     KS_ARRAY_LEN(lease_fields), take_lease, &taker);
+	err = ks_store_query(
+		store, KS_SQL_LEASES_FROM,
+		KS_PARAMS(ks_value_u64(*after), ks_value_i64(ks_store_first_id(before)), ks_value_limit(most)),
+		KS_ARRAY_LEN(lease_fields), take_lease, &taker);
 	if (err == KS_OK && list.count > 0)
 		err = forget_listed(store, &list);
 	if (err == KS_OK)
-		*ret_forgotten = list.count;
+		*after = list.seen == most ? list.last : 0;
 	free(list.items);
 	return err;
 }

@@ -274,7 +274,7 @@ KS_MUST_USE enum ks_err ks_store_leases_count(struct ks_store *store, uint64_t p
 /** True in *ret_any if a lease of the set ends after `now_ms`. */
 KS_MUST_USE enum ks_err ks_store_leases_any(struct ks_store *store, uint64_t provider, uint64_t set_number,
 					    int64_t now_ms, bool *ret_any);
-/** Forgets leases that ended before `before`, the longest ended first, and counts them as calls of their sets; at most
- * `limit`. */
-KS_MUST_USE enum ks_err ks_store_leases_forget(struct ks_store *store, int64_t before, size_t limit,
-					       size_t *ret_forgotten);
+/** Of the leases that began after the one of id *after (0: of all) and before `before`, in this order and at most `limit`,
+ * forgets those that ended before `before`, and counts them as calls of their sets. Goes on at *after the next time; 0: it was
+ * at the end. */
+KS_MUST_USE enum ks_err ks_store_leases_forget(struct ks_store *store, int64_t before, size_t limit, uint64_t *after);

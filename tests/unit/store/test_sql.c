@@ -193,7 +193,7 @@ static void lists_use_their_index(void **state)
 		{KS_SQL_FIELD_VERSIONS_OPEN, "SEARCH field_versions USING PRIMARY KEY (provider=?)"},
 		{KS_SQL_SETS_DRAINING, "provider_sets_draining (ended_at>? AND ended_at<?)"},
 		{KS_SQL_LEASES_ANY, "leases_call (provider=? AND set_number=?)"},
-		{KS_SQL_LEASES_ENDED, "leases_end (ends_at<?)"},
+		{KS_SQL_LEASES_FROM, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 	};
 	struct fixture *f = *state;
 	sqlite3 *db;

@@ -383,6 +383,7 @@ static void migrations_are_those_that_were_released(void **state)
 		"4b2417835dc3375b4e97ebbd2a05e59dc7eb6f9a263f2f53f8fa5f4a726f9cdc",
 		"ee0e363b90aae62d39dcf7bab145e0f88eb55698603a29774a7466c3465b4cd2",
 		"7694e46626b8ac202b2b9501b9a0834b58c8c63b0da284052af04322cb4fc57f",
+		"1cd282d986dc937622f9600c7d2b6701c5269cb85b6eb17ab242e44df964ddd4",
 	};
 
 	(void)state;
