@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The embedded driver: with sql_sqlite_extend.c the only one that knows SQLite. docs/internals/store.md says why each
  * setting is what it is. */
-#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -52,7 +51,8 @@
 	X(0014_held, "held") \
 	X(0015_deliveries, "deliveries") \
 	X(0016_call_codes, "call_codes") \
-	X(0017_sources, "sources")
+	X(0017_sources, "sources") \
+	X(0018_leases, "leases")
 
 #define X(file, name)                                           \
 	extern const unsigned char ks_embedded_store_##file[]; \
@@ -89,63 +89,16 @@ struct ks_sql {
 		size_t varying;
 	} kept_many[KS_SQL_COUNT];
 	bool unchecked;                              /* references are not checked at the moment */
+	sqlite3_stmt *begin, *commit;                /* NULL: not compiled yet */
 	char path[KS_PATH_MAX];
 };
 
 /* ---- errors ---- */
 
-static const struct {
-	int code;
-	enum ks_err err;
-} codes[] = {
-	/* extended codes before the primary ones that they belong to */
-	{SQLITE_CONSTRAINT_UNIQUE, KS_CONFLICT},
-	{SQLITE_CONSTRAINT_PRIMARYKEY, KS_CONFLICT},
-	{SQLITE_CONSTRAINT_ROWID, KS_CONFLICT},
-	{SQLITE_CONSTRAINT_FOREIGNKEY, KS_NOT_FOUND},
-	{SQLITE_CONSTRAINT_TRIGGER, KS_IMMUTABLE},
-	{SQLITE_IOERR_NOMEM, KS_MEMORY},
-	{SQLITE_CONSTRAINT, KS_MALFORMED},
-	{SQLITE_FULL, KS_DISK_FULL},
-	{SQLITE_BUSY, KS_BUSY},
-	{SQLITE_LOCKED, KS_BUSY},
-	{SQLITE_CORRUPT, KS_CORRUPT},
-	{SQLITE_NOTADB, KS_CORRUPT},
-	{SQLITE_NOMEM, KS_MEMORY},
-	{SQLITE_TOOBIG, KS_TOO_LARGE},
-};
-
-/* What the system said to the last failure. Of a failed write to the write-ahead log SQLite tells the log's file alone.
- */
-static int system_errno(sqlite3 *db)
-{
-	int number = sqlite3_system_errno(db);
-	sqlite3_file *log = NULL;
-
-	if (number == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log &&
-	    log->pMethods)
-		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
-	return number;
-}
-
-static enum ks_err err_of(sqlite3 *db, int rc)
-{
-	int number = system_errno(db);
-
-	for (size_t i = 0; i < KS_ARRAY_LEN(codes); i++) {
-		if (codes[i].code == rc || codes[i].code == (rc & 0xff))
-			return codes[i].err;
-	}
-	/* A full disk may also show as a failed write or sync. */
-	if ((rc & 0xff) == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG))
-		return KS_DISK_FULL;
-	return KS_STORE;
-}
-
 static KS_COLD enum ks_err failed(struct ks_sql *sql, int rc, const char *what)
 {
 	ks_sql_explain(sql->error, "%s: %s (%d)", what, sql->db ? sqlite3_errmsg(sql->db) : sqlite3_errstr(rc), rc);
-	return sql->db ? err_of(sql->db, rc) : KS_STORE;
+	return sql->db ? ks_sqlite_err(sql->db, rc) : KS_STORE;
 }
 
 static enum ks_err run(struct ks_sql *sql, const char *script, const char *what)
@@ -342,6 +295,8 @@ static void sqlite_close(struct ks_sql *sql)
 		sqlite3_finalize(sql->kept[i].stmt);
 		sqlite3_finalize(sql->kept_many[i].stmt);
 	}
+	sqlite3_finalize(sql->begin);
+	sqlite3_finalize(sql->commit);
 	if (sql->checkpointer)
 		ks_sqlite_checkpointer_free(sql->checkpointer);
 	sqlite3_close_v2(sql->db);
@@ -608,13 +563,27 @@ static enum ks_err set_checking(struct ks_sql *sql, bool unchecked)
 	return KS_OK;
 }
 
+/* A statement without parameters or rows that is run again and again. */
+static enum ks_err run_kept(struct ks_sql *sql, sqlite3_stmt **kept, const char *text, const char *what)
+{
+	int rc = *kept ? SQLITE_OK : sqlite3_prepare_v3(sql->db, text, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL);
+	enum ks_err err;
+
+	if (rc != SQLITE_OK)
+		return failed(sql, rc, what);
+	rc = sqlite3_step(*kept);
+	err = rc == SQLITE_DONE ? KS_OK : failed(sql, rc, what);
+	sqlite3_reset(*kept);
+	return err;
+}
+
 static enum ks_err sqlite_begin(struct ks_sql *sql, bool proven)
 {
 	int64_t ignored;
 
 	if (sql->mode == KS_STORE_WRITER) {
 		KS_TRY(set_checking(sql, proven));
-		return run(sql, "BEGIN IMMEDIATE", "cannot begin");
+		return run_kept(sql, &sql->begin, "BEGIN IMMEDIATE", "cannot begin");
 	}
 	KS_TRY(run(sql, "BEGIN", "cannot begin"));
 	/* The snapshot is taken by the first read. */
@@ -651,13 +620,12 @@ static void checkpoint_if_due(struct ks_sql *sql)
 
 static enum ks_err sqlite_commit(struct ks_sql *sql)
 {
-	int rc = sqlite3_exec(sql->db, "COMMIT", NULL, NULL, NULL);
+	enum ks_err err = run_kept(sql, &sql->commit, "COMMIT", "cannot commit");
 
-	if (rc == SQLITE_OK) {
+	if (err == KS_OK) {
 		checkpoint_if_due(sql);
 		return KS_OK;
 	}
-	enum ks_err err = failed(sql, rc, "cannot commit");
 	sqlite_rollback(sql);
 	/* On a full disk the log may be what fills it. */
 	if (err == KS_DISK_FULL)

@@ -18,6 +18,9 @@ struct ks_sqlite_rows {
 	struct ks_sql_value values[KS_SQL_VALUES_MAX];
 };
 
+/** What `rc`, the last code of `db`, means. */
+enum ks_err ks_sqlite_err(sqlite3 *db, int rc);
+
 /** A thread that copies the write-ahead log back. */
 struct ks_sqlite_checkpointer;
 

@@ -28,6 +28,12 @@ void ks_store_set_open_error(const struct ks_sql_error *error)
 	open_error = *error;
 }
 
+static enum ks_err make_memory(struct ks_store *store)
+{
+	store->tiles = calloc(KS_TILE_MEMOS, sizeof(*store->tiles));
+	return store->tiles ? ks_audit_pending_new(&store->audit_pending) : KS_MEMORY;
+}
+
 enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const struct ks_sql_migration *migrations,
 			       size_t count, struct ks_store **ret_store)
 {
@@ -47,6 +53,8 @@ enum ks_err ks_store_open_with(const char *uri, enum ks_store_mode mode, const s
 	enum ks_err err = driver->open(address, mode, &store->error, &store->sql);
 	if (err == KS_OK)
 		err = ks_store_migrate(store, migrations, count);
+	if (err == KS_OK && mode == KS_STORE_WRITER)
+		err = make_memory(store);
 	if (err != KS_OK) {
 		open_error = store->error;
 		ks_store_close(&store);
@@ -71,6 +79,8 @@ void ks_store_close(struct ks_store **store)
 		return;
 	if ((*store)->sql)
 		(*store)->driver->close((*store)->sql);
+	ks_audit_pending_free(&(*store)->audit_pending);
+	free((*store)->tiles);
 	free(*store);
 	*store = NULL;
 }
@@ -90,6 +100,7 @@ static void end_transaction(struct ks_store *store)
 	store->spoiled = KS_OK;
 	store->last_change = 0;
 	store->added = (struct ks_store_counts){0};
+	ks_audit_pending_drop(store->audit_pending);
 }
 
 /* After a failure within a transaction: has the database given it up? */
@@ -143,6 +154,8 @@ enum ks_err ks_store_commit(struct ks_store *store)
 		return KS_STORE;
 	}
 	enum ks_err err = store->lost != KS_OK ? store->lost : store->spoiled;
+	if (err == KS_OK)
+		err = ks_store_audit_flush(store);
 	if (err == KS_OK && store->mode == KS_STORE_WRITER)
 		err = write_counts(store);
 	if (err != KS_OK) {
@@ -196,7 +209,7 @@ static enum ks_err start(struct ks_store *store, enum ks_sql_id id, const struct
 	return KS_OK;
 }
 
-static enum ks_err may_write(struct ks_store *store)
+enum ks_err ks_store_note_write(struct ks_store *store)
 {
 	if (KS_LIKELY(store->in_transaction && store->mode == KS_STORE_WRITER)) {
 		store->writes++;
@@ -292,14 +305,14 @@ static enum ks_err perform(struct ks_store *store, enum ks_sql_id id, const stru
 enum ks_err ks_store_write(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params, size_t count,
 			   uint64_t *ret_changed)
 {
-	KS_TRY(may_write(store));
+	KS_TRY(ks_store_note_write(store));
 	return perform(store, id, params, count, ret_changed);
 }
 
 enum ks_err ks_store_write_returning(struct ks_store *store, enum ks_sql_id id, const struct ks_sql_value *params,
 				     size_t count, int64_t *ret_number)
 {
-	KS_TRY(may_write(store));
+	KS_TRY(ks_store_note_write(store));
 	return ks_store_query_numbers(store, id, params, count, 1, ret_number);
 }
 
@@ -345,19 +358,31 @@ static enum ks_err next_of_many(void *ctx, struct ks_sql_value *ret_values)
 	return KS_OK;
 }
 
-enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_many *many)
+static enum ks_err insert_many(struct ks_store *store, enum ks_sql_id id, size_t count, size_t varying,
+			       ks_sql_source *source, void *ctx)
 {
-	struct many_source source = {store, many, many->rows, many->row_count};
+	enum ks_err err;
 
-	KS_TRY(may_write(store));
 	if (store->lost != KS_OK)
 		return store->lost;
-	enum ks_err err = store->driver->insert_many(store->sql, id, many->count + 1, many->varying, next_of_many,
-							&source);
+	err = store->driver->insert_many(store->sql, id, count, varying, source, ctx);
 	if (err == KS_OK)
 		return KS_OK;
 	store->spoiled = err;
 	return failed(store, err);
+}
+
+enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_many *many)
+{
+	struct many_source source = {store, many, many->rows, many->row_count};
+
+	KS_TRY(ks_store_note_write(store));
+	return insert_many(store, id, many->count + 1, many->varying, next_of_many, &source);
+}
+
+enum ks_err ks_store_insert_values(struct ks_store *store, enum ks_sql_id id, size_t count, ks_sql_source *source, void *ctx)
+{
+	return insert_many(store, id, count, count, source, ctx);
 }
 
 /* ---- savepoints ---- */
@@ -368,6 +393,7 @@ enum ks_err ks_store_savepoint(struct ks_store *store)
 		ks_sql_explain(&store->error, "a savepoint needs a writer's transaction without one");
 		return KS_STORE;
 	}
+	KS_TRY(ks_store_audit_flush(store));
 	KS_TRY(perform(store, KS_SQL_SAVEPOINT, NULL, 0, NULL));
 	store->in_savepoint = true;
 	store->added_before = store->added;

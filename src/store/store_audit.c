@@ -26,6 +26,8 @@ static const struct ks_field audit_fields[] = {
 	KS_FIELD(ks_audit_row, leaf, BYTES, KS_SHA256_SIZE),
 };
 
+_Static_assert(KS_ARRAY_LEN(audit_fields) == KS_AUDIT_ROW_COLUMNS, "what is pending has all columns");
+
 KS_ROW_TAKER(take_audit, ks_audit_row, ks_audit_each, audit_fields)
 
 /* ---- the leaf ---- */
@@ -112,24 +114,24 @@ static enum ks_err make_leaf(struct ks_store *store, struct ks_audit_row *row, s
 	return KS_OK;
 }
 
-/* The row is in the table. */
-static enum ks_err has_grown(struct ks_store *store, const struct ks_audit_row *row)
+static enum ks_err has_grown(struct ks_store *store, const struct ks_audit_row *row, const struct ks_digest *leaf)
 {
 	memo_of(store, row->tree)->size = row->position + 1;
-	return (row->position + 1) % KS_AUDIT_TILE == 0 ? ks_store_audit_tile(store, row->tree, row->position + 1)
-							: KS_OK;
+	return ks_store_audit_grown(store, row->tree, row->position, leaf);
 }
 
 enum ks_err ks_store_audit_append(struct ks_store *store, const struct ks_audit_row *given)
 {
+	struct ks_sql_value values[KS_AUDIT_ROW_COLUMNS];
 	struct ks_audit_row row = *given;
 	struct ks_digest leaf;
 
 	if (!ks_text_ok(row.place, KS_STORE_PLACE_MAX))
 		return KS_MALFORMED;
 	KS_TRY(make_leaf(store, &row, &leaf));
-	KS_TRY(ks_store_insert(store, KS_SQL_AUDIT_INSERT, audit_fields, KS_ARRAY_LEN(audit_fields), &row));
-	return has_grown(store, &row);
+	KS_TRY(ks_fields_save(audit_fields, KS_AUDIT_ROW_COLUMNS, &row, values, &store->error));
+	KS_TRY(ks_store_audit_put(store, row.id, values));
+	return has_grown(store, &row, &leaf);
 }
 
 /* ---- entries of earlier versions ---- */
@@ -237,7 +239,7 @@ static enum ks_err build_one(struct ks_store *store, struct old_entry *old)
 				  KS_PARAMS(ks_value_u64(row->id), ks_value_u64(row->tree), ks_value_u64(row->position),
 					    ks_value_text(row->place), ks_value_blob(row->salt.p, row->salt.n),
 					    ks_value_blob(row->leaf.p, row->leaf.n))));
-	return has_grown(store, row);
+	return has_grown(store, row, &leaf);
 }
 
 enum ks_err ks_store_audit_build(struct ks_store *store, size_t limit, size_t *ret_built)
@@ -247,6 +249,7 @@ enum ks_err ks_store_audit_build(struct ks_store *store, size_t limit, size_t *r
 	uint64_t after = 0;
 	size_t count = 0;
 
+	KS_TRY(ks_store_audit_flush(store));
 	for (; count < limit; count++) {
 		struct ks_row_taker taker = {store, &each, &old, 0};
 
@@ -288,6 +291,7 @@ enum ks_err ks_store_audit(struct ks_store *store, const struct ks_audit_filter 
 	int64_t to = filter->to == KS_TIME_NONE ? INT64_MAX : ks_store_first_id(filter->to);
 	int64_t tree = filter->organization ? (int64_t)filter->organization : filter->has_tree ? (int64_t)filter->tree : -1;
 
+	KS_TRY(ks_store_audit_flush(store));
 	if (filter->before && filter->before < (uint64_t)to)
 		to = (int64_t)filter->before;
 	if (filter->after && filter->after >= (uint64_t)from)
@@ -305,6 +309,7 @@ enum ks_err ks_store_audit_get(struct ks_store *store, uint64_t id, ks_audit_eac
 {
 	struct ks_row_taker taker = {store, &each, ctx, 0};
 
+	KS_TRY(ks_store_audit_flush(store));
 	return ks_store_read(&taker, KS_SQL_AUDIT_GET, KS_PARAMS(ks_value_u64(id)), KS_ARRAY_LEN(audit_fields),
 			     take_audit);
 }

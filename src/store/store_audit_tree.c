@@ -9,9 +9,10 @@
 enum ks_err ks_store_audit_size(struct ks_store *store, uint64_t tree, uint64_t *ret_size)
 {
 	int64_t position;
-	enum ks_err err = ks_store_query_numbers(store, KS_SQL_AUDIT_LAST_POSITION, KS_PARAMS(ks_value_u64(tree)), 1,
-						 &position);
+	enum ks_err err = ks_store_audit_flush(store);
 
+	if (err == KS_OK)
+		err = ks_store_query_numbers(store, KS_SQL_AUDIT_LAST_POSITION, KS_PARAMS(ks_value_u64(tree)), 1, &position);
 	if (err != KS_OK && err != KS_NOT_FOUND)
 		return err;
 	*ret_size = err == KS_OK ? (uint64_t)position + 1 : 0;
@@ -22,6 +23,7 @@ enum ks_err ks_store_audit_next_tree(struct ks_store *store, uint64_t after, uin
 {
 	int64_t tree;
 
+	KS_TRY(ks_store_audit_flush(store));
 	KS_TRY(ks_store_query_numbers(store, KS_SQL_AUDIT_NEXT_TREE,
 				      KS_PARAMS(ks_value_i64(after == UINT64_MAX ? -1 : (int64_t)after)), 1, &tree));
 	*ret_tree = (uint64_t)tree;
@@ -50,6 +52,7 @@ static enum ks_err last_leaves(struct ks_store *store, uint64_t tree, size_t cou
 {
 	struct hash_taker taker = {ret_hashes, 0, count};
 
+	KS_TRY(ks_store_audit_flush(store));
 	KS_TRY(ks_store_query(store, KS_SQL_AUDIT_LAST_LEAVES, KS_PARAMS(ks_value_u64(tree), ks_value_limit(count)), 1,
 			      take_hash, &taker));
 	if (taker.count != count)
@@ -118,28 +121,51 @@ enum ks_err ks_store_audit_tile_count(struct ks_store *store, uint64_t tree, uns
 
 /* ---- writing ---- */
 
-static enum ks_err write_tile(struct ks_store *store, uint64_t tree, unsigned level, uint64_t number)
+static enum ks_err write_tile(struct ks_store *store, uint64_t tree, unsigned level, uint64_t number,
+			      const struct ks_digest hashes[KS_AUDIT_TILE])
 {
-	struct ks_digest hashes[KS_AUDIT_TILE], root;
+	struct ks_digest root;
 
-	if (level == 0)
-		KS_TRY(last_leaves(store, tree, KS_AUDIT_TILE, hashes));
-	else
-		KS_TRY(tile_roots(store, tree, level - 1, number << TILE_BITS, KS_AUDIT_TILE, hashes));
 	KS_TRY(ks_merkle_above(hashes, TILE_BITS, &root));
 	return ks_store_write(store, KS_SQL_AUDIT_TILE_PUT,
 			      KS_PARAMS(ks_value_u64(tree), ks_value_u64(level), ks_value_u64(number),
 					ks_value_blob(root.bytes, sizeof(root.bytes)),
-					ks_value_blob(hashes, sizeof(hashes))),
+					ks_value_blob(hashes, KS_AUDIT_TILE * sizeof(hashes[0]))),
 			      NULL);
 }
 
-/* Each level that its last leaf has made whole, too. */
-enum ks_err ks_store_audit_tile(struct ks_store *store, uint64_t tree, uint64_t size)
+/* NULL: what was remembered is of another tree, or does not go on here. */
+static struct ks_tile_memo *remember(struct ks_store *store, uint64_t tree, uint64_t position, const struct ks_digest *leaf)
 {
+	struct ks_tile_memo *memo =
+		store->tiles ? &store->tiles[(tree * UINT64_C(0x9e3779b97f4a7c15)) >> 60] : NULL;
+
+	if (memo && position % KS_AUDIT_TILE == 0) {
+		memo->known = true;
+		memo->tree = tree;
+		memo->next = position;
+	}
+	if (!memo || !memo->known || memo->tree != tree || memo->next != position)
+		return NULL;
+	memo->leaves[position % KS_AUDIT_TILE] = *leaf;
+	memo->next++;
+	return memo;
+}
+
+/* Each level that its last leaf has made whole, too. */
+enum ks_err ks_store_audit_grown(struct ks_store *store, uint64_t tree, uint64_t position, const struct ks_digest *leaf)
+{
+	const struct ks_tile_memo *memo = remember(store, tree, position, leaf);
+	struct ks_digest hashes[KS_AUDIT_TILE];
+	uint64_t size = position + 1;
+
 	for (unsigned level = 0; level < KS_AUDIT_LEVELS && size % KS_AUDIT_TILE == 0; level++) {
 		size >>= TILE_BITS;
-		KS_TRY(write_tile(store, tree, level, size - 1));
+		if (level > 0)
+			KS_TRY(tile_roots(store, tree, level - 1, (size - 1) << TILE_BITS, KS_AUDIT_TILE, hashes));
+		else if (!memo)
+			KS_TRY(last_leaves(store, tree, KS_AUDIT_TILE, hashes));
+		KS_TRY(write_tile(store, tree, level, size - 1, level == 0 && memo ? memo->leaves : hashes));
 	}
 	return KS_OK;
 }

@@ -67,5 +67,8 @@ void ks_store_forget_memos(struct ks_store *store)
 {
 	memset(store->memos, 0, sizeof(store->memos));
 	memset(store->trees, 0, sizeof(store->trees));
+	for (size_t i = 0; store->tiles && i < KS_TILE_MEMOS; i++)
+		store->tiles[i].known = false;
+	memset(store->current, 0, sizeof(store->current));
 	store->last_segment.known = false;
 }

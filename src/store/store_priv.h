@@ -3,6 +3,7 @@
 #pragma once
 
 #include "merkle/entry.h"
+#include "store/audit_tree.h"
 #include "store/fields.h"
 #include "store/sql.h"
 #include "store/store.h"
@@ -25,6 +26,14 @@ struct ks_segment_memo {
 	uint64_t room;
 };
 
+/** Which set of a provider is current: calls ask for it all the time. */
+#define KS_CURRENT_MEMOS 64 /* 6 bits of a hash */
+
+struct ks_current_memo {
+	uint64_t provider; /* 0: nothing remembered */
+	uint64_t set;
+};
+
 /** How many leaves a tree of the audit has: known of those that were appended to of late. */
 #define KS_TREE_MEMOS 1024
 
@@ -32,6 +41,16 @@ struct ks_tree_memo {
 	bool known;
 	uint64_t tree;
 	uint64_t size;
+};
+
+/** The leaves of a tile that is not whole yet, of trees that were appended to of late: they need not be read back. */
+#define KS_TILE_MEMOS 16 /* 4 bits of a hash */
+
+struct ks_tile_memo {
+	bool known;
+	uint64_t tree;
+	uint64_t next; /* position */
+	struct ks_digest leaves[KS_AUDIT_TILE];
 };
 
 struct ks_store {
@@ -49,7 +68,10 @@ struct ks_store {
 	struct ks_store_counts added_before; /* the savepoint */
 	struct ks_grant_memo memos[KS_GRANT_MEMOS];
 	struct ks_segment_memo last_segment;
+	struct ks_current_memo current[KS_CURRENT_MEMOS];
 	struct ks_tree_memo trees[KS_TREE_MEMOS];
+	struct ks_tile_memo *tiles;          /* KS_TILE_MEMOS; a writer's */
+	struct ks_audit_pending *audit_pending; /* a writer's */
 	uint8_t salts[64][KS_AUDIT_SALT_SIZE]; /* of audit entries, drawn ahead */
 	size_t salts_left;
 	uint64_t segment_keys; /* KS_SEGMENT_KEYS */
@@ -126,6 +148,24 @@ struct ks_many {
 /** Inserts them. After a failure the transaction (or the savepoint) cannot be kept. */
 KS_MUST_USE enum ks_err ks_store_insert_many(struct ks_store *store, enum ks_sql_id id, const struct ks_many *many);
 
+/** Inserts rows of `count` values each, of which ks_store_note_write was told before. After a failure the transaction (or the savepoint) cannot be kept. */
+KS_MUST_USE enum ks_err ks_store_insert_values(struct ks_store *store, enum ks_sql_id id, size_t count, ks_sql_source *source,
+					       void *ctx);
+
+/** Before what will write: within a writer's transaction, and counted. */
+KS_MUST_USE enum ks_err ks_store_note_write(struct ks_store *store);
+
+#define KS_AUDIT_ROW_COLUMNS 17
+/** store_audit_pending.c: a writer's. KS_MEMORY. */
+KS_MUST_USE enum ks_err ks_audit_pending_new(struct ks_audit_pending **ret_pending);
+void ks_audit_pending_free(struct ks_audit_pending **pending);
+/** Forgets what was not inserted. NULL is nothing. */
+void ks_audit_pending_drop(struct ks_audit_pending *pending);
+/** A new entry of the audit: in the table when the transaction ends, or at the next flush. KS_CONFLICT: its id is taken. */
+KS_MUST_USE enum ks_err ks_store_audit_put(struct ks_store *store, uint64_t id, const struct ks_sql_value *values);
+/** Before the table is read through this handle. */
+KS_MUST_USE enum ks_err ks_store_audit_flush(struct ks_store *store);
+
 /** The segment for `count` new keys, of which `least` has the smallest id. KS_NOT_FOUND: several, and they do not all
  * belong into one. */
 KS_MUST_USE enum ks_err ks_store_segment_for(struct ks_store *store, uint64_t least, size_t count,
@@ -153,8 +193,9 @@ KS_MUST_USE enum ks_err ks_store_check_text(struct ks_store *store, struct ks_st
 /** True in *ret_limited if the grant has a rate limit. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_store_grant_limited(struct ks_store *store, uint64_t id, bool *ret_limited);
 
-/** Writes the tiles that the last leaf of a tree of `size` leaves has made whole. */
-KS_MUST_USE enum ks_err ks_store_audit_tile(struct ks_store *store, uint64_t tree, uint64_t size);
+/** Remembers a new leaf at `position`, and writes the tiles that it makes whole. */
+KS_MUST_USE enum ks_err ks_store_audit_grown(struct ks_store *store, uint64_t tree, uint64_t position,
+					     const struct ks_digest *leaf);
 
 /** LIMIT; beyond the range is no limit. */
 static inline struct ks_sql_value ks_value_limit(size_t limit)

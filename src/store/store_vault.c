@@ -120,6 +120,7 @@ enum ks_err ks_store_provider_rename(struct ks_store *store, uint64_t id, struct
 
 enum ks_err ks_store_provider_delete(struct ks_store *store, uint64_t id, int64_t at)
 {
+	memset(store->current, 0, sizeof(store->current));
 	return ks_store_write_one(store, KS_SQL_PROVIDER_DELETE, KS_PARAMS(ks_value_u64(id), ks_value_i64(at)));
 }
 
@@ -319,6 +320,7 @@ enum ks_err ks_store_set_make(struct ks_store *store, const struct ks_provider_s
 		KS_TRY(ks_store_write_one(store, KS_SQL_SET_END,
 					  KS_PARAMS(ks_value_u64(row->provider), ks_value_u64(row->based_on),
 						    ks_value_i64(row->made_at))));
+	memset(store->current, 0, sizeof(store->current));
 	return ks_store_write_one(store, KS_SQL_PROVIDER_SET_CURRENT,
 				  KS_PARAMS(ks_value_u64(row->provider), ks_value_u64(row->number)));
 }

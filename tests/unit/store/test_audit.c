@@ -90,6 +90,35 @@ static void every_member_comes_back(void **state)
 	assert_ok(ks_store_commit(f->store));
 }
 
+static enum ks_err count_row(void *ctx, const struct ks_audit_row *row)
+{
+	(void)row;
+	(*(size_t *)ctx)++;
+	return KS_OK;
+}
+
+/* Who reads brings what was appended into the table, but has written nothing that would have to be undone. */
+static void reading_is_no_writing(void **state)
+{
+	static const struct ks_audit_filter all = {.from = KS_TIME_NONE, .to = KS_TIME_NONE, .limit = 10};
+	struct fixture *f = *state;
+	uint64_t writes;
+	size_t rows = 0;
+
+	assert_ok(ks_store_begin(f->store));
+	writes = ks_store_writes(f->store);
+	assert_ok(append(f->store, audit_row(1, ORG_A, SUB_A)));
+	assert_int_not_equal(ks_store_writes(f->store), writes);
+	writes = ks_store_writes(f->store);
+	assert_ok(ks_store_audit(f->store, &all, count_row, &rows));
+	assert_int_equal(rows, 1);
+	assert_int_equal(ks_store_writes(f->store), writes);
+	ks_store_rollback(f->store);
+	rows = 0;
+	assert_ok(ks_store_audit(f->store, &all, count_row, &rows));
+	assert_int_equal(rows, 0);
+}
+
 /* ---- lists against a naive model ---- */
 
 #define MANY 5000
@@ -227,6 +256,7 @@ int main(void)
 		TEST(entries_that_cannot_be_are_refused),
 		TEST(the_schema_itself_keeps_entries),
 		TEST(every_member_comes_back),
+		TEST(reading_is_no_writing),
 		TEST(times_beyond_every_id_are_harmless),
 		TEST(lists_are_those_of_a_naive_model),
 	};
