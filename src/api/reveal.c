@@ -29,6 +29,7 @@ struct reveal {
 	uint64_t hold_s;
 	struct ks_vault_fields *fields;
 	struct ks_vault_opened opened;
+	struct ks_vault_sharer sharer;
 	struct ks_vault_lease lease;
 	const char *bad;             /* a field could not be opened: why */
 	char detail[160];            /* which one */
@@ -174,7 +175,6 @@ static enum ks_finish submit(struct ks_call *call)
 	note_bad(r);
 	if (!r->bad)
 		put_fields(call, r);
-	ks_vault_opened_free(&r->opened);
 	call->refuses_first = true;
 	call->instead = instead;
 	return ks_call_write(call, run_use, 200);
@@ -231,7 +231,9 @@ static enum ks_finish read_set(struct ks_call *call, bool may_wait)
 	call->tenant = r->fields->tenant;
 	if (r->fields->has_references || r->fields->has_elsewhere)
 		return may_wait ? fetch(call) : ks_call_vault(call, fetch);
-	err = ks_vault_open_held(call->api->engine, r->fields, &r->opened, opened, call);
+	r->sharer = (struct ks_vault_sharer){
+		.ret_opened = &r->opened, .done = opened, .ctx = call, .now_ns = (uint64_t)ks_vault_tick_us() * 1000};
+	err = ks_vault_open_shared(call->api->engine, r->fields, &r->sharer);
 	return err == KS_OK ? KS_FINISH_PENDING : ks_call_problem(call, ks_problem_of_err(err), NULL);
 }
 

@@ -220,6 +220,7 @@ struct ks_vault_fields {
 	bool settled;                /* no call can be on an earlier set */
 	size_t count, cap;
 	struct ks_vault_sealed_field *items;
+	struct ks_vault_kept *kept;  /* NULL: the caller's alone; else others may have it too, and nobody writes to it */
 };
 
 /** The set that the call begins with, or is on: `call` empty: the current one. Any thread, with a reader of its own.
@@ -238,8 +239,7 @@ KS_MUST_USE enum ks_err ks_vault_candidate(struct ks_engine *engine, struct ks_s
  * far as there is room. For what verifies with any of them. KS_NOT_FOUND. */
 KS_MUST_USE enum ks_err ks_vault_read_stages(struct ks_store *store, uint64_t provider,
 					     struct ks_vault_fields **ret_fields);
-/** KS_MEMORY. */
-KS_MUST_USE enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vault_fields **ret_copy);
+/** Frees it, where nobody else has it. */
 void ks_vault_fields_free(struct ks_vault_fields **fields);
 
 /** What the platform's file says. False: there is none of this name. */
@@ -260,6 +260,7 @@ struct ks_vault_opened {
 	struct ks_secret *fetched;   /* one each; NULL where nothing is a reference */
 	size_t count;
 	struct ks_vault_open_field *items;
+	struct ks_vault_shared *of;  /* NULL: its own; else room and items are shared */
 };
 /** Opens held values and fetches references, several at a time, until `deadline_ms`. KS_OK: look at each item; others
  * (KS_MEMORY, KS_KEEPER, KS_CORRUPT): nothing was opened. Waits; free in any case. */
@@ -271,6 +272,19 @@ KS_MUST_USE enum ks_err ks_vault_open_fields(struct ks_engine *engine, struct ks
 KS_MUST_USE enum ks_err ks_vault_open_held(struct ks_engine *engine, const struct ks_vault_fields *fields,
 					   struct ks_vault_opened *ret_opened, void (*done)(void *ctx, enum ks_err err),
 					   void *ctx);
+/** The same for one of many uses. Who comes while the very fields (of ks_vault_read_for_use) are being opened for another gets
+ * what that one gets, and so does who comes before all of those have freed it, for KS_VAULT_SHARED_NS at most: nothing stays
+ * open for somebody who may come later. `sharer` must stay until it is told. */
+#define KS_VAULT_SHARED_NS UINT64_C(5000000)
+struct ks_vault_sharer {
+	struct ks_vault_opened *ret_opened;
+	void (*done)(void *ctx, enum ks_err err);
+	void *ctx;
+	uint64_t now_ns;              /* of a clock that does not go back */
+	struct ks_vault_sharer *next; /* not the caller's */
+};
+KS_MUST_USE enum ks_err ks_vault_open_shared(struct ks_engine *engine, struct ks_vault_fields *fields,
+					     struct ks_vault_sharer *sharer);
 /** The second fetches what the references name, and waits. */
 void ks_vault_fetch_references(struct ks_engine *engine, const struct ks_vault_fields *fields, int64_t deadline_ms,
 			       struct ks_vault_opened *opened);

@@ -44,15 +44,16 @@ static struct ks_vault_fields **slot_of(struct ks_vault_cache *cache, uint64_t p
 
 struct ks_vault_fields *ks_vault_cache_find(struct ks_vault_cache *cache, uint64_t provider, uint64_t epoch)
 {
-	struct ks_vault_fields *copy = NULL;
-	const struct ks_vault_fields *found;
+	struct ks_vault_fields *found;
 
 	pthread_mutex_lock(&cache->lock);
 	found = *slot_of(cache, provider);
-	if (found && found->provider == provider && found->epoch == epoch && ks_vault_fields_copy(found, &copy) != KS_OK)
-		copy = NULL;
+	if (found && found->provider == provider && found->epoch == epoch)
+		(void)ks_vault_fields_hold(found);
+	else
+		found = NULL;
 	pthread_mutex_unlock(&cache->lock);
-	return copy;
+	return found;
 }
 
 static bool may_be_kept(const struct ks_vault_fields *fields)
@@ -64,24 +65,21 @@ static bool may_be_kept(const struct ks_vault_fields *fields)
 	return fields->settled && !fields->lease && !fields->has_references && !fields->has_elsewhere && sealed <= SEALED_MAX;
 }
 
-void ks_vault_cache_put(struct ks_vault_cache *cache, const struct ks_vault_fields *fields, const _Atomic uint64_t *epoch)
+void ks_vault_cache_put(struct ks_vault_cache *cache, struct ks_vault_fields *fields, const _Atomic uint64_t *epoch)
 {
-	struct ks_vault_fields **slot, *copy;
+	struct ks_vault_fields **slot, *gone = NULL;
 
-	if (!may_be_kept(fields) || ks_vault_fields_copy(fields, &copy) != KS_OK)
+	if (!may_be_kept(fields) || ks_vault_fields_keep(fields) != KS_OK)
 		return;
 	pthread_mutex_lock(&cache->lock);
 	/* The epoch rises before everything is dropped: what is put here meanwhile is dropped, or is not put. */
-	if (atomic_load(epoch) == copy->epoch) {
-		struct ks_vault_fields *before;
-
-		slot = slot_of(cache, copy->provider);
-		before = *slot;
-		*slot = copy;
-		copy = before;
+	if (atomic_load(epoch) == fields->epoch) {
+		slot = slot_of(cache, fields->provider);
+		gone = *slot;
+		*slot = ks_vault_fields_hold(fields);
 	}
 	pthread_mutex_unlock(&cache->lock);
-	ks_vault_fields_free(&copy);
+	ks_vault_fields_free(&gone);
 }
 
 void ks_vault_cache_drop(struct ks_vault_cache *cache, uint64_t provider)

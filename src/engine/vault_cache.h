@@ -15,12 +15,12 @@ KS_MUST_USE enum ks_err ks_vault_cache_new(struct ks_vault_cache **ret_cache);
 /** NULL is nothing. */
 void ks_vault_cache_free(struct ks_vault_cache *cache);
 
-/** A copy, the caller's; NULL: it is not there, or of another epoch, or there is no memory. Any thread. */
+/** The caller's to free, as others'; NULL: it is not there, or of another epoch. Any thread. */
 struct ks_vault_fields *ks_vault_cache_find(struct ks_vault_cache *cache, uint64_t provider, uint64_t epoch);
-/** Keeps a copy of what was read at `fields->epoch`, if that is `epoch` still, it is not large (4 KiB of sealed values),
+/** Keeps what was read at `fields->epoch`, if that is `epoch` still, it is not large (4 KiB of sealed values),
  * nothing of it lies elsewhere, and no call can be on another set. It takes the place of another provider's where they
  * meet. Any thread. */
-void ks_vault_cache_put(struct ks_vault_cache *cache, const struct ks_vault_fields *fields, const _Atomic uint64_t *epoch);
+void ks_vault_cache_put(struct ks_vault_cache *cache, struct ks_vault_fields *fields, const _Atomic uint64_t *epoch);
 void ks_vault_cache_drop(struct ks_vault_cache *cache, uint64_t provider);
 /** Everything: keys that were erased or wrapped anew do not stay in memory. After the epoch has risen. */
 void ks_vault_cache_clear(struct ks_vault_cache *cache);

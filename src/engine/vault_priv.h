@@ -20,6 +20,21 @@ struct ks_provider_kept {
 /** For ks_store_provider_get. */
 enum ks_err ks_provider_keep(void *ctx, const struct ks_provider_row *row);
 
+/** Fields that several have (vault_share.c). */
+struct ks_vault_kept {
+	_Atomic uint32_t holders;
+	pthread_mutex_t lock;
+	struct ks_vault_shared *opening; /* the last one that began, as long as somebody has it */
+};
+/** From now on others may have it, too; nobody writes to it any more. KS_MEMORY. */
+KS_MUST_USE enum ks_err ks_vault_fields_keep(struct ks_vault_fields *fields);
+/** One holder more, of what is kept: each frees it. */
+struct ks_vault_fields *ks_vault_fields_hold(struct ks_vault_fields *fields);
+/** One holder less. True: that was the last one. */
+bool ks_vault_fields_drop(struct ks_vault_fields *fields);
+/** One less who has what was opened for several; the last one wipes it. */
+void ks_vault_shared_drop(struct ks_vault_shared *shared);
+
 /** The provider, if it is there and the actor (NULL: the service itself) sees it. Refusal: not_found. */
 KS_MUST_USE enum ks_err ks_vault_find(struct ks_tx *tx, const struct ks_actor *actor, uint64_t id,
 				      struct ks_provider_kept *ret_kept, struct ks_refusal *refusal);

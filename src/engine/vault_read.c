@@ -17,14 +17,14 @@ void ks_vault_fields_free(struct ks_vault_fields **fields)
 {
 	struct ks_vault_fields *f = *fields;
 
-	if (!f)
+	*fields = NULL;
+	if (!f || !ks_vault_fields_drop(f))
 		return;
 	for (size_t i = 0; i < f->count; i++)
 		free((void *)(uintptr_t)f->items[i].sealed.p);
 	free((void *)(uintptr_t)f->wrapped.p);
 	free(f->items);
 	free(f);
-	*fields = NULL;
 }
 
 /* On the heap, of at least one byte. */
@@ -51,28 +51,6 @@ static enum ks_err add_field(struct ks_vault_fields *f, const struct ks_vault_se
 	f->items[f->count] = *field;
 	f->items[f->count++].sealed = sealed;
 	return KS_OK;
-}
-
-enum ks_err ks_vault_fields_copy(const struct ks_vault_fields *of, struct ks_vault_fields **ret_copy)
-{
-	struct ks_vault_fields *f = malloc(sizeof(*f));
-	enum ks_err err = KS_OK;
-
-	if (!f)
-		return KS_MEMORY;
-	*f = *of;
-	f->items = NULL;
-	f->count = f->cap = 0;
-	f->wrapped = (struct ks_str){0};
-	for (size_t i = 0; i < of->count && err == KS_OK; i++)
-		err = add_field(f, &of->items[i]);
-	if (err == KS_OK)
-		err = copy_bytes(of->wrapped, &f->wrapped);
-	if (err == KS_OK)
-		*ret_copy = f;
-	else
-		ks_vault_fields_free(&f);
-	return err;
 }
 
 static enum ks_err take_field(void *ctx, const struct ks_field_version_row *row)
@@ -550,6 +528,11 @@ enum ks_err ks_vault_open_fields(struct ks_engine *engine, struct ks_vault_field
 
 void ks_vault_opened_free(struct ks_vault_opened *opened)
 {
+	if (opened->of) {
+		ks_vault_shared_drop(opened->of);
+		*opened = (struct ks_vault_opened){0};
+		return;
+	}
 	give_room(&opened->room);
 	for (size_t i = 0; opened->fetched && i < opened->count; i++)
 		ks_secret_free(&opened->fetched[i]);

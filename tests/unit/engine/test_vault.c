@@ -1,347 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vault where no call over HTTP reaches: what fails in the middle, with openers that do as they are told. */
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "engine/vault.h"
-#include "keeper/keeper.h"
-#include "support.h"
-
-#define DEADLINE INT64_C(4102444800000)
-#define AT_ONCE 8
-#define SECRETS_MAX 16
-
-/* ---- openers that do as they are told ---- */
-
-struct secret {
-	char place[KS_VAULT_PLACE_SIZE];
-	uint64_t version;
-	char bytes[1024];
-	size_t n;
-};
-
-static struct {
-	bool probed;                 /* the platform */
-	size_t forgotten;
-	enum ks_err open_err;        /* of the next opening, all of it */
-	bool elsewhere;              /* values are held outside of the store */
-	enum ks_err put_err, get_err;
-	struct secret secrets[SECRETS_MAX];
-	size_t secret_count;
-	/* references */
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	size_t fetching, together;   /* now; that wait for each other */
-	size_t fetched, deadlines;
-	const char *fetch_code;      /* NULL: they can be read */
-	bool worked;                 /* what the last one was told */
-} told;
-
-static bool platform_of(void *ctx, struct ks_str name, struct ks_vault_platform *ret_platform)
-{
-	(void)ctx;
-	*ret_platform = (struct ks_vault_platform){.probed = told.probed, .count = 2};
-	snprintf(ret_platform->fields[0].name, sizeof(ret_platform->fields[0].name), "user");
-	snprintf(ret_platform->fields[1].name, sizeof(ret_platform->fields[1].name), "password");
-	ret_platform->fields[0].required = ret_platform->fields[1].required = ret_platform->fields[1].secret = true;
-	if (ks_str_eq(name, KS_STR("wide"))) {
-		ret_platform->count = 10;
-		for (int i = 0; i < 10; i++)
-			snprintf(ret_platform->fields[i].name, sizeof(ret_platform->fields[i].name), "field_%d", i);
-	}
-	return !ks_str_eq(name, KS_STR("none"));
-}
-
-static bool check_reference(void *ctx, struct ks_str json, char *ret_detail, size_t cap)
-{
-	(void)ctx;
-	snprintf(ret_detail, cap, "no reference");
-	return ks_str_starts(json, KS_STR("{"));
-}
-
-static enum ks_err org_create(void *ctx, uint64_t organization, uint64_t number, uint8_t *ret_wrapped, size_t cap, size_t *ret_n)
-{
-	(void)ctx;
-	*ret_n = (size_t)snprintf((char *)ret_wrapped, cap, "key %llu of %llx", (unsigned long long)number, (unsigned long long)organization);
-	return KS_OK;
-}
-
-/* Head, what it is bound to, a bar, and the value. */
-static size_t bind_value(const struct ks_vault_org *org, const struct ks_vault_value *v, char *text, size_t cap)
-{
-	return (size_t)snprintf(text, cap, "%*s%.*s %llx %llx %.*s %llu|", KS_KEEPER_VALUE_HEAD, "", KS_STR_ARG(org->wrapped),
-				(unsigned long long)v->tenant, (unsigned long long)v->provider, KS_STR_ARG(v->field),
-				(unsigned long long)v->version);
-}
-
-static enum ks_err seal(void *ctx, const struct ks_vault_org *org, struct ks_vault_value *v)
-{
-	char text[1024];
-	size_t n = bind_value(org, v, text, sizeof(text));
-
-	(void)ctx;
-	memcpy(v->ret_out, text, n);
-	memcpy(&v->ret_out[n], v->in.p, v->in.n);
-	v->ret_n = n + v->in.n;
-	v->err = KS_OK;
-	return KS_OK;
-}
-
-static enum ks_err open_values(void *ctx, struct ks_vault_opening *opening)
-{
-	(void)ctx;
-	if (told.open_err != KS_OK)
-		return told.open_err;
-	for (size_t i = 0; i < opening->count; i++) {
-		struct ks_vault_value *v = &opening->values[i];
-		char text[1024];
-		size_t n = bind_value(&opening->org, v, text, sizeof(text));
-
-		v->err = ks_str_starts(v->in, ks_str_of(text, n)) ? KS_OK : KS_CORRUPT;
-		if (v->err == KS_OK) {
-			v->ret_n = v->in.n - n;
-			memcpy(v->ret_out, &v->in.p[n], v->ret_n);
-		}
-	}
-	opening->err = KS_OK;
-	opening->done(opening);
-	return KS_OK;
-}
-
-static void org_forget(void *ctx, uint64_t organization, uint64_t number)
-{
-	(void)ctx;
-	(void)organization;
-	(void)number;
-	told.forgotten++;
-}
-
-static enum ks_err held_place(void *ctx, uint64_t organization, uint64_t provider, struct ks_str field, uint64_t key_number,
-			      char ret_place[KS_VAULT_PLACE_SIZE])
-{
-	(void)ctx;
-	(void)organization;
-	snprintf(ret_place, KS_VAULT_PLACE_SIZE, "here %llx/%.*s/%llu", (unsigned long long)provider, KS_STR_ARG(field),
-		 (unsigned long long)key_number);
-	return KS_OK;
-}
-
-static enum ks_err held_put(void *ctx, struct ks_str place, uint64_t version, struct ks_str bytes, const char **ret_code)
-{
-	struct secret *s = &told.secrets[told.secret_count];
-
-	(void)ctx;
-	*ret_code = "held_store_unavailable";
-	if (told.put_err != KS_OK)
-		return told.put_err;
-	assert_true(told.secret_count < SECRETS_MAX && bytes.n <= sizeof(s->bytes));
-	snprintf(s->place, sizeof(s->place), "%.*s", KS_STR_ARG(place));
-	s->version = version;
-	memcpy(s->bytes, bytes.p, bytes.n);
-	s->n = bytes.n;
-	told.secret_count++;
-	return KS_OK;
-}
-
-static enum ks_err held_get(void *ctx, struct ks_str place, uint64_t version, int64_t deadline_ms, struct ks_secret *ret_bytes,
-			    const char **ret_code)
-{
-	(void)ctx;
-	(void)deadline_ms;
-	*ret_code = "held_store_unavailable";
-	for (size_t i = 0; i < told.secret_count && told.get_err == KS_OK; i++) {
-		const struct secret *s = &told.secrets[i];
-
-		if (!ks_str_eq(ks_str_c(s->place), place) || s->version != version)
-			continue;
-		assert_int_equal(ks_secret_new(ret_bytes, s->n), KS_OK);
-		return ks_secret_set(ret_bytes, s->bytes, s->n);
-	}
-	return KS_KMS;
-}
-
-/* Where so many are to come together, none goes on before they are. */
-static enum ks_err fetch(void *ctx, const struct ks_vault_reference *reference, int64_t deadline_ms, struct ks_secret *ret_value,
-			 const char **ret_code)
-{
-	(void)ctx;
-	pthread_mutex_lock(&told.lock);
-	told.fetched++;
-	told.deadlines += deadline_ms == DEADLINE;
-	told.worked = reference->worked;
-	told.fetching++;
-	pthread_cond_broadcast(&told.changed);
-	while (told.fetching < told.together)
-		pthread_cond_wait(&told.changed, &told.lock);
-	told.together = 0;
-	pthread_mutex_unlock(&told.lock);
-	if (told.fetch_code) {
-		*ret_code = told.fetch_code;
-		return KS_STORE;
-	}
-	KS_TRY(ks_secret_new(ret_value, reference->json.n));
-	return ks_secret_set(ret_value, reference->json.p, reference->json.n);
-}
-
-static struct ks_vault_openers openers = {
-	.platform = platform_of,
-	.check_reference = check_reference,
-	.org_create = org_create,
-	.seal = seal,
-	.open = open_values,
-	.org_forget = org_forget,
-	.fetch = fetch,
-};
-
-/* ---- the world ---- */
-
-struct vault {
-	struct world w;
-	struct ks_engine_reader reader;
-	uint64_t organization, provider;
-};
-
-static int set_up(void **state)
-{
-	static struct vault v;
-
-	memset(&told, 0, sizeof(told));
-	pthread_mutex_init(&told.lock, NULL);
-	pthread_cond_init(&told.changed, NULL);
-	world_prepare(&v.w);
-	v.w.options.vault.openers = &openers;
-	v.w.options.vault.direct_write = true;
-	assert_int_equal(world_open(&v.w), KS_OK);
-	assert_int_equal(ks_engine_reader_open(v.w.engine, &v.reader), KS_OK);
-	v.organization = make_tenant(&v.w, KS_TENANT_KIND_ORGANIZATION, 0, "Acme");
-	*state = &v;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct vault *v = *state;
-
-	ks_engine_reader_close(&v->reader);
-	world_free(&v->w);
-	return 0;
-}
-
-/* Values lie elsewhere from now on. */
-static void go_elsewhere(struct vault *v)
-{
-	ks_engine_reader_close(&v->reader);
-	world_close(&v->w);
-	openers.held_place = held_place;
-	openers.held_put = held_put;
-	openers.held_get = held_get;
-	assert_int_equal(world_open(&v->w), KS_OK);
-	assert_int_equal(ks_engine_reader_open(v->w.engine, &v->reader), KS_OK);
-	openers.held_place = NULL;
-	openers.held_put = NULL;
-	openers.held_get = NULL;
-}
-
-struct making {
-	struct vault *v;
-	const char *platform;
-};
-
-static enum ks_err run_make(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
-{
-	struct making *m = ctx;
-	struct ks_actor actor;
-
-	ks_actor_local(tx->ring, &actor);
-	return ks_vault_provider_create(tx, &actor, &(struct ks_provider_input){m->v->organization, ks_str_c(m->platform), KS_STR("p")},
-					&m->v->provider, refusal);
-}
-
-static enum ks_err make_provider(struct vault *v, const char *platform)
-{
-	return world_change(&v->w, run_make, &(struct making){v, platform});
-}
-
-struct putting {
-	const struct ks_vault_prepared *prepared;
-};
-
-static enum ks_err run_put(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
-{
-	const struct putting *p = ctx;
-
-	return ks_vault_put_version(tx, NULL, p->prepared, "api", refusal);
-}
-
-static void local_actor(struct vault *v, struct ks_actor *actor)
-{
-	const struct ks_ring *ring = ks_ringmap_reader_ring(v->reader.ring);
-
-	ks_actor_local(ring, actor);
-}
-
-static enum ks_err prepare(struct vault *v, const char *field, enum ks_field_kind kind, const char *text,
-			   struct ks_vault_prepared **ret_prepared)
-{
-	struct ks_actor actor;
-
-	local_actor(v, &actor);
-	return ks_vault_prepare(v->w.engine, &actor, &(struct ks_vault_writing){v->provider, ks_str_c(field), kind, ks_str_c(text), true},
-				ret_prepared, &v->w.refusal);
-}
-
-static enum ks_err put_kind(struct vault *v, const char *field, enum ks_field_kind kind, const char *text)
-{
-	struct ks_vault_prepared *prepared;
-	enum ks_err err = prepare(v, field, kind, text, &prepared);
-
-	if (err != KS_OK)
-		return err;
-	err = world_change(&v->w, run_put, &(struct putting){prepared});
-	ks_vault_prepared_free(&prepared);
-	return err;
-}
-
-static void put(struct vault *v, const char *field, const char *value)
-{
-	assert_int_equal(put_kind(v, field, KS_FIELD_KIND_HELD, value), KS_OK);
-}
-
-/* A provider whose two fields are current. */
-static void make_pair(struct vault *v)
-{
-	assert_int_equal(make_provider(v, "pair"), KS_OK);
-	put(v, "user", "alice");
-	put(v, "password", "first");
-}
-
-/* The value of a field as calls get it, or its code, or the error of all. */
-static const char *value_of(struct vault *v, const char *field)
-{
-	static char text[1024];
-	struct ks_vault_fields *fields;
-	struct ks_vault_opened opened;
-	enum ks_err err = ks_vault_read(v->w.engine, v->reader.store, v->provider, KS_STR(""), 0, &fields);
-
-	if (err != KS_OK)
-		return ks_err_text(err);
-	err = ks_vault_open_fields(v->w.engine, fields, DEADLINE, &opened);
-	snprintf(text, sizeof(text), "%s", ks_err_text(err));
-	for (size_t i = 0; i < fields->count && err == KS_OK; i++) {
-		if (ks_str_eq(ks_str_c(fields->items[i].field), ks_str_c(field)))
-			snprintf(text, sizeof(text), "%.*s", opened.items[i].err == KS_OK ? (int)opened.items[i].value.n : 64,
-				 opened.items[i].err == KS_OK ? opened.items[i].value.p : opened.items[i].code);
-	}
-	ks_vault_opened_free(&opened);
-	ks_vault_fields_free(&fields);
-	return text;
-}
+#include "vault_world.h"
 
 /* ---- erasing ---- */
 
@@ -392,8 +51,17 @@ static void what_was_sealed_before_an_erasure_is_not_written_after_it(void **sta
 	assert_string_equal(value_of(v, "password"), "second");
 }
 
+static enum ks_err run_delete(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	struct ks_actor actor;
+
+	ks_actor_local(tx->ring, &actor);
+	return ks_vault_provider_delete(tx, &actor, *(uint64_t *)ctx, refusal);
+}
+
 struct using {
-	const struct ks_vault_fields *fields;
+	struct ks_vault_fields *fields;
+	const char *call;            /* NULL: "c" */
 	uint64_t erases;             /* erases this organization first, in the same transaction */
 	struct ks_vault_lease lease;
 };
@@ -408,7 +76,7 @@ static enum ks_err run_use(struct ks_tx *tx, void *ctx, struct ks_refusal *refus
 		KS_TRY(ks_vault_organization_erase(tx, &actor, u->erases, refusal));
 	return ks_vault_use(tx, &actor,
 			    &(struct ks_vault_use){
-				    .action = "secret.reveal", .fields = u->fields, .call = KS_STR("c")},
+				    .action = "secret.reveal", .fields = u->fields, .call = ks_str_c(u->call ? u->call : "c")},
 			    &u->lease, refusal);
 }
 
@@ -436,15 +104,6 @@ static void what_was_read_before_an_erasure_does_not_leave_after_it(void **state
 	assert_true(u.lease.stale);
 	assert_int_equal(audit_count(&v->w, "secret.reveal"), 1);
 	ks_vault_fields_free(&fields);
-}
-
-static struct ks_vault_fields *read_for_use(struct vault *v, bool anew)
-{
-	struct ks_vault_fields *fields;
-
-	assert_int_equal(ks_vault_read_for_use(v->w.engine, v->reader.store, v->provider, KS_STR("c"), 0, anew, &fields),
-			 KS_OK);
-	return fields;
 }
 
 static void what_is_kept_in_memory_is_confirmed_or_read_anew(void **state)
@@ -477,6 +136,121 @@ static void what_is_kept_in_memory_is_confirmed_or_read_anew(void **state)
 	kept = read_for_use(v, false);
 	assert_int_not_equal(kept->set, set);
 	ks_vault_fields_free(&kept);
+}
+
+static bool is_stale(struct vault *v, struct using *u)
+{
+	assert_int_equal(world_change(&v->w, run_use, u), KS_OK);
+	return u->lease.stale;
+}
+
+static enum ks_err keep_set(void *ctx, const struct ks_provider_set_row *row)
+{
+	*(struct ks_provider_set_row *)ctx = *row;
+	return KS_OK;
+}
+
+struct forgetting {
+	int64_t before;
+	size_t limit;
+	uint64_t after;
+};
+
+static enum ks_err run_forget(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	struct forgetting *f = ctx;
+
+	(void)refusal;
+	return ks_store_leases_forget(tx->store, f->before, f->limit, &f->after);
+}
+
+static enum ks_err run_end(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	struct ks_actor actor;
+
+	ks_actor_local(tx->ring, &actor);
+	return ks_vault_release(tx, &actor, *(uint64_t *)ctx, refusal);
+}
+
+static void count_leases(struct vault *v, uint64_t *ret_all, uint64_t *ret_counted)
+{
+	uint64_t open;
+	struct ks_provider_set_row set;
+
+	assert_int_equal(ks_store_leases_count(v->reader.store, v->provider, 1, 0, ret_all, &open), KS_OK);
+	assert_int_equal(ks_store_set_get(v->reader.store, v->provider, 1, keep_set, &set), KS_OK);
+	*ret_counted = set.calls;
+}
+
+/* Ten calls; every other one is over. They are gone through three at a time. */
+static void leases_that_ended_are_forgotten_and_counted(void **state)
+{
+	struct vault *v = *state;
+	struct using u = {0};
+	struct forgetting f = {.limit = 3};
+	uint64_t all, counted;
+	char call[8];
+
+	make_pair(v);
+	u.fields = read_for_use(v, false);
+	for (int i = 0; i < 10; i++) {
+		snprintf(call, sizeof(call), "c%d", i);
+		u.call = call;
+		assert_false(is_stale(v, &u));
+		if (i % 2 == 0)
+			assert_int_equal(world_change(&v->w, run_end, &u.lease.id), KS_OK);
+	}
+	ks_vault_fields_free(&u.fields);
+	/* Those that began later than that did not end before it, and are not looked at. */
+	f.before = ((int64_t)time(NULL) - 3600) * 1000;
+	assert_int_equal(world_change(&v->w, run_forget, &f), KS_OK);
+	assert_int_equal(f.after, 0);
+	count_leases(v, &all, &counted);
+	assert_int_equal(all, 10);
+	f.before = ((int64_t)time(NULL) + 2) * 1000;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(world_change(&v->w, run_forget, &f), KS_OK);
+		assert_int_not_equal(f.after, 0);
+	}
+	assert_int_equal(world_change(&v->w, run_forget, &f), KS_OK);
+	assert_int_equal(f.after, 0);
+	count_leases(v, &all, &counted);
+	assert_int_equal(all, 5);
+	assert_int_equal(counted, 5);
+}
+
+static enum ks_err run_put_and_fail(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
+{
+	KS_TRY(run_put(tx, ctx, refusal));
+	return KS_MALFORMED;
+}
+
+static void a_set_that_was_replaced_takes_no_more_calls(void **state)
+{
+	struct vault *v = *state;
+	struct ks_vault_prepared *prepared;
+	struct using u = {0};
+
+	make_pair(v);
+	u.fields = read_for_use(v, false);
+	u.call = "first";
+	assert_false(is_stale(v, &u));
+	/* One that became current in a transaction that was undone never was. */
+	assert_int_equal(prepare(v, "password", KS_FIELD_KIND_HELD, "second", &prepared), KS_OK);
+	assert_int_equal(world_change(&v->w, run_put_and_fail, &(struct putting){prepared}), KS_MALFORMED);
+	u.call = "second";
+	assert_false(is_stale(v, &u));
+	assert_int_equal(world_change(&v->w, run_put, &(struct putting){prepared}), KS_OK);
+	ks_vault_prepared_free(&prepared);
+	u.call = "third";
+	assert_true(is_stale(v, &u));
+	ks_vault_fields_free(&u.fields);
+	u.fields = read_for_use(v, true);
+	assert_false(is_stale(v, &u));
+	assert_int_equal(world_change(&v->w, run_delete, &v->provider), KS_OK);
+	u.call = "fourth";
+	assert_true(is_stale(v, &u));
+	ks_vault_fields_free(&u.fields);
 }
 
 static void what_is_kept_in_memory_is_wiped_with_the_key(void **state)
@@ -677,14 +451,6 @@ static void follow_all(struct vault *v)
 		assert_int_equal(ks_vault_held_done(v->w.engine, &work), KS_OK);
 }
 
-static enum ks_err run_delete(struct ks_tx *tx, void *ctx, struct ks_refusal *refusal)
-{
-	struct ks_actor actor;
-
-	ks_actor_local(tx->ring, &actor);
-	return ks_vault_provider_delete(tx, &actor, *(uint64_t *)ctx, refusal);
-}
-
 static void what_is_written_elsewhere_is_read_from_there(void **state)
 {
 	struct vault *v = *state;
@@ -766,6 +532,8 @@ int main(void)
 		TEST(what_was_sealed_before_an_erasure_is_not_written_after_it),
 		TEST(what_was_read_before_an_erasure_does_not_leave_after_it),
 		TEST(what_is_kept_in_memory_is_confirmed_or_read_anew),
+		TEST(a_set_that_was_replaced_takes_no_more_calls),
+		TEST(leases_that_ended_are_forgotten_and_counted),
 		TEST(what_is_kept_in_memory_is_wiped_with_the_key),
 		TEST(a_probe_decides_of_what_it_tried_alone),
 		TEST(a_set_is_undone_within_its_time_once),
