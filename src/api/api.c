@@ -36,20 +36,44 @@ static void release(struct ks_api *api)
 	ks_gate_done(&api->leak_gate);
 	ks_gate_done(&api->hook_gate);
 	free(api->throttle);
-	free(api->route_segments);
+	free(api->route_shapes);
 	free(api);
 }
 
-/* Most routes have another number of segments than a request's path, and need not be compared with it. */
-static enum ks_err count_segments(struct ks_api *api)
+static struct ks_route_shape shape_of(const struct ks_route *route)
 {
-	api->route_segments = calloc(KS_ARRAY_LEN(routes), 1);
-	if (!api->route_segments)
+	struct ks_route_shape shape = {.segments = 0};
+	struct ks_str rest = ks_str_c(route->path + 1), segment;
+	bool more = true;
+
+	while (more) {
+		segment = rest;
+		more = ks_str_split(rest, '/', &segment, &rest);
+		if (++shape.segments != 2 || segment.n == 0 || segment.p[0] == '{')
+			continue;
+		shape.second_n = segment.n;
+		shape.second = segment.p[0];
+	}
+	return shape;
+}
+
+/* Most routes have another shape than a request's path, and need not be compared with it. */
+static enum ks_err make_shapes(struct ks_api *api)
+{
+	api->route_shapes = calloc(KS_ARRAY_LEN(routes), sizeof(*api->route_shapes));
+	if (!api->route_shapes)
 		return KS_MEMORY;
 	for (size_t i = 0; i < KS_ARRAY_LEN(routes); i++)
-		for (const char *c = routes[i].path; *c; c++)
-			api->route_segments[i] = (unsigned char)(api->route_segments[i] + (*c == '/'));
+		api->route_shapes[i] = shape_of(&routes[i]);
 	return KS_OK;
+}
+
+static bool may_take(const struct ks_route_shape *shape, const struct ks_path *path)
+{
+	if (shape->segments != path->count)
+		return false;
+	return shape->second_n == 0
+	       || (shape->second_n == path->segments[1].n && shape->second == path->segments[1].p[0]);
 }
 
 enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *options, struct ks_api **ret_api)
@@ -72,7 +96,7 @@ enum ks_err ks_api_new(struct ks_engine *engine, const struct ks_api_options *op
 	if (err == KS_OK)
 		err = ks_tasks_share(&api->vault);
 	if (err == KS_OK)
-		err = count_segments(api);
+		err = make_shapes(api);
 	if (err == KS_OK)
 		err = ks_gate_init(&api->leak_gate);
 	if (err == KS_OK)
@@ -183,7 +207,7 @@ static const struct ks_route *find_route(const struct ks_api *api, struct ks_str
 {
 	*ret_path_known = false;
 	for (size_t i = 0; i < KS_ARRAY_LEN(routes); i++) {
-		if (api->route_segments[i] != path->count || !route_takes(&routes[i], path, params))
+		if (!may_take(&api->route_shapes[i], path) || !route_takes(&routes[i], path, params))
 			continue;
 		if (ks_str_eq(ks_str_c(routes[i].method), method))
 			return &routes[i];
@@ -200,7 +224,7 @@ static void refuse_route(const struct ks_api *api, struct ks_exchange *x, const 
 	size_t at = x->text.n;
 
 	for (size_t i = 0; path_known && i < KS_ARRAY_LEN(routes); i++) {
-		if (api->route_segments[i] != path->count || !route_takes(&routes[i], path, params))
+		if (!may_take(&api->route_shapes[i], path) || !route_takes(&routes[i], path, params))
 			continue;
 		ks_buf_put_c(&x->text, x->text.n > at ? ", " : "");
 		ks_buf_put_c(&x->text, routes[i].method);

@@ -54,6 +54,13 @@ struct ks_tasks {
 	size_t export_count;
 };
 
+/** What tells most routes from a request's path. */
+struct ks_route_shape {
+	size_t segments;
+	size_t second_n; /* bytes of the second segment; 0: it is none, or a parameter */
+	char second;     /* the first of them */
+};
+
 struct ks_api {
 	struct ks_engine *engine;
 	struct ks_api_options options;
@@ -67,7 +74,7 @@ struct ks_api {
 	struct ks_gate leak_gate;
 	struct ks_gate hook_gate;
 	struct ks_github_keys *github_keys;
-	unsigned char *route_segments;    /* how many each route has, in their order */
+	struct ks_route_shape *route_shapes; /* in the order of the routes */
 };
 
 void ks_tasks_init(struct ks_tasks *tasks, struct ks_api *api, size_t workers, size_t queue_max);
