@@ -301,7 +301,7 @@ struct ks_key_filter {
 	bool (*seen)(void *ctx, uint64_t tenant); /* keys of which tenants; NULL: of any */
 	void *seen_ctx;
 };
-#define KS_STORE_EXAMINED 500 /* rows that one page looks at, where filters leave some out; for a tenant a few more */
+#define KS_STORE_EXAMINED 500 /* rows that one page looks at, where filters leave some out; of tenants up to twice as many, and a few each */
 
 /** A page, newest first. Driven by an index: of each of the tenants (merged: a page costs some seeks a tenant and two a
  * row), of the user, of the organization, of what is not a tenant key, of stopped or of sandbox keys, or by id. Other

@@ -68,7 +68,7 @@ static void filter_params(const struct ks_key_filter *filter, struct pattern *pa
 	ret_params[P_LIMIT] = ks_value_limit(filter->limit);
 }
 
-/* The newest key of one tenant that is not listed yet. */
+/* The newest key of one tenant that is not listed yet; or, before, how far back it was looked at. */
 struct head {
 	uint64_t key;
 	uint64_t tenant;
@@ -91,6 +91,12 @@ static void sift(struct head *heads, size_t count, size_t i)
 		heads[greatest] = moved;
 		i = greatest;
 	}
+}
+
+static void heapify(struct head *heads, size_t count)
+{
+	for (size_t i = count / 2; i-- > 0;)
+		sift(heads, count, i);
 }
 
 /* The tenant's next key that passes the filter, below `before`: one seek in the index on tenants for each segment down
@@ -128,8 +134,7 @@ static enum ks_err fill_heads(struct ks_store *store, const struct ks_key_filter
 		else if (err != KS_NOT_FOUND)
 			return err;
 	}
-	for (size_t i = count / 2; i-- > 0;)
-		sift(heads, count, i);
+	heapify(heads, count);
 	*ret_count = count;
 	return KS_OK;
 }
@@ -208,17 +213,30 @@ static enum ks_err behind_of(struct ks_store *store, enum ks_sql_id sql, uint64_
 
 /* ---- by tenant ---- */
 
-/* The tenants' newest rows, together not many more than are to be looked at: above the floor all is known. */
-static enum ks_err floor_of_tenants(struct ks_store *store, const struct ks_key_filter *filter, uint64_t *ret_floor)
+/* The tenants' newest rows, together not many more than are to be looked at: above the floor all is known. One tenant may
+ * have most of the keys, so half of them are those of the tenants that reach back least. `heads`: room for one a tenant. */
+static enum ks_err floor_of_tenants(struct ks_store *store, const struct ks_key_filter *filter, struct head *heads,
+				    uint64_t *ret_floor)
 {
+	const enum ks_sql_id sql = KS_SQL_KEYS_OF_TENANT_BEHIND;
 	size_t each = KS_STORE_EXAMINED / filter->tenant_count + 2;
-	uint64_t floor = 0, one;
+	size_t count = 0;
 
 	for (size_t i = 0; leaves_out(filter) && i < filter->tenant_count; i++) {
-		KS_TRY(behind_of(store, KS_SQL_KEYS_OF_TENANT_BEHIND, filter->tenants[i], filter->before, each, &one));
-		floor = KS_MAX(floor, one);
+		struct head *head = &heads[count];
+
+		head->tenant = filter->tenants[i];
+		KS_TRY(behind_of(store, sql, head->tenant, filter->before, each, &head->key));
+		count += head->key != 0;
 	}
-	*ret_floor = floor;
+	heapify(heads, count);
+	for (size_t spare = KS_STORE_EXAMINED; count > 0 && spare >= each; spare -= each) {
+		KS_TRY(behind_of(store, sql, heads[0].tenant, heads[0].key, each, &heads[0].key));
+		if (heads[0].key == 0)
+			heads[0] = heads[--count];
+		sift(heads, count, 0);
+	}
+	*ret_floor = count > 0 ? heads[0].key : 0;
 	return KS_OK;
 }
 
@@ -254,15 +272,16 @@ static enum ks_err list_tenants(struct ks_store *store, struct pass *pass, struc
 
 	if (filter->tenant_count == 0)
 		return KS_OK;
-	KS_TRY(floor_of_tenants(store, filter, ret_floor));
 	heads = calloc(filter->tenant_count, sizeof(*heads));
 	if (!heads) {
 		ks_sql_explain(&store->error, "out of memory");
 		return KS_MEMORY;
 	}
+	enum ks_err err = floor_of_tenants(store, filter, heads, ret_floor);
 	params[P_LIMIT] = ks_value_limit(1);
 	params[P_TENANT_FLOOR] = ks_value_u64(*ret_floor);
-	enum ks_err err = merge(store, pass, params, heads);
+	if (err == KS_OK)
+		err = merge(store, pass, params, heads);
 	free(heads);
 	return err;
 }
