@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The analysis agrees with the decision: over random worlds, every key is asked about every request with every tenant
- * in the header, and the answers must be those of the classes. The seed is printed; KEYSTILE_TEST_SEED sets it. */
-#include <time.h>
-
+ * in the header, and the answers must be those of the classes. */
+#include "../seed.h"
 #include "world.h"
 
 #define WORLDS 120
@@ -381,9 +380,7 @@ int main(void)
 		cmocka_unit_test(a_diff_agrees_with_the_decision),
 		cmocka_unit_test(a_policy_differs_in_nothing_from_itself),
 	};
-	const char *given = getenv("KEYSTILE_TEST_SEED");
 
-	world_seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	print_message("KEYSTILE_TEST_SEED=%llu\n", (unsigned long long)world_seed);
+	world_seed = test_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A child changes things on several threads and says so, before and after, through a pipe; it is killed at some
  * instant; everything that it said was done must be there, nothing may be half done, and the ring must equal the truth.
- * Again and again on the same data. KILL_ROUNDS and KILL_SEED set how often and where. */
+ * Again and again on the same data. KILL_ROUNDS sets how often. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../seed.h"
 #include "base/buf.h"
 #include "crypto/sha256.h"
 #include "support.h"
@@ -391,12 +392,11 @@ static void verify(void)
 
 static void killed_at_any_instant(void **state)
 {
-	const char *rounds_text = getenv("KILL_ROUNDS"), *seed_text = getenv("KILL_SEED");
+	const char *rounds_text = getenv("KILL_ROUNDS");
 	unsigned rounds = rounds_text ? (unsigned)strtoul(rounds_text, NULL, 10) : ROUNDS;
 
 	(void)state;
-	trial.seed = seed_text ? (unsigned)strtoul(seed_text, NULL, 10) : (unsigned)getpid();
-	print_message("seed %u, %u rounds\n", trial.seed, rounds);
+	trial.seed = (unsigned)test_seed();
 	world_new(&trial.w);
 	trial.org = make_tenant(&trial.w, KS_TENANT_KIND_ORGANIZATION, 0, "Org");
 	trial.moody = make_tenant(&trial.w, KS_TENANT_KIND_ORGANIZATION, 0, "Moody");

@@ -4,10 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../seed.h"
 #include "engine/engine_priv.h"
 #include "support.h"
 
@@ -186,11 +186,9 @@ static void assert_same_verdicts(struct fixture *f)
 static int set_up(void **state)
 {
 	static struct fixture f;
-	const char *seed = getenv("ENGINE_TEST_SEED");
 
 	memset(&f, 0, sizeof(f));
-	f.seed = seed ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)getpid();
-	print_message("seed %u\n", f.seed);
+	f.seed = (unsigned)test_seed();
 	world_new(&f.w);
 	f.tenants[f.tenant_count] = operator_of(&f.w);
 	f.kinds[f.tenant_count++] = KS_TENANT_KIND_OPERATOR;

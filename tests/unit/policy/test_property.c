@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compiled matcher agrees with one that tries every route of every family, over policies, paths and methods made at
- * random. The seed is printed; KEYSTILE_TEST_SEED sets it. */
+ * random. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../seed.h"
 #include "policy/policy.h"
 
 #define POLICIES 900
@@ -385,9 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(compiled_and_naive_agree),
 	};
-	const char *given = getenv("KEYSTILE_TEST_SEED");
 
-	seed = given ? strtoull(given, NULL, 0) : UINT64_C(20400923);
-	printf("seed %llu\n", (unsigned long long)seed);
+	seed = test_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kill -9 at random instants. A writer process applies an endless, reproducible stream of changes and is killed;
  * the next one finds a ring that verifies, in which everything acknowledged stands, and brings it to the stream's
- * state by replaying from the position that the ring states. KEYSTILE_SEED repeats a run. */
+ * state by replaying from the position that the ring states. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "../seed.h"
 #include "fixture.h"
 
 #define KILLS 120
@@ -457,11 +458,7 @@ int main(void)
 		cmocka_unit_test(a_writer_is_killed_at_random_instants),
 		cmocka_unit_test(readers_are_killed_at_random_instants),
 	};
-	const char *given = getenv("KEYSTILE_SEED");
-	struct timespec now = {0};
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	seed = given ? strtoull(given, NULL, 0) : split_mix((uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20);
-	print_message("KEYSTILE_SEED=0x%llx\n", (unsigned long long)seed);
+	seed = split_mix(test_seed());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../seed.h"
 #include "store/store.h"
 
 #define NOW INT64_C(1760000000000)
@@ -33,7 +34,7 @@ struct fixture {
 #define assert_ok(expr) assert_int_equal((expr), KS_OK)
 #define assert_str(text, expected) assert_true(ks_str_eq((text), KS_STR(expected)))
 
-/* A xorshift generator whose seed is printed: a failure can be repeated with SEED=n. */
+/* A xorshift generator. */
 static uint64_t random_state;
 
 static inline uint64_t random64(void)
@@ -46,10 +47,7 @@ static inline uint64_t random64(void)
 
 static inline void seed_random(void)
 {
-	const char *text = getenv("SEED");
-
-	random_state = text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	print_message("SEED=%llu\n", (unsigned long long)random_state);
+	random_state = test_seed() * UINT64_C(0x9e3779b97f4a7c15) | 1;
 }
 
 static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
