@@ -43,6 +43,17 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* An argument from 1 to `most`. */
+static unsigned long number_of(const char *text, unsigned long most)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	if (*end || number < 1 || number > most)
+		die("an argument is not a number, or out of its range");
+	return number;
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec t;
@@ -129,9 +140,9 @@ static unsigned percentile(unsigned percent)
 	return BUCKETS;
 }
 
-static void connect_all(int epoll, size_t count, const char *port)
+static void connect_all(int epoll, size_t count, uint16_t port)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	const int one = 1;
 
 	for (size_t i = 0; i < count; i++) {
@@ -149,15 +160,18 @@ static void connect_all(int epoll, size_t count, const char *port)
 int main(int argc, char **argv)
 {
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	size_t count = argc == 6 ? (size_t)atoi(argv[4]) : 0;
 	uint64_t began, until, took;
+	size_t count;
 
-	if (count == 0 || count > CONNECTIONS_MAX || epoll < 0)
+	if (argc != 6)
 		die("PORT TARGET KEY CONNECTIONS SECONDS");
+	if (epoll < 0)
+		die("epoll");
+	count = number_of(argv[4], CONNECTIONS_MAX);
 	prepare(argv[1], argv[2], argv[3]);
-	connect_all(epoll, count, argv[1]);
+	connect_all(epoll, count, (uint16_t)number_of(argv[1], UINT16_MAX));
 	began = now_us();
-	until = began + (uint64_t)(atof(argv[5]) * 1e6);
+	until = began + number_of(argv[5], 3600) * 1000000;
 	for (size_t i = 0; i < count; i++)
 		ask(&callers[i]);
 	while (now_us() < until) {

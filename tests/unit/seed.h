@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef KS_TESTS_UNIT_SEED_H
-#define KS_TESTS_UNIT_SEED_H
+#pragma once
 
 #include <stdint.h>
 #include <stdio.h>
@@ -17,5 +16,3 @@ static inline uint64_t test_seed(void)
 	printf("KEYSTILE_SEED=%llu\n", (unsigned long long)seed);
 	return seed;
 }
-
-#endif
